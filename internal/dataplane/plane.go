@@ -1,0 +1,76 @@
+// Package dataplane is the interface between the agent and whatever moves packets.
+//
+// A plane takes the whole desired state. Applying the same state twice changes nothing and costs near nothing; what
+// failed stays dirty and is retried at the next Apply; nothing is deleted before the feed is in sync; for an instance's
+// packet, when in doubt, deny. The two planes (ebpf, ovs) do not know each other; both pass dptest.
+package dataplane
+
+import (
+	"context"
+
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// Device is an interface that was found on the host for an endpoint.
+type Device struct {
+	Name  string
+	Index int
+	// Up: administratively up.
+	Up  bool
+	MTU int
+}
+
+// Desired is what Apply is to bring about.
+type Desired struct {
+	State *hostplan.State
+	// Devices found so far, by interface name. An endpoint without a device is not programmed, and is no error.
+	Devices map[string]Device
+	// InSync: the State is complete. While false (the feed has not caught up after a start), Apply adds and changes but
+	// deletes nothing.
+	InSync bool
+}
+
+// Result is what is true after an Apply, also a failed one.
+type Result struct {
+	// Programmed are the endpoints whose every packet is now handled as the State says.
+	Programmed map[model.PortID]bool
+	// Failed are the objects which are not as the State says, with the reason; they will be retried.
+	Failed []hostplan.Problem
+}
+
+// Punt is a packet that the plane wants user space to answer.
+type Punt struct {
+	Kind PuntKind
+	Port model.PortID
+	// Frame is the packet from its Ethernet header on. It belongs to the receiver.
+	Frame []byte
+}
+
+// PuntKind says what sort of packet was punted.
+type PuntKind uint8
+
+// The kinds. Their numbers are the ones in bpf/lib; add at the end.
+const (
+	PuntDHCP4    PuntKind = iota + 1 // UDP 68 → 67 from an endpoint
+	PuntDHCP6                        // UDP 546 → 547 from an endpoint
+	PuntRS                           // ICMPv6 router solicitation from an endpoint
+	PuntFragment                     // a packet that must be cut before it goes on (routed, IPv4, without DF, too big)
+	PuntMetadata                     // reserved for metadata
+	PuntExternal                     // reserved: resolve a neighbour on an external network
+)
+
+// Plane moves packets.
+//
+// Apply is called by one goroutine at a time. Punts and Inject may be used beside it.
+type Plane interface {
+	// Apply brings the kernel to the desired state. The error is for a failure of the whole (the kernel refuses the
+	// program); failures of single objects are in Result.
+	Apply(ctx context.Context, d Desired) (Result, error)
+	// Punts delivers punted packets until Close.
+	Punts() <-chan Punt
+	// Inject sends a frame to the endpoint as if it came from its network. It answers punts; it is not filtered.
+	Inject(port model.PortID, frame []byte) error
+	// Close lets go of the plane WITHOUT undoing anything: packets go on flowing by the last state.
+	Close() error
+}
