@@ -97,3 +97,6 @@ type (
 // DeviceName is the name of the interface that the hypervisor makes for the port: "tap" and the first 11 characters of
 // the port's id (15 bytes is what the kernel allows, IFNAMSIZ).
 func (id PortID) DeviceName() string { return "tap" + id.String()[:11] }
+
+// Bits is the identifier without its type, for tables that hold any.
+func (u UUID) Bits() UUID { return u }

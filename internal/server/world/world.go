@@ -1,0 +1,77 @@
+package world
+
+import (
+	"net/netip"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// World is all objects at one position. A published World never changes.
+type World struct {
+	pos model.Position
+	// Usage counts objects per project.
+	Usage Usage
+
+	Networks Networks
+	Segments Segments
+	Subnets  Subnets
+	Ports    Ports
+	Bindings Bindings
+	Routers  Routers
+	Agents   Agents
+	Hosts    Hosts
+}
+
+// New is the empty World of a lineage.
+func New(lineage model.UUID) *World {
+	return &World{
+		pos:      model.Position{Lineage: lineage},
+		Usage:    newUsage(),
+		Networks: newNetworks(),
+		Segments: newSegments(),
+		Subnets:  newSubnets(),
+		Ports:    newPorts(),
+		Bindings: newBindings(),
+		Routers:  newRouters(),
+		Agents:   newAgents(),
+		Hosts:    newHosts(),
+	}
+}
+
+// Position is where in the order of all changes this World stands.
+func (w *World) Position() model.Position { return w.pos }
+
+// table is what a World asks of each of its tables.
+type table interface {
+	kind() model.Kind
+	bind(*Tx)
+	load(body []byte, revision uint64) (before, after any, err error)
+	drop(key string) (before any, err error)
+}
+
+// tables lists every table of the World. A new resource is one field above, one line in New and one here.
+func (w *World) tables() []table {
+	return []table{&w.Networks, &w.Segments, &w.Subnets, &w.Ports, &w.Bindings, &w.Routers, &w.Agents, &w.Hosts}
+}
+
+func (w *World) table(kind model.Kind) table {
+	for _, t := range w.tables() {
+		if t.kind() == kind {
+			return t
+		}
+	}
+	return nil
+}
+
+// at is an address on a subnet: the same address may be on many.
+type at struct {
+	subnet model.SubnetID
+	addr   netip.Addr
+}
+
+func compareAt(a, b at) int {
+	if c := byUUID(a.subnet, b.subnet); c != 0 {
+		return c
+	}
+	return a.addr.Compare(b.addr)
+}

@@ -1,0 +1,403 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/store"
+)
+
+// Rule is one write: plain Go on a world that nobody else sees. An error throws away what it did. It may run more than
+// once (after a lost race, or a failed commit before it) and must not block or keep tx.
+type Rule func(tx *Tx) error
+
+// Config is what a Writer needs.
+type Config struct {
+	Store store.Store
+	Log   *slog.Logger
+	// Now is the clock, Random the source of identifiers.
+	Now    func() time.Time
+	Random func() model.UUID
+	// MaxGroup bounds the writes of one commit; 0: 256.
+	MaxGroup int
+	// Observe is told how long each rule took; may be nil.
+	Observe func(op string, took time.Duration)
+}
+
+// Writer is the one that makes new Worlds. Snapshot and Commits may be used by any number of goroutines; Do, too.
+type Writer struct {
+	cfg       Config
+	requests  chan *request
+	published atomic.Pointer[Commit]
+	healthy   atomic.Pointer[storeState]
+	done      chan struct{} // closed when Run has returned
+}
+
+type storeState struct{ err error }
+
+// Commit is one published step: the World after it and what led there, one Batch per write. Commits form a chain; a
+// reader that follows it holds on to nothing else.
+type Commit struct {
+	World   *World
+	Batches []Batch
+	// Reset: the World was loaded anew (start, or another lineage); Batches is empty and everything may have changed.
+	Reset bool
+	next  atomic.Pointer[Commit]
+	ready chan struct{}
+}
+
+// Batch is what one write changed.
+type Batch struct {
+	Revision uint64
+	Changes  []Change
+}
+
+// Next waits for the commit after c.
+func (c *Commit) Next(ctx context.Context) (*Commit, error) {
+	select {
+	case <-c.ready:
+		return c.next.Load(), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type request struct {
+	op   string
+	rule Rule
+	ctx  context.Context
+	// state: 0 waiting, 1 taken by the writer, 2 withdrawn by its caller.
+	state  atomic.Int32
+	answer chan answer
+}
+
+type answer struct {
+	world *World
+	err   error
+}
+
+const (
+	stateWaiting = iota
+	stateTaken
+	stateWithdrawn
+)
+
+// Open loads the world from the store. Run must then be started for Do to be answered.
+func Open(ctx context.Context, cfg Config) (*Writer, error) {
+	if cfg.MaxGroup == 0 {
+		cfg.MaxGroup = 256
+	}
+	w := &Writer{cfg: cfg, requests: make(chan *request, 1024), done: make(chan struct{})}
+	w.healthy.Store(&storeState{})
+	world, err := load(ctx, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	w.published.Store(&Commit{World: world, Reset: true, ready: make(chan struct{})})
+	return w, nil
+}
+
+func load(ctx context.Context, s store.Store) (*World, error) {
+	tx := begin(New(model.UUID{}), 0, 0)
+	snap, err := s.Load(ctx, func(e store.Entry) error {
+		t := tx.table(model.Kind(e.Kind))
+		if t == nil {
+			return nil // of a newer version; it stays in the store
+		}
+		if _, _, err := t.load(e.Body, e.Revision); err != nil {
+			return fmt.Errorf("object %s %s of revision %d: %w; repair with: weft store drop %s %s", e.Kind, e.Key, e.Revision, err, e.Kind, e.Key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load world: %w", err)
+	}
+	w := tx.end()
+	w.pos = snap.Position
+	return w, nil
+}
+
+// Snapshot is the newest published World.
+func (w *Writer) Snapshot() *World { return w.published.Load().World }
+
+// Head is the newest commit, to follow from.
+func (w *Writer) Head() *Commit { return w.published.Load() }
+
+// StoreError is why the store cannot be written at present; nil when the last commit succeeded.
+func (w *Writer) StoreError() error { return w.healthy.Load().err }
+
+// Do runs rule as a write and returns the World in which it is durable. op names it for metrics. An error of kind
+// unavailable means that it was certainly not done. Cancelling ctx withdraws a write that has not begun; one that has
+// is waited for, since its outcome would not be known otherwise.
+func (w *Writer) Do(ctx context.Context, op string, rule Rule) (*World, error) {
+	r := &request{op: op, rule: rule, ctx: ctx, answer: make(chan answer, 1)}
+	select {
+	case w.requests <- r:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-w.done:
+		return nil, errStopped()
+	}
+	select {
+	case a := <-r.answer:
+		return a.world, a.err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(stateWaiting, stateWithdrawn) {
+			return nil, ctx.Err()
+		}
+	case <-w.done:
+	}
+	select {
+	case a := <-r.answer:
+		return a.world, a.err
+	case <-w.done:
+		select {
+		case a := <-r.answer:
+			return a.world, a.err
+		default:
+			return nil, errStopped()
+		}
+	}
+}
+
+func errStopped() error {
+	return &model.Error{Kind: model.KindUnavailable, Type: "ServiceUnavailable", Message: "The server is stopping; nothing was done. Try again.", RetryAfter: 1}
+}
+
+// group is the writes that one commit makes durable, and the refusals that read them.
+type group struct {
+	members []*pending
+	batches []store.Batch
+	changes []Batch
+	world   *World // after all members
+	bytes   int
+}
+
+type pending struct {
+	*request
+	world *World
+	err   error
+}
+
+// maxGroupBytes bounds a commit; the store's own bound is several times that.
+const maxGroupBytes = 4 << 20
+
+// Run serves writes until ctx is done, then ends the commit under way and returns.
+func (w *Writer) Run(ctx context.Context) error {
+	defer close(w.done)
+	next := &group{world: w.Snapshot()}
+	var busy *group
+	results := make(chan error, 1)
+	for {
+		if busy == nil && len(next.members) > 0 {
+			if len(next.batches) == 0 { // refusals only, and all they read is durable
+				next.reply()
+				next = &group{world: w.Snapshot()}
+				continue
+			}
+			busy, next = next, &group{world: next.world}
+			go w.commit(busy, results)
+		}
+		requests := w.requests
+		if len(next.members) >= w.cfg.MaxGroup || next.bytes >= maxGroupBytes {
+			requests = nil
+		}
+		stop := ctx.Done()
+		if busy != nil {
+			stop = nil
+		}
+		select {
+		case r := <-requests:
+			w.take(next, r)
+			w.drain(next)
+		case err := <-results:
+			next = w.settle(ctx, busy, next, err)
+			busy = nil
+		case <-stop:
+			return nil
+		}
+	}
+}
+
+// drain takes what already waits, so that it shares the commit.
+func (w *Writer) drain(g *group) {
+	for len(g.members) < w.cfg.MaxGroup && g.bytes < maxGroupBytes {
+		select {
+		case r := <-w.requests:
+			w.take(g, r)
+		default:
+			return
+		}
+	}
+}
+
+func (w *Writer) take(g *group, r *request) {
+	if !r.state.CompareAndSwap(stateWaiting, stateTaken) {
+		return
+	}
+	w.compute(g, &pending{request: r})
+}
+
+// compute runs a rule on the group's world and adds its outcome to the group.
+func (w *Writer) compute(g *group, p *pending) {
+	began := w.cfg.Now()
+	tx := begin(g.world, g.world.pos.Revision+1, model.Time(began.Unix()))
+	tx.random = w.cfg.Random
+	p.world, p.err = g.world, w.guard(tx, p)
+	g.members = append(g.members, p)
+	if w.cfg.Observe != nil {
+		w.cfg.Observe(p.op, w.cfg.Now().Sub(began))
+	}
+	if p.err != nil || (len(tx.changes) == 0 && len(tx.intents) == 0) {
+		return
+	}
+	b, size, err := tx.batch(began)
+	if err != nil {
+		p.err = err
+		return
+	}
+	g.world = tx.end()
+	p.world = g.world
+	g.batches = append(g.batches, b)
+	g.changes = append(g.changes, Batch{Revision: tx.revision, Changes: tx.changes})
+	g.bytes += size
+}
+
+// guard runs the rule; a panic in it is that request's failure alone.
+func (w *Writer) guard(tx *Tx, p *pending) (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			w.cfg.Log.Error("rule panicked", "op", p.op, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
+			err = fmt.Errorf("rule %s panicked: %v", p.op, x)
+		}
+	}()
+	return p.rule(tx)
+}
+
+// batch is the transaction as the store wants it.
+func (tx *Tx) batch(at time.Time) (store.Batch, int, error) {
+	b := store.Batch{ID: tx.random(), Revision: tx.revision, At: at}
+	size := 0
+	for _, c := range tx.changes {
+		if c.Old == nil && c.New == nil {
+			continue
+		}
+		body, err := encode(c.New)
+		if err != nil {
+			return b, 0, fmt.Errorf("encode %s %s: %w", c.Kind, c.Key, err)
+		}
+		size += len(body) + len(c.Key) + len(c.Kind)
+		b.Mutations = append(b.Mutations, store.Mutation{Kind: string(c.Kind), Key: c.Key, Schema: 1, Body: body})
+	}
+	for _, i := range tx.intents {
+		size += len(i.Body)
+		b.Intents = append(b.Intents, store.Intent{ID: tx.random(), Kind: i.Kind, Body: i.Body})
+	}
+	if size > store.MaxBatch {
+		return b, 0, model.Errf(model.KindInvalid, "RequestTooLarge", "The request changes %d bytes at once, more than the %d that one transaction may hold: split it.", size, store.MaxBatch)
+	}
+	return b, size, nil
+}
+
+// commit makes a group durable; it runs beside Run, one at a time. An unknown outcome is asked after until it is known.
+func (w *Writer) commit(g *group, results chan<- error) {
+	ctx := context.Background()
+	base := model.Position{Lineage: g.world.pos.Lineage, Revision: g.batches[0].Revision - 1}
+	err := w.cfg.Store.Append(ctx, base, g.batches)
+	last := g.batches[len(g.batches)-1]
+	for wait := 10 * time.Millisecond; errors.Is(err, store.ErrUnknown); wait = min(2*wait, time.Second) {
+		w.healthy.Store(&storeState{err})
+		w.cfg.Log.Warn("outcome of a commit is unknown, asking the store", "revision", last.Revision, "error", err)
+		there, askErr := w.cfg.Store.Committed(ctx, last.Revision, last.ID)
+		switch {
+		case askErr == nil && there:
+			err = nil
+		case askErr == nil:
+			err = errors.New("commit was lost")
+		default:
+			time.Sleep(wait)
+		}
+	}
+	results <- err
+}
+
+// settle publishes a durable group and answers it, or takes a failed one back. It returns the group to go on with.
+func (w *Writer) settle(ctx context.Context, g, next *group, err error) *group {
+	if err == nil {
+		w.healthy.Store(&storeState{})
+		w.publish(&Commit{World: g.world, Batches: g.changes})
+		g.reply()
+		return next
+	}
+	again := next.members
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrLineage) {
+		if err = w.catchUp(ctx); err == nil {
+			again = append(g.members, next.members...)
+			g.members = nil
+		}
+	}
+	if err != nil {
+		w.healthy.Store(&storeState{err})
+		w.cfg.Log.Error("commit failed, its writes were not done", "writes", len(g.batches), "error", err)
+	}
+	for _, p := range g.members {
+		p.answer <- answer{nil, &model.Error{Kind: model.KindUnavailable, Type: "ServiceUnavailable", RetryAfter: 1,
+			Message: "The database cannot be written at present; nothing was done. Try again."}}
+	}
+	fresh := &group{world: w.Snapshot()}
+	for _, p := range again {
+		w.compute(fresh, p)
+	}
+	return fresh
+}
+
+func (g *group) reply() {
+	for _, p := range g.members {
+		p.answer <- answer{p.world, p.err}
+	}
+}
+
+func (w *Writer) publish(c *Commit) {
+	c.ready = make(chan struct{})
+	old := w.published.Load()
+	w.published.Store(c)
+	old.next.Store(c)
+	close(old.ready)
+}
+
+// catchUp reads what another server has committed, and publishes it.
+func (w *Writer) catchUp(ctx context.Context) error {
+	for {
+		now := w.Snapshot()
+		batches, err := w.cfg.Store.Tail(ctx, now.pos, 1000)
+		if errors.Is(err, store.ErrLineage) || errors.Is(err, store.ErrTruncated) {
+			world, err := load(ctx, w.cfg.Store)
+			if err != nil {
+				return err
+			}
+			w.publish(&Commit{World: world, Reset: true})
+			return nil
+		}
+		if err != nil || len(batches) == 0 {
+			return err
+		}
+		c := &Commit{World: now}
+		for _, b := range batches {
+			tx := begin(c.World, b.Revision, model.Time(b.At.Unix()))
+			for _, m := range b.Mutations {
+				if err := tx.replay(model.Kind(m.Kind), m.Key, m.Body, b.Revision); err != nil {
+					return err
+				}
+			}
+			c.World = tx.end()
+			c.Batches = append(c.Batches, Batch{b.Revision, tx.changes})
+		}
+		w.publish(c)
+	}
+}
