@@ -40,4 +40,5 @@ const (
 	NoTunnel                      // no DVR MAC or no VTEP to send from
 	NotProgrammed                 // a stage has no program or map entry yet (agent starting)
 	Internal                      // a helper of the kernel failed
+	ClosedPort                    // addressed to a router itself, which has no such service
 )
