@@ -83,15 +83,18 @@ func (u *UUID) UnmarshalText(b []byte) error {
 // The identifiers, one type per resource, so that a subnet's is never taken for a port's. Each embeds UUID and with it
 // its text forms and order. `id.UUID` gives the bare bits where a generic table wants them.
 type (
-	NetworkID       struct{ UUID }
-	SegmentID       struct{ UUID }
-	SubnetID        struct{ UUID }
-	SubnetPoolID    struct{ UUID }
-	PortID          struct{ UUID }
-	RouterID        struct{ UUID }
-	AgentID         struct{ UUID }
-	SecurityGroupID struct{ UUID }
-	QoSPolicyID     struct{ UUID }
+	NetworkID           struct{ UUID }
+	SegmentID           struct{ UUID }
+	SubnetID            struct{ UUID }
+	SubnetPoolID        struct{ UUID }
+	PortID              struct{ UUID }
+	RouterID            struct{ UUID }
+	AgentID             struct{ UUID }
+	SecurityGroupID     struct{ UUID }
+	QoSPolicyID         struct{ UUID }
+	SecurityGroupRuleID struct{ UUID }
+	AddressGroupID      struct{ UUID }
+	FloatingIPID        struct{ UUID }
 )
 
 // DeviceName is the name of the interface that the hypervisor makes for the port: "tap" and the first 11 characters of

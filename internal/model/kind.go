@@ -5,14 +5,16 @@ type Kind string
 
 // The kinds.
 const (
-	KindNetwork     Kind = "network"
-	KindSegment     Kind = "segment"
-	KindSubnet      Kind = "subnet"
-	KindPort        Kind = "port"
-	KindPortBinding Kind = "port_binding"
-	KindRouter      Kind = "router"
-	KindAgent       Kind = "agent"
-	KindHost        Kind = "host"
+	KindNetwork           Kind = "network"
+	KindSegment           Kind = "segment"
+	KindSubnet            Kind = "subnet"
+	KindPort              Kind = "port"
+	KindPortBinding       Kind = "port_binding"
+	KindRouter            Kind = "router"
+	KindAgent             Kind = "agent"
+	KindHost              Kind = "host"
+	KindSecurityGroup     Kind = "security_group"
+	KindSecurityGroupRule Kind = "security_group_rule"
 )
 
 // Meta is what every API resource carries (Neutron's standard attributes). Revision is the position of the last change,

@@ -1,0 +1,210 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// The From functions project what the data plane needs; the model's other fields do not cross the wire, and a change to
+// one of them alone sends nothing. The To functions give model objects with just these fields set. To errors name the
+// field; a reader quarantines such an object and goes on.
+
+// FromHost projects a host.
+func FromHost(h *model.Host) *Host {
+	return &Host{Name: h.Name, Vtep: AddrBytes(h.VTEP), DvrMac: macBytes(h.DVRMAC), AgentMode: h.AgentMode}
+}
+
+// ToHost is the reverse of FromHost.
+func ToHost(m *Host) (*model.Host, error) {
+	var c check
+	h := &model.Host{Name: m.Name, AgentMode: m.AgentMode}
+	h.VTEP = get(&c, "vtep", m.Vtep, ParseAddr)
+	h.DVRMAC = get(&c, "dvr_mac", m.DvrMac, parseMAC)
+	return h, c.err
+}
+
+// check keeps the first error of a translation.
+type check struct{ err error }
+
+func get[B, V any](c *check, field string, b B, parse func(B) (V, error)) V {
+	v, err := parse(b)
+	if err != nil && c.err == nil {
+		c.err = fmt.Errorf("%s: %w", field, err)
+	}
+	return v
+}
+
+// FromNetwork projects a network with its segments.
+func FromNetwork(n *model.Network, segments []*model.Segment) *Network {
+	m := &Network{Id: ID(n.ID.UUID), AdminUp: n.AdminStateUp, Mtu: n.MTU, External: n.External, DnsDomain: n.DNSDomain}
+	for _, s := range segments {
+		m.Segments = append(m.Segments, &Segment{Id: ID(s.ID.UUID), Type: s.NetworkType, Physnet: s.Physnet, SegmentationId: s.SegmentationID})
+	}
+	return m
+}
+
+// ToNetwork is the reverse of FromNetwork.
+func ToNetwork(m *Network) (*model.Network, []*model.Segment, error) {
+	var c check
+	n := &model.Network{AdminStateUp: m.AdminUp, MTU: m.Mtu, External: m.External, DNSDomain: m.DnsDomain}
+	n.ID.UUID = get(&c, "id", m.Id, ParseID)
+	var segments []*model.Segment
+	for i, s := range m.Segments {
+		g := &model.Segment{NetworkID: n.ID, NetworkType: s.Type, Physnet: s.Physnet, SegmentationID: s.SegmentationId, Index: i}
+		g.ID.UUID = get(&c, "segments.id", s.Id, ParseID)
+		segments = append(segments, g)
+	}
+	return n, segments, c.err
+}
+
+// FromSubnet projects a subnet.
+func FromSubnet(s *model.Subnet) *Subnet {
+	m := &Subnet{Id: ID(s.ID.UUID), NetworkId: ID(s.NetworkID.UUID), Cidr: FromPrefix(s.CIDR), Gateway: AddrBytes(s.GatewayIP),
+		Dhcp: s.EnableDHCP, RaMode: s.RAMode, AddressMode: s.AddressMode}
+	for _, a := range s.DNS {
+		m.Dns = append(m.Dns, AddrBytes(a))
+	}
+	m.HostRoutes = fromRoutes(s.HostRoutes)
+	return m
+}
+
+// ToSubnet is the reverse of FromSubnet.
+func ToSubnet(m *Subnet) (*model.Subnet, error) {
+	var c check
+	s := &model.Subnet{EnableDHCP: m.Dhcp, RAMode: m.RaMode, AddressMode: m.AddressMode}
+	s.ID.UUID = get(&c, "id", m.Id, ParseID)
+	s.NetworkID.UUID = get(&c, "network_id", m.NetworkId, ParseID)
+	s.CIDR = get(&c, "cidr", m.Cidr, ParsePrefix)
+	s.GatewayIP = get(&c, "gateway", m.Gateway, ParseAddr)
+	for _, b := range m.Dns {
+		s.DNS = append(s.DNS, get(&c, "dns", b, ParseAddr))
+	}
+	s.HostRoutes = get(&c, "host_routes", m.HostRoutes, toRoutes)
+	if c.err == nil && !s.CIDR.IsValid() {
+		c.err = fmt.Errorf("cidr: missing")
+	}
+	return s, c.err
+}
+
+func fromRoutes(routes []model.Route) []*Route {
+	var out []*Route
+	for _, r := range routes {
+		out = append(out, &Route{Destination: FromPrefix(r.Destination), Nexthop: AddrBytes(r.NextHop)})
+	}
+	return out
+}
+
+func toRoutes(routes []*Route) ([]model.Route, error) {
+	var c check
+	var out []model.Route
+	for _, r := range routes {
+		out = append(out, model.Route{
+			Destination: get(&c, "destination", r.Destination, ParsePrefix),
+			NextHop:     get(&c, "nexthop", r.Nexthop, ParseAddr),
+		})
+	}
+	return out, c.err
+}
+
+// FromPort projects what everybody on the network may know of a port.
+func FromPort(p *model.Port) *Port {
+	m := &Port{Id: ID(p.ID.UUID), NetworkId: ID(p.NetworkID.UUID), Mac: macBytes(p.MAC), Host: p.Host,
+		DeviceOwner: p.DeviceOwner, PortSecurity: p.PortSecurity}
+	if len(p.DeviceOwner) > len(model.OwnerNetworkPrefix) && p.DeviceOwner[:len(model.OwnerNetworkPrefix)] == model.OwnerNetworkPrefix {
+		m.DeviceId = p.DeviceID
+	}
+	for _, f := range p.FixedIPs {
+		m.FixedIps = append(m.FixedIps, &FixedIP{SubnetId: ID(f.SubnetID.UUID), Address: AddrBytes(f.Address)})
+	}
+	for _, a := range p.AddressPairs {
+		m.AddressPairs = append(m.AddressPairs, &AddressPair{Mac: macBytes(a.MAC), Prefix: FromPrefix(a.Prefix)})
+	}
+	return m
+}
+
+// ToPort is the reverse of FromPort.
+func ToPort(m *Port) (*model.Port, error) {
+	var c check
+	p := &model.Port{Host: m.Host, DeviceOwner: m.DeviceOwner, PortSecurity: m.PortSecurity, DeviceID: m.DeviceId}
+	p.ID.UUID = get(&c, "id", m.Id, ParseID)
+	p.NetworkID.UUID = get(&c, "network_id", m.NetworkId, ParseID)
+	p.MAC = get(&c, "mac", m.Mac, parseMAC)
+	for _, f := range m.FixedIps {
+		ip := model.FixedIP{Address: get(&c, "fixed_ips", f.Address, ParseAddr)}
+		ip.SubnetID.UUID = get(&c, "fixed_ips.subnet_id", f.SubnetId, ParseID)
+		p.FixedIPs = append(p.FixedIPs, ip)
+	}
+	for _, a := range m.AddressPairs {
+		p.AddressPairs = append(p.AddressPairs, model.AddressPair{
+			MAC:    get(&c, "address_pairs.mac", a.Mac, parseMAC),
+			Prefix: get(&c, "address_pairs.prefix", a.Prefix, ParsePrefix),
+		})
+	}
+	return p, c.err
+}
+
+// FromEndpoint projects the rest of a port, for the host that it is bound to.
+func FromEndpoint(p *model.Port) *Endpoint {
+	m := &Endpoint{Id: ID(p.ID.UUID), Name: p.Name, ProjectId: p.ProjectID, DeviceId: p.DeviceID, AdminUp: p.AdminStateUp,
+		DnsName: p.DNSName, DnsDomain: p.DNSDomain, VnicType: p.VNICType}
+	for _, g := range p.SecurityGroups {
+		m.SecurityGroups = append(m.SecurityGroups, ID(g.UUID))
+	}
+	for _, o := range p.ExtraDHCP {
+		m.ExtraDhcp = append(m.ExtraDhcp, &DHCPOption{Name: o.Name, Value: o.Value, IpVersion: uint32(o.IPVersion)})
+	}
+	return m
+}
+
+// ToEndpoint fills p, which ToPort made, with the rest.
+func ToEndpoint(m *Endpoint, p *model.Port) error {
+	var c check
+	p.Name, p.ProjectID, p.DeviceID, p.AdminStateUp = m.Name, m.ProjectId, m.DeviceId, m.AdminUp
+	p.DNSName, p.DNSDomain, p.VNICType = m.DnsName, m.DnsDomain, m.VnicType
+	p.SecurityGroups, p.ExtraDHCP = nil, nil
+	for _, b := range m.SecurityGroups {
+		p.SecurityGroups = append(p.SecurityGroups, model.SecurityGroupID{UUID: get(&c, "security_groups", b, ParseID)})
+	}
+	for _, o := range m.ExtraDhcp {
+		p.ExtraDHCP = append(p.ExtraDHCP, model.ExtraDHCPOpt{Name: o.Name, Value: o.Value, IPVersion: int(o.IpVersion)})
+	}
+	return c.err
+}
+
+// FromRouter projects a router with its legs; gateway may be nil.
+func FromRouter(r *model.Router, interfaces []*model.Port, gateway *model.Port) *Router {
+	m := &Router{Id: ID(r.ID.UUID), AdminUp: r.AdminStateUp, Distributed: r.Distributed, Routes: fromRoutes(r.Routes),
+		EnableSnat: r.EnableSNAT, GatewayHost: r.GatewayHost}
+	for _, p := range interfaces {
+		m.Interfaces = append(m.Interfaces, FromPort(p))
+	}
+	if gateway != nil {
+		m.Gateway = FromPort(gateway)
+	}
+	return m
+}
+
+// RouterParts is what ToRouter gives.
+type RouterParts struct {
+	Router     *model.Router
+	Interfaces []*model.Port
+	Gateway    *model.Port // nil: none
+}
+
+// ToRouter is the reverse of FromRouter.
+func ToRouter(m *Router) (RouterParts, error) {
+	var c check
+	r := &model.Router{AdminStateUp: m.AdminUp, Distributed: m.Distributed, EnableSNAT: m.EnableSnat, GatewayHost: m.GatewayHost}
+	r.ID.UUID = get(&c, "id", m.Id, ParseID)
+	r.Routes = get(&c, "routes", m.Routes, toRoutes)
+	parts := RouterParts{Router: r}
+	for _, i := range m.Interfaces {
+		parts.Interfaces = append(parts.Interfaces, get(&c, "interfaces", i, ToPort))
+	}
+	if m.Gateway != nil {
+		parts.Gateway = get(&c, "gateway", m.Gateway, ToPort)
+		r.GatewayPort = parts.Gateway.ID
+	}
+	return parts, c.err
+}
