@@ -1,0 +1,135 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// seed reads files of the reference situation, which must be accepted as they are.
+func seed(t *testing.T, names ...string) []Source {
+	t.Helper()
+	var files []string
+	for _, n := range names {
+		files = append(files, filepath.Join("testdata", n))
+	}
+	srcs, err := ReadSources(files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return srcs
+}
+
+func logNotices(t *testing.T, l *Loaded) {
+	t.Helper()
+	for _, n := range l.Notices {
+		t.Log(n)
+	}
+}
+
+func TestSeedController(t *testing.T) {
+	l, err := LoadServer(seed(t, "neutron.conf", "controller-ml2_conf.ini", "l3_agent.ini"), "controller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logNotices(t, l)
+	s := l.Server
+	want := Keystone{
+		Credentials: Credentials{
+			AuthURL: "http://10.1.4.71:35357", Username: "neutron", Password: NewSecret("*******************"),
+			ProjectName: "services", UserDomainID: "default", ProjectDomainID: "default",
+			Timeout: 10 * time.Second, Retries: 3,
+		},
+		PublicURL: "http://10.1.4.71:5000/", CacheTime: 300 * time.Second, ServiceTokenRoles: []string{"service"},
+	}
+	if d := cmp.Diff(want, s.Keystone); d != "" {
+		t.Error("[keystone_authtoken]", d)
+	}
+	wantDB := Database{
+		Engine: "mysql", User: "neutron", Password: NewSecret("secret"), Host: "10.1.4.71", Port: 3306, Name: "neutron",
+		MaxPoolSize: 10, ConnectionRecycle: time.Hour, RetryInterval: 10 * time.Second, MaxRetries: 10,
+	}
+	if d := cmp.Diff(wantDB, s.Database, cmpopts.EquateEmpty()); d != "" {
+		t.Error("[database]", d)
+	}
+	wantNova := Nova{
+		Credentials: Credentials{
+			AuthURL: "http://10.1.4.71:35357", Username: "nova", Password: NewSecret("***********"), ProjectID: "**********************",
+			UserDomainID: "default", ProjectDomainID: "default", Region: "RegionOne", Interface: "public", Timeout: 30 * time.Second, Retries: 3,
+		},
+		URL: "http://10.1.4.71:8774/v2", OnPortStatus: true, OnPortData: true, EventsInterval: 2 * time.Second,
+	}
+	if d := cmp.Diff(wantNova, s.Nova); d != "" {
+		t.Error("nova", d)
+	}
+	wantML2 := ML2{
+		TypeDrivers: []string{"flat", "vxlan"}, TenantTypes: []string{"vxlan"}, FlatNetworks: []string{"external"},
+		VNIs: []Range{{10, 100}}, PhysnetMTU: 1500, OverlayIPVersion: 4,
+	}
+	if d := cmp.Diff(wantML2, s.ML2, cmpopts.EquateEmpty()); d != "" {
+		t.Error("[ml2]", d)
+	}
+	if !s.Router.Distributed || s.Host != "controller" || s.API.BindPort != 9696 || s.AgentDownTime != 75*time.Second ||
+		s.DHCP.Lease != 24*time.Hour || s.MAC.Base != (model.MAC{0xfa, 0x16, 0x3e}) || !s.SecurityGroups {
+		t.Errorf("server = %+v", s)
+	}
+}
+
+func TestSeedAgents(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		files []string
+		mode  string
+	}{
+		{"controller", []string{"neutron.conf", "controller-ml2_conf.ini", "l3_agent.ini"}, "dvr_snat"},
+		{"compute", []string{"neutron.conf", "compute-ml2_conf.ini"}, "dvr"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l, err := LoadAgent(seed(t, tc.files...), tc.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logNotices(t, l)
+			a := l.Agent
+			if a.L3.Mode != tc.mode || a.Host != tc.name || a.Server != "10.1.4.71:9697" || a.DataPlane != "ebpf" || a.LocalIP != (netip.Addr{}) {
+				t.Errorf("agent = %+v", a)
+			}
+			if d := cmp.Diff([]Pair{{"external", "br-ex"}}, a.BridgeMappings); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestSeedHasNoUnknownOption holds the table to what the reference situation uses: each line is either an option of
+// Weft's or one of which it can say what it does instead.
+func TestSeedHasNoUnknownOption(t *testing.T) {
+	files, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		if f.IsDir() {
+			continue
+		}
+		n++
+		l, _ := load(seed(t, f.Name()), "h")
+		for _, x := range l.Notices {
+			if strings.Contains(x.Text, "not an option") {
+				t.Error(x)
+			}
+		}
+	}
+	if n < 4 {
+		t.Fatalf("%d files of the reference situation in testdata, want 4", n)
+	}
+}
