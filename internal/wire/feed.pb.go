@@ -442,12 +442,13 @@ func (x *Position) GetRevision() uint64 {
 	return 0
 }
 
-// Ref names an object at a revision.
+// Ref names an object at a version.
 type Ref struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=weft.v1.Kind" json:"kind,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // 16 bytes, or a host's name
-	Revision      uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=weft.v1.Kind" json:"kind,omitempty"`
+	Id    []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // 16 bytes, or a host's name
+	// version is a hash of the body: equal versions are equal bodies, in every lineage. It has no order.
+	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -496,9 +497,9 @@ func (x *Ref) GetId() []byte {
 	return nil
 }
 
-func (x *Ref) GetRevision() uint64 {
+func (x *Ref) GetVersion() uint64 {
 	if x != nil {
-		return x.Revision
+		return x.Version
 	}
 	return 0
 }
@@ -665,8 +666,8 @@ type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=weft.v1.Kind" json:"kind,omitempty"`
 	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Revision      uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	Body          []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"` // one of the messages below, as kind says
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"` // as in Ref
+	Body          []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`        // one of the messages below, as kind says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -715,9 +716,9 @@ func (x *Object) GetId() []byte {
 	return nil
 }
 
-func (x *Object) GetRevision() uint64 {
+func (x *Object) GetVersion() uint64 {
 	if x != nil {
-		return x.Revision
+		return x.Version
 	}
 	return 0
 }
@@ -2325,11 +2326,11 @@ const file_feed_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"@\n" +
 	"\bPosition\x12\x18\n" +
 	"\alineage\x18\x01 \x01(\fR\alineage\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"T\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"R\n" +
 	"\x03Ref\x12!\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\r.weft.v1.KindR\x04kind\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\fR\x02id\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"t\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"t\n" +
 	"\aWelcome\x12$\n" +
 	"\x0etime_unix_nano\x18\x01 \x01(\x03R\ftimeUnixNano\x12+\n" +
 	"\x11heartbeat_seconds\x18\x02 \x01(\rR\x10heartbeatSeconds\x12\x16\n" +
@@ -2341,11 +2342,11 @@ const file_feed_proto_rawDesc = "" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12\x1a\n" +
 	"\bsnapshot\x18\x05 \x01(\bR\bsnapshot\x12$\n" +
 	"\x06listed\x18\x06 \x03(\v2\f.weft.v1.RefR\x06listed\x12\x12\n" +
-	"\x04hold\x18\a \x01(\bR\x04hold\"k\n" +
+	"\x04hold\x18\a \x01(\bR\x04hold\"i\n" +
 	"\x06Object\x12!\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\r.weft.v1.KindR\x04kind\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\fR\x02id\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x12\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x12\n" +
 	"\x04body\x18\x04 \x01(\fR\x04body\"f\n" +
 	"\x04Host\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
