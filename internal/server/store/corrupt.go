@@ -1,6 +1,10 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
 
 // CorruptError names one row that cannot be used, and the command that repairs it: an entry if Kind is set, else the
 // log row at Revision. Whoever decodes bodies returns one, too, by Undecodable.
@@ -29,4 +33,39 @@ func (e *CorruptError) Repair() string {
 		return fmt.Sprintf("weft store repair --drop %s/%s", e.Kind, e.Key)
 	}
 	return "weft store repair --new-lineage"
+}
+
+// LogCheck finds what is wrong with a log that is fed to it row by row, oldest first.
+type LogCheck struct {
+	next uint64
+	prev model.UUID
+	any  bool
+}
+
+// NewLogCheck begins behind the newest revision that has been trimmed.
+func NewLogCheck(trimmed uint64) *LogCheck { return &LogCheck{next: trimmed + 1} }
+
+// Row takes the next log row: b's ID, Prev and Revision, and the encoded rest.
+func (c *LogCheck) Row(b Batch, row []byte) (found []*CorruptError) {
+	if b.Revision != c.next {
+		found = append(found, &CorruptError{Revision: c.next, Reason: fmt.Sprintf("missing from the log, the next is %d", b.Revision)})
+	} else if c.any && b.Prev != c.prev {
+		found = append(found, &CorruptError{Revision: b.Revision, Reason: fmt.Sprintf("follows batch %s, but the one before it is %s", b.Prev, c.prev)})
+	}
+	if err := DecodeBatch(row, &b); err != nil {
+		found = append(found, &CorruptError{Revision: b.Revision, Reason: err.Error()})
+	}
+	c.next, c.prev, c.any = b.Revision+1, b.ID, true
+	return found
+}
+
+// End compares the last row with the head.
+func (c *LogCheck) End(head Head) []*CorruptError {
+	switch {
+	case c.next != head.Revision+1:
+		return []*CorruptError{{Revision: c.next, Reason: fmt.Sprintf("the log ends here, but the store is at %d", head.Revision)}}
+	case c.any && c.prev != head.Batch:
+		return []*CorruptError{{Revision: head.Revision, Reason: fmt.Sprintf("the newest batch is %s, but the store says %s", c.prev, head.Batch)}}
+	}
+	return nil
 }

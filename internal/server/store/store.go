@@ -12,6 +12,9 @@ import (
 //
 // Contexts: a call that writes honours ctx until its transaction begins and then runs to its end, because a transaction
 // cut in the middle of its commit is an unknown one. Calls that read honour ctx throughout.
+//
+// Every method that writes may return ErrUnknown. Append's is resolved by Committed; the others can be repeated, or, for
+// NewLineage and Replace, looked up by Head.
 type Store interface {
 	// Load visits every entry in the order of kind, then key (both as bytes), as of one moment, and returns that
 	// moment's head, feature level and undelivered intents. The Body belongs to the visitor. An error of visit ends the

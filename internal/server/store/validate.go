@@ -3,7 +3,10 @@ package store
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -74,6 +77,11 @@ func CheckName(kind, key string) error {
 	}
 	if n := len(key); n == 0 || n > MaxKey {
 		return fmt.Errorf("key %q of kind %s has %d bytes, want 1 to %d", key, kind, n, MaxKey)
+	}
+	for _, s := range []string{kind, key} {
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+			return fmt.Errorf("name %q has control characters or is not UTF-8", s)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,170 @@
+// Package sqlite keeps the store in one SQLite file: the default, for one server. Every Append is one transaction in a
+// write-ahead log that is synced before the call returns (journal_mode=WAL, synchronous=FULL).
+//
+// Beside the file NAME lie NAME-wal and NAME-shm, SQLite's own, and NAME.lock, which a running server holds by flock so
+// that no second one opens the file. Copying the files of a running store with cp gives a broken copy: use store.Backup.
+//
+// The package must not know what entries mean and must not retry writes. It uses modernc.org/sqlite, which is SQLite
+// translated to Go, so the binary stays static.
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/weft-cloud/weft/internal/server/store"
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+)
+
+// Options say which store to open.
+type Options struct {
+	Path     string    // required; the directory must exist, the file is made if it does not
+	ReadOnly bool      // no lock is taken, and all that writes is ErrReadOnly: for a backup of a running server
+	Random   io.Reader // source of lineages; nil: crypto/rand
+	Fault    Fault     // tests only: makes steps of a transaction fail
+}
+
+// Store implements store.Store.
+type Store struct {
+	path     string
+	random   io.Reader
+	fault    Fault
+	readOnly bool
+	lock     *os.File // held by flock; nil if readOnly
+	read     *sql.DB  // any number of readers, query_only
+	write    *sql.DB  // exactly one connection, used by whoever holds turn
+	closed   atomic.Bool
+
+	turn chan struct{} // capacity 1: whoever has put a value in owns w and doubt
+	w    *writer
+	// doubt is set when a COMMIT has failed and it is not known whether the transaction can still come through.
+	doubt bool
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens or makes the store. store.ErrLocked: another process has it, and the error says which.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Path == "" {
+		return nil, errors.New("open store: no path; set one")
+	}
+	path, err := filepath.Abs(o.Path)
+	if err == nil { // two names of one file must find one lock
+		path, err = realPath(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Path, err)
+	}
+	s := &Store{path: path, random: o.Random, fault: o.Fault, readOnly: o.ReadOnly, turn: make(chan struct{}, 1)}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	var err error
+	if s.readOnly {
+		if _, err := os.Stat(s.path); err != nil {
+			return err
+		}
+	} else if s.lock, err = lockFile(s.path + ".lock"); err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite", dsn(s.path, true)); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(4)
+	if !s.readOnly {
+		if s.write, err = sql.Open("sqlite", dsn(s.path, false)); err != nil {
+			return err
+		}
+		if err = s.prepareFile(ctx); err != nil {
+			return err
+		}
+		if s.w, err = newWriter(ctx, s.write); err != nil {
+			return err
+		}
+	}
+	_, err = s.meta(ctx, s.read) // also makes sure that the file can be read
+	return err
+}
+
+// dsn is the driver's name for the file with our settings, which it applies to each connection that it opens.
+func dsn(path string, readOnly bool) string {
+	q := url.Values{}
+	q.Add("_pragma", "busy_timeout(5000)")
+	if readOnly {
+		q.Add("mode", "ro")
+		q.Add("_pragma", "query_only(1)")
+		q.Add("_pragma", "mmap_size(4294967296)")
+	} else {
+		q.Add("_pragma", "page_size(4096)")
+		q.Add("_pragma", "journal_mode(WAL)")
+		q.Add("_pragma", "synchronous(FULL)")
+		q.Add("_pragma", "journal_size_limit(67108864)")
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// realPath resolves symbolic links; the last element need not exist.
+func realPath(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, os.ErrNotExist) {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		return filepath.Join(dir, filepath.Base(path)), err
+	}
+	return real, err
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	var errs []error
+	if s.w != nil {
+		errs = append(errs, s.w.close())
+	}
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close()) // ends the flock; the file stays, since removing it would race with the next
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close store %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// wrap adds the operation, and says ErrClosed for what a Close has cut off.
+func (s *Store) wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if s.closed.Load() && !errors.Is(err, store.ErrClosed) {
+		err = fmt.Errorf("%w (%v)", store.ErrClosed, err)
+	}
+	if text := err.Error(); strings.Contains(text, "malformed") || strings.Contains(text, "not a database") {
+		err = fmt.Errorf("%w; the file is damaged, restore a backup: weft store restore", err)
+	}
+	return fmt.Errorf("store %s: %s: %w", s.path, op, err)
+}

@@ -1,0 +1,216 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/weft-cloud/weft/internal/server/store"
+	sqlite "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// A Step is a point in a transaction at which a Fault may strike.
+type Step string
+
+// The steps, in the order of a transaction.
+const (
+	StepBegin     Step = "begin"
+	StepMeta      Step = "meta"
+	StepLog       Step = "log"
+	StepEntry     Step = "entry"
+	StepIntent    Step = "intent"
+	StepCommit    Step = "commit"    // the COMMIT fails and does nothing
+	StepCommitted Step = "committed" // the COMMIT is done, but its answer is an error
+	StepSettle    Step = "settle"    // finding out what became of a failed COMMIT
+)
+
+// Fault is asked before each step and its error becomes the step's; it may also stop the process.
+type Fault func(Step) error
+
+// writer is the one connection that writes, with its statements prepared.
+type writer struct {
+	conn                                      *sql.Conn
+	begin, commit, rollback                   *sql.Stmt
+	meta, setHead, addLog, putEntry, delEntry *sql.Stmt
+	addIntent, delIntent                      *sql.Stmt
+}
+
+func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{conn: conn}
+	for _, p := range []struct {
+		to  **sql.Stmt
+		sql string
+	}{
+		{&w.begin, "BEGIN IMMEDIATE"}, {&w.commit, "COMMIT"}, {&w.rollback, "ROLLBACK"},
+		{&w.meta, selectMeta},
+		{&w.setHead, "UPDATE meta SET revision = ?, batch = ?"},
+		{&w.addLog, "INSERT INTO log (revision, batch, prev, at, row) VALUES (?, ?, ?, ?, ?)"},
+		{&w.putEntry, `INSERT INTO entries (kind, key, schema, revision, sum, body) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (kind, key) DO UPDATE SET schema = excluded.schema, revision = excluded.revision,
+			sum = excluded.sum, body = excluded.body`},
+		{&w.delEntry, "DELETE FROM entries WHERE kind = ? AND key = ?"},
+		{&w.addIntent, "INSERT INTO intents (id, kind, body) VALUES (?, ?, ?)"},
+		{&w.delIntent, "DELETE FROM intents WHERE id = ?"},
+	} {
+		if *p.to, err = conn.PrepareContext(ctx, p.sql); err != nil {
+			return nil, errors.Join(fmt.Errorf("prepare %q: %w", p.sql, err), w.close())
+		}
+	}
+	return w, nil
+}
+
+func (w *writer) close() error { return w.conn.Close() }
+
+func (w *writer) readMeta(ctx context.Context) (meta, error) {
+	return scanMeta(w.meta.QueryRowContext(ctx))
+}
+
+// errCommit marks that a transaction's COMMIT returned an error which leaves its outcome open.
+var errCommit = errors.New("commit failed")
+
+// tx runs f in a transaction on the writer's connection. An error without store.ErrUnknown in its chain means that
+// nothing was done. Anybody who comes after an open outcome settles that first.
+func (s *Store) tx(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
+	release, err := s.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx = context.WithoutCancel(ctx) // see store.Store
+	if err := s.settle(ctx); err != nil {
+		return fmt.Errorf("an earlier commit is still unknown: %w", err)
+	}
+	err = s.runTx(ctx, f)
+	if errors.Is(err, errCommit) {
+		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
+	}
+	return err
+}
+
+func (s *Store) takeTurn(ctx context.Context) (release func(), err error) {
+	if s.readOnly {
+		return nil, store.ErrReadOnly
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if s.closed.Load() {
+		<-s.turn
+		return nil, store.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		<-s.turn
+		return nil, err
+	}
+	return func() { <-s.turn }, nil
+}
+
+// runTx is tx for who has the turn.
+func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
+	if err := s.step(StepBegin); err != nil {
+		return err
+	}
+	if _, err := s.w.begin.ExecContext(ctx); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(ctx, s.w); err != nil {
+		// A rollback that fails leaves a connection that nobody may use again; SQLite undoes the rest when it closes.
+		if _, rerr := s.w.rollback.ExecContext(ctx); rerr != nil {
+			return errors.Join(err, s.renewWriter(ctx))
+		}
+		return err
+	}
+	err := s.step(StepCommit)
+	if err == nil {
+		_, err = s.w.commit.ExecContext(ctx)
+	}
+	if err == nil {
+		err = s.step(StepCommitted)
+	}
+	if err == nil {
+		return nil
+	}
+	rerr := s.renewWriter(ctx) // also rolls back
+	if full(err) {
+		return errors.Join(fmt.Errorf("commit: %w", err), rerr)
+	}
+	s.doubt = true
+	return errors.Join(fmt.Errorf("%w: %w", errCommit, err), rerr)
+}
+
+// full reports whether a COMMIT failed for want of space. SQLite says so when a write to the WAL has come back short; the
+// frame that commits is the last one written, so it is not whole and the transaction can never be found by a recovery.
+// (A lack of space that shows at fsync is SQLITE_IOERR_FSYNC, and that one is unknown.)
+func full(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == lib.SQLITE_FULL
+}
+
+// renewWriter replaces the writer's connection; without one, doubt makes the next caller try again.
+func (s *Store) renewWriter(ctx context.Context) error {
+	if s.w != nil {
+		_ = s.w.close() // it is broken anyway; what counts is that the next one opens
+		s.w = nil
+	}
+	s.write.SetMaxIdleConns(0) // really close it
+	w, err := newWriter(ctx, s.write)
+	if err != nil {
+		s.doubt = true
+		return fmt.Errorf("reopen for writing: %w", err)
+	}
+	s.w = w
+	return nil
+}
+
+// settle makes the outcome of a failed COMMIT certain. SQLite may have left the transaction's frames at the end of the
+// WAL, seen by no reader, to be found by the recovery after a crash. A new transaction, committed and synced, overwrites
+// them or stands behind them: after it, what can be read is what is. The checkpoint writes all of it once more, since
+// after a failed fsync the kernel counts pages as clean that are not on the disk.
+func (s *Store) settle(ctx context.Context) error {
+	if !s.doubt {
+		return nil
+	}
+	if err := s.step(StepSettle); err != nil {
+		return err
+	}
+	if s.w == nil {
+		if err := s.renewWriter(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.settleOn(ctx, s.w.conn); err != nil {
+		return errors.Join(err, s.renewWriter(ctx))
+	}
+	s.doubt = false
+	return nil
+}
+
+func (s *Store) settleOn(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, "UPDATE meta SET fence = fence + 1"); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	var busy, frames, done int
+	if err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(FULL)").Scan(&busy, &frames, &done); err != nil {
+		return fmt.Errorf("settle: checkpoint: %w", err)
+	}
+	if busy != 0 || frames != done {
+		return fmt.Errorf("settle: checkpoint wrote %d of %d frames, a reader is in its way", done, frames)
+	}
+	return nil
+}
+
+func (s *Store) step(p Step) error {
+	if s.fault == nil {
+		return nil
+	}
+	return s.fault(p)
+}
