@@ -1,0 +1,118 @@
+package dptest
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/forward"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// Plane is one host's data plane under test.
+type Plane interface {
+	// Apply programs the State, as if every endpoint had its device. Connections and fragments survive it.
+	Apply(s *hostplan.State) error
+	// Forget empties the tables of connections and fragments, and lifts all rate limits.
+	Forget() error
+	// Send puts one frame in and says what came out of it.
+	Send(in forward.Input, frame []byte) (Outcome, error)
+}
+
+// Outcome is what became of one frame. Outputs may be in any order; of a tunnel output Peer may be left empty.
+type Outcome struct {
+	Outputs []forward.Output
+	Reason  reason.Reason
+}
+
+// Oracle is internal/forward as a Plane.
+type Oracle struct {
+	host  *forward.Host
+	conns *forward.Conns
+	// Last is the Result behind the last Outcome.
+	Last forward.Result
+}
+
+// Apply implements Plane.
+func (o *Oracle) Apply(s *hostplan.State) error {
+	o.host = forward.NewHost(s)
+	return nil
+}
+
+// Forget implements Plane.
+func (o *Oracle) Forget() error {
+	o.conns = nil
+	return nil
+}
+
+// Send implements Plane.
+func (o *Oracle) Send(in forward.Input, frame []byte) (Outcome, error) {
+	in.Conns = o.conns
+	o.Last = forward.Step(o.host, in, frame)
+	o.conns = o.Last.Conns
+	return Outcome{Outputs: o.Last.Outputs, Reason: o.Last.Reason}, nil
+}
+
+// text is an Outcome in words, outputs sorted, each frame with its bytes, so that two can be compared as text.
+func (o Outcome) text(names forward.Names) string {
+	outs := slices.Clone(o.Outputs)
+	slices.SortFunc(outs, func(a, b forward.Output) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Port.Compare(b.Port.UUID), a.VTEP.Compare(b.VTEP), cmp.Compare(a.VNI, b.VNI),
+			cmp.Compare(a.Punt, b.Punt), bytes.Compare(a.Frame, b.Frame))
+	})
+	var b strings.Builder
+	fmt.Fprintf(&b, "reason %d: %s\n", o.Reason, forward.Explain(o.Reason).What)
+	for _, x := range outs {
+		switch x.Kind {
+		case forward.Deliver:
+			fmt.Fprintf(&b, "to port %s", name(names, x.Port))
+		case forward.Reply:
+			fmt.Fprintf(&b, "back to port %s", name(names, x.Port))
+		case forward.Tunnel:
+			fmt.Fprintf(&b, "to %s, VNI %d", x.VTEP, x.VNI)
+		case forward.Punt:
+			fmt.Fprintf(&b, "punt kind %d from port %s", x.Punt, name(names, x.Port))
+		}
+		fmt.Fprintf(&b, ": %s\n%s", forward.Summary(x.Frame), dump(x.Frame))
+	}
+	return b.String()
+}
+
+func name(names forward.Names, id model.PortID) string {
+	if names != nil {
+		if n := names(id.UUID); n != "" {
+			return n
+		}
+	}
+	return id.String()
+}
+
+// dump is a frame in hexadecimal, 16 bytes a line.
+func dump(b []byte) string {
+	var s strings.Builder
+	for i := 0; i < len(b); i += 16 {
+		fmt.Fprintf(&s, "    %04x  % x\n", i, b[i:min(i+16, len(b))])
+	}
+	return s.String()
+}
+
+// text is a Want in words, to be compared as text.
+func (w Want) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "reason %d: %s\n", w.Reason, forward.Explain(w.Reason).What)
+	if w.Punt != 0 {
+		fmt.Fprintf(&b, "punt kind %d\n", w.Punt)
+	}
+	if w.Reply != nil {
+		fmt.Fprintf(&b, "back to the sender: %s\n%s", forward.Summary(w.Reply), dump(w.Reply))
+	}
+	for _, port := range slices.Sorted(maps.Keys(w.To)) {
+		fmt.Fprintf(&b, "to port %s: %s\n%s", port, forward.Summary(w.To[port]), dump(w.To[port]))
+	}
+	return b.String()
+}

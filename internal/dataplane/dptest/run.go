@@ -1,0 +1,100 @@
+package dptest
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/forward"
+	"github.com/weft-cloud/weft/internal/hostplan"
+)
+
+// NewPlane makes the plane of one host; it may program s at once. What it needs to undo goes into t.Cleanup.
+type NewPlane func(t testing.TB, s *hostplan.State) Plane
+
+// RunCases puts the table of hard packets to planes made by newPlane, one for each host of a case.
+func RunCases(t *testing.T, newPlane NewPlane) {
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) { c.run(t, newPlane) })
+	}
+}
+
+func (c Case) run(t *testing.T, newPlane NewPlane) {
+	cloud := Demo()
+	if c.Change != nil {
+		c.Change(cloud)
+	}
+	states := cloud.States()
+	planes := map[string]Plane{}
+	for _, h := range cloud.Hosts {
+		planes[h.Name] = newPlane(t, states[h.Name])
+		if err := planes[h.Name].Forget(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply := func() {
+		states = cloud.States()
+		for name, p := range planes {
+			if err := p.Apply(states[name]); err != nil {
+				t.Fatalf("apply on %s: %v", name, err)
+			}
+		}
+	}
+	apply()
+	for i, s := range c.Sends {
+		if s.Before != nil {
+			s.Before(cloud)
+			apply()
+		}
+		got, err := walk(planes, states, s)
+		if err != nil {
+			t.Fatalf("frame %d: %v", i, err)
+		}
+		if diff := cmp.Diff(s.Want.text(), got.text()); diff != "" {
+			t.Errorf("frame %d: %s\n%s(-want +got)\n%s", i, forward.Summary(s.Frame), dump(s.Frame), diff)
+		}
+	}
+}
+
+// walk sends one frame through the planes, across hosts.
+func walk(planes map[string]Plane, states map[string]*hostplan.State, s Send) (Want, error) {
+	names := Demo().portNames()
+	got := Want{To: map[string][]byte{}}
+	take := func(o Outcome) (tunnels []forward.Output) {
+		if got.Reason == reason.None {
+			got.Reason = o.Reason
+		}
+		for _, x := range o.Outputs {
+			switch x.Kind {
+			case forward.Deliver:
+				got.To[names[x.Port]] = x.Frame
+			case forward.Reply:
+				got.Reply = x.Frame
+			case forward.Punt:
+				got.Punt = x.Punt
+			case forward.Tunnel:
+				tunnels = append(tunnels, x)
+			}
+		}
+		return tunnels
+	}
+	host := Demo().Port(s.From).Host
+	out, err := planes[host].Send(forward.FromPort(PortID(s.From)), s.Frame)
+	if err != nil {
+		return got, err
+	}
+	for _, x := range take(out) {
+		for name, st := range states {
+			if st.VTEP != x.VTEP {
+				continue
+			}
+			far, err := planes[name].Send(forward.FromTunnel(x.VNI, states[host].VTEP), x.Frame)
+			if err != nil {
+				return got, err
+			}
+			take(far)
+		}
+	}
+	return got, nil
+}

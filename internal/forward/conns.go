@@ -1,0 +1,277 @@
+package forward
+
+import (
+	"maps"
+	"net/netip"
+
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// Conns is the state of connections and fragments on one host. It is a value: nothing that is passed a Conns writes it,
+// and nil is the empty one. There is no clock here: an entry lives until it is removed with Expire.
+type Conns struct {
+	conns map[connKey]conn
+	frags map[fragKey]fragPorts
+}
+
+// connKey is a connection as one endpoint sees it. For ICMP both ports are the query's identifier.
+type connKey struct {
+	port          model.PortID
+	local, remote netip.Addr
+	lport, rport  uint16
+	proto         uint8
+}
+
+// conn is a connection's state.
+type conn struct {
+	egress    bool // the endpoint opened it
+	replied   bool
+	typ, code uint8 // of the ICMP query that opened it
+}
+
+type fragKey struct {
+	from     Input // without Conns; from a tunnel only the VNI
+	src, dst netip.Addr
+	id       uint32
+	proto    uint8
+}
+
+type fragPorts struct {
+	sport, dport uint16
+	typ, code    uint8
+	ports        bool
+}
+
+// Len is the number of connections.
+func (c *Conns) Len() int {
+	if c == nil {
+		return 0
+	}
+	return len(c.conns)
+}
+
+// Expire is the table without anything: what a long time makes of it.
+func (c *Conns) Expire() *Conns { return nil }
+
+func (c *Conns) clone() *Conns {
+	if c == nil {
+		return &Conns{conns: map[connKey]conn{}, frags: map[fragKey]fragPorts{}}
+	}
+	return &Conns{conns: maps.Clone(c.conns), frags: maps.Clone(c.frags)}
+}
+
+func (c *Conns) with(k connKey, v conn) *Conns {
+	if old, ok := c.get(k); ok && old == v {
+		return c
+	}
+	n := c.clone()
+	n.conns[k] = v
+	return n
+}
+
+func (c *Conns) without(k connKey) *Conns {
+	n := c.clone()
+	delete(n.conns, k)
+	return n
+}
+
+func (c *Conns) get(k connKey) (conn, bool) {
+	if c == nil {
+		return conn{}, false
+	}
+	v, ok := c.conns[k]
+	return v, ok
+}
+
+func (c *Conns) fragment(k fragKey) (fragPorts, bool) {
+	if c == nil {
+		return fragPorts{}, false
+	}
+	f, ok := c.frags[k]
+	return f, ok
+}
+
+func (r *run) fragKey() fragKey {
+	h := r.p.ip
+	k := fragKey{from: Input{Port: r.in.Port}, src: h.src, dst: h.dst, id: h.id, proto: h.proto}
+	if r.in.Tunnel() {
+		k.from.VNI = r.in.VNI
+	}
+	return k
+}
+
+// keepFragment notes the ports of a first fragment for those that follow it.
+func (r *run) keepFragment() {
+	h := r.p.ip
+	if h == nil || r.bad != reason.None || !h.frag || h.later() {
+		return
+	}
+	f := fragPorts{sport: h.sport, dport: h.dport, typ: h.icmpType, code: h.icmpCode, ports: h.upper}
+	k := r.fragKey()
+	if old, ok := r.res.Conns.fragment(k); ok && old == f {
+		return
+	}
+	n := r.res.Conns.clone()
+	n.frags[k] = f
+	r.res.Conns = n
+}
+
+// stateful judges a packet by e's connections and, if it belongs to none, by the rules.
+func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
+	if related, ok := r.related(e, v); ok {
+		return related
+	}
+	k, tracked := connKeyOf(e, r.p.ip, v)
+	if tracked {
+		if c, ok := r.res.Conns.get(k); ok {
+			return r.known(e, v, k, c)
+		}
+		if !opens(v) {
+			return judgement{reason: reason.InvalidState}
+		}
+	}
+	id, ok := r.h.rule(e.Policy, v)
+	if !ok {
+		return judgement{reason: refusal(v.egress)}
+	}
+	j := judgement{rule: id, text: "allowed by rule " + id.String()}
+	if tracked {
+		j.open = &opening{k, conn{egress: v.egress, typ: v.typ, code: v.code}}
+		j.text = "a new connection, " + j.text
+	}
+	return j
+}
+
+// known judges a packet of a connection: the rules must still allow what opened it.
+func (r *run) known(e *hostplan.Endpoint, v view, k connKey, c conn) judgement {
+	orig := v
+	orig.egress = c.egress
+	if c.egress != v.egress {
+		orig.sport, orig.dport = v.dport, v.sport
+	}
+	if tracksICMP(v.h) {
+		orig.typ, orig.code = c.typ, c.code
+	}
+	id, ok := r.h.rule(e.Policy, orig)
+	if !ok {
+		return judgement{reason: refusal(c.egress), end: &k}
+	}
+	c.replied = c.replied || c.egress != v.egress
+	return judgement{rule: id, text: "a known connection, allowed by rule " + id.String(), open: &opening{k, c}}
+}
+
+// connKeyOf is the connection that a packet of or to e belongs to; false: it is of a kind that is not tracked.
+func connKeyOf(e *hostplan.Endpoint, h *ipHeader, v view) (connKey, bool) {
+	k := connKey{port: e.Port, local: h.dst, remote: h.src, lport: v.dport, rport: v.sport, proto: h.proto}
+	if v.egress {
+		k.local, k.remote, k.lport, k.rport = h.src, h.dst, v.sport, v.dport
+	}
+	if !tracksICMP(h) {
+		return k, true
+	}
+	if !query(h, v.typ) && !answers(h, v.typ) {
+		return k, false
+	}
+	k.lport, k.rport = v.sport, v.sport
+	return k, true
+}
+
+// tracksICMP reports whether the packet is ICMP of its family: its connections go by identifier.
+func tracksICMP(h *ipHeader) bool {
+	return !h.v6 && h.proto == protoICMP || h.v6 && h.proto == protoICMPv6
+}
+
+// query and answers are the ICMP types that ask and answer (RFC 792, RFC 950; RFC 4443).
+func query(h *ipHeader, t uint8) bool {
+	if h.v6 {
+		return t == icmp6Echo
+	}
+	return t == icmp4Echo || t == 13 || t == 15 || t == 17
+}
+
+func answers(h *ipHeader, t uint8) bool {
+	if h.v6 {
+		return t == icmp6EchoReply
+	}
+	return t == icmp4EchoReply || t == 14 || t == 16 || t == 18
+}
+
+// TCP flags.
+const (
+	tcpFIN = 1
+	tcpSYN = 2
+	tcpRST = 4
+	tcpACK = 16
+)
+
+// opens reports whether a packet may open a connection.
+func opens(v view) bool {
+	h := v.h
+	switch {
+	case h.later():
+		return true
+	case tracksICMP(h):
+		return query(h, v.typ)
+	case h.proto == protoTCP:
+		f := h.tcpFlags & (tcpFIN | tcpSYN | tcpRST | tcpACK)
+		return f == tcpSYN || f == tcpACK
+	}
+	return true
+}
+
+// related judges ICMP errors that quote a packet of one of e's connections, in the opposite direction.
+func (r *run) related(e *hostplan.Endpoint, v view) (judgement, bool) {
+	h := v.h
+	if !tracksICMP(h) || !h.upper || !relatedType(h, v.typ) {
+		return judgement{}, false
+	}
+	quote, ok := parseQuote(r.p.payload()[icmpLen:], h.v6)
+	if !ok {
+		return judgement{}, false
+	}
+	qv := view{h: quote, egress: !v.egress, sport: quote.sport, dport: quote.dport, typ: quote.icmpType, ports: true}
+	k, tracked := connKeyOf(e, quote, qv)
+	if !tracked {
+		return judgement{}, false
+	}
+	if _, ok := r.res.Conns.get(k); !ok {
+		return judgement{}, false
+	}
+	return judgement{text: "related to a known connection"}, true
+}
+
+func relatedType(h *ipHeader, t uint8) bool {
+	if h.v6 {
+		return t >= icmp6Unreachable && t <= icmp6Parameter
+	}
+	return t == icmp4Unreachable || t == icmp4Quench || t == icmp4Exceeded || t == icmp4Parameter
+}
+
+// parseQuote reads the packet inside an ICMP error, which may be cut after the first 8 bytes of its upper layer.
+func parseQuote(b []byte, v6 bool) (*ipHeader, bool) {
+	h := &ipHeader{v6: v6}
+	switch {
+	case v6:
+		if len(b) < ipv6Len || b[0]>>4 != 6 {
+			return nil, false
+		}
+		h.src, h.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+		h.proto, h.l4 = b[6], ipv6Len
+	default:
+		if len(b) < ipv4Len || b[0]>>4 != 4 || int(b[0]&15)*4 < ipv4Len {
+			return nil, false
+		}
+		h.src, h.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+		h.proto, h.l4 = b[9], int(b[0]&15)*4
+		if be16(b[6:])&0x1fff != 0 {
+			return nil, false
+		}
+	}
+	if len(b) < h.l4+8 {
+		return nil, false
+	}
+	readPorts(h, b[h.l4:])
+	return h, true
+}
