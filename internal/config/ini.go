@@ -35,8 +35,11 @@ type parser struct {
 // the first line of a value is taken off; an assignment needs a section before it. All faults of a file are returned.
 func parseINI(src Source) ([]assignment, []*Error) {
 	p := parser{file: src.Name}
-	text := strings.TrimPrefix(string(src.Text), "\ufeff")
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+	if strings.HasPrefix(string(src.Text), "\ufeff") {
+		p.fault(1, "the file starts with a byte order mark, which oslo.config refuses, too", "save it as UTF-8 without one")
+		return nil, p.faults
+	}
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(src.Text))
 	line := 0
 	for raw := range strings.SplitSeq(text, "\n") {
 		line++

@@ -98,10 +98,12 @@ type values struct {
 	files [][]assignment
 	// busy marks options whose value is being substituted, to find circles.
 	busy map[*Option]bool
+	// known caches substituted texts, without which $a$a, $b$b, … would double the work at each step.
+	known map[*Option]string
 }
 
 func newValues(t *table) *values {
-	v := &values{byName: map[Name]*Option{}, busy: map[*Option]bool{}}
+	v := &values{byName: map[Name]*Option{}, busy: map[*Option]bool{}, known: map[*Option]string{}}
 	for _, o := range t.opts {
 		for _, n := range append([]Name{o.Name}, o.Older...) {
 			v.byName[n.fold()] = o

@@ -19,7 +19,7 @@ func (l *Loaded) keystoneOptions(t *table) {
 	const old = "With auth_host, auth_port, auth_protocol and auth_admin_prefix, files of before Kilo name what auth_url is now."
 	i := &l.raw.identity
 	t.str(&i.uri, "identity_uri", "", "What auth_url is now.").unset()
-	t.str(&i.host, "auth_host", "127.0.0.1", old)
+	t.str(&i.host, "auth_host", "", old).unset()
 	t.port(&i.port, "auth_port", "35357", old)
 	t.str(&i.protocol, "auth_protocol", "https", old).oneOf("http", "https")
 	t.str(&i.prefix, "auth_admin_prefix", "", old)

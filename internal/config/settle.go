@@ -88,7 +88,7 @@ func (l *Loaded) keystoneURL() (string, error) {
 		return baseURL(l.raw.keystone.authURL)
 	case i.uri != "":
 		return baseURL(i.uri)
-	case !l.src.given("keystone_authtoken", "auth_host"):
+	case i.host == "":
 		return "", nil
 	}
 	u := url.URL{Scheme: i.protocol, Host: net.JoinHostPort(i.host, strconv.Itoa(int(i.port))), Path: i.prefix}

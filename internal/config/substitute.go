@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// maxValue bounds a value, so that variables that multiply each other end in an error and not in the loss of all memory.
+const maxValue = 1 << 16
+
 // substitute replaces $name, ${name}, $group.name and ${group.name} by those options' values and $$ or \$ by a dollar
 // sign, with the rules of oslo.config's templates: a plain name is looked for in group and then in [DEFAULT]; a dollar
 // sign before anything else stays. A name that no option and no file has is an error, there as here.
@@ -35,6 +38,9 @@ func (v *values) substitute(s, group string) (string, error) {
 			return "", err
 		}
 		b.WriteString(text)
+		if b.Len() > maxValue {
+			return "", fmt.Errorf("with its variables replaced the value is longer than %d bytes; shorten it", maxValue)
+		}
 		s = rest
 	}
 }
@@ -88,14 +94,21 @@ func (v *values) lookup(name, group string) (string, error) {
 
 // text is an option's own value with its variables replaced; empty if it is not set.
 func (v *values) text(o *Option) (string, error) {
+	if s, ok := v.known[o]; ok {
+		return s, nil
+	}
 	if v.busy[o] {
 		return "", fmt.Errorf("$%s leads back to itself; break the circle", o.Option)
 	}
 	v.busy[o] = true
 	defer delete(v.busy, o)
-	as := v.find(o)
-	if len(as) == 0 {
-		return v.substitute(o.Default, o.Group)
+	raw := o.Default
+	if as := v.find(o); len(as) > 0 {
+		raw = as[len(as)-1].value
 	}
-	return v.substitute(as[len(as)-1].value, o.Group)
+	s, err := v.substitute(raw, o.Group)
+	if err == nil {
+		v.known[o] = s
+	}
+	return s, err
 }

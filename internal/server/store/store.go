@@ -68,8 +68,8 @@ type Store interface {
 	// are not among the newest keep (0: no limit of count). The newest batch always stays.
 	Trim(ctx context.Context, before time.Time, keep uint64) (removed uint64, err error)
 
-	// Check reads everything and returns what is wrong: damaged rows, gaps in the log, a broken chain. An error means
-	// that the check itself could not be done.
+	// Check reads all entries and the log of this lineage and returns what is wrong: damaged rows, gaps, a broken chain.
+	// An error means that the check could not be done, or that the store is damaged beyond naming a row.
 	Check(ctx context.Context) ([]*CorruptError, error)
 
 	// Drop removes one entry without reading it, as a batch of its own in the log; it is the repair of a damaged row.

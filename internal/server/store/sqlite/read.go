@@ -221,7 +221,7 @@ func (s *Store) Check(ctx context.Context) ([]*store.CorruptError, error) {
 			return err
 		}
 		if verdict != "ok" {
-			return fmt.Errorf("database disk image is malformed: %s", verdict)
+			return fmt.Errorf("%w: %s", errDamaged, verdict)
 		}
 		m, err := s.meta(ctx, tx)
 		if err != nil {
@@ -236,8 +236,9 @@ func (s *Store) Check(ctx context.Context) ([]*store.CorruptError, error) {
 		if err != nil {
 			return err
 		}
-		log := store.NewLogCheck(m.trimmed)
-		err = eachLog(ctx, tx, 0, -1, func(b store.Batch, row []byte) error {
+		begin := max(m.trimmed, m.since) // nobody reads what is older
+		log := store.NewLogCheck(begin)
+		err = eachLog(ctx, tx, begin, -1, func(b store.Batch, row []byte) error {
 			out = append(out, log.Row(b, row)...)
 			return nil
 		})

@@ -18,11 +18,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 
 	"github.com/weft-cloud/weft/internal/server/store"
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
+	sqlite "modernc.org/sqlite" // and registers the driver of that name
+	lib "modernc.org/sqlite/lib"
 )
 
 // Options say which store to open.
@@ -69,7 +69,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.random = rand.Reader
 	}
 	if err := s.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, cure(err)), s.Close())
 	}
 	return s, nil
 }
@@ -91,6 +91,8 @@ func (s *Store) open(ctx context.Context) error {
 		if s.write, err = sql.Open("sqlite", dsn(s.path, false)); err != nil {
 			return err
 		}
+		s.write.SetMaxOpenConns(1)
+		s.write.SetMaxIdleConns(-1) // a writer that is given up must not come back from a pool
 		if err = s.prepareFile(ctx); err != nil {
 			return err
 		}
@@ -137,11 +139,11 @@ func (s *Store) Close() error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
 	var errs []error
+	if s.read != nil { // before the writer: the last connection to go empties and removes the WAL, which a reader cannot
+		errs = append(errs, s.read.Close())
+	}
 	if s.w != nil {
 		errs = append(errs, s.w.close())
-	}
-	if s.read != nil {
-		errs = append(errs, s.read.Close())
 	}
 	if s.write != nil {
 		errs = append(errs, s.write.Close())
@@ -163,8 +165,18 @@ func (s *Store) wrap(op string, err error) error {
 	if s.closed.Load() && !errors.Is(err, store.ErrClosed) {
 		err = fmt.Errorf("%w (%v)", store.ErrClosed, err)
 	}
-	if text := err.Error(); strings.Contains(text, "malformed") || strings.Contains(text, "not a database") {
-		err = fmt.Errorf("%w; the file is damaged, restore a backup: weft store restore", err)
+	return fmt.Errorf("store %s: %s: %w", s.path, op, cure(err))
+}
+
+// errDamaged is what Check says about damage to the file that has no row to name.
+var errDamaged = errors.New("the file is damaged")
+
+// cure tells what helps against damage that SQLite itself has found.
+func cure(err error) error {
+	var e *sqlite.Error
+	found := errors.As(err, &e) && (e.Code()&0xff == lib.SQLITE_CORRUPT || e.Code()&0xff == lib.SQLITE_NOTADB)
+	if found || errors.Is(err, errDamaged) {
+		return fmt.Errorf("%w; move the file away and restore a backup: weft store restore", err)
 	}
-	return fmt.Errorf("store %s: %s: %w", s.path, op, err)
+	return err
 }

@@ -35,10 +35,10 @@ type writer struct {
 	begin, commit, rollback                   *sql.Stmt
 	meta, setHead, addLog, putEntry, delEntry *sql.Stmt
 	addIntent, delIntent                      *sql.Stmt
+	stmts                                     []*sql.Stmt // all of them
 }
 
 func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
-	db.SetMaxOpenConns(1)
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -62,11 +62,20 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		if *p.to, err = conn.PrepareContext(ctx, p.sql); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare %q: %w", p.sql, err), w.close())
 		}
+		w.stmts = append(w.stmts, *p.to)
 	}
 	return w, nil
 }
 
-func (w *writer) close() error { return w.conn.Close() }
+// close ends the statements first: database/sql does not do so for a Conn's, and SQLite keeps a connection with its locks
+// and files for as long as it has one.
+func (w *writer) close() error {
+	var errs []error
+	for _, st := range w.stmts {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
 
 func (w *writer) readMeta(ctx context.Context) (meta, error) {
 	return scanMeta(w.meta.QueryRowContext(ctx))
@@ -158,10 +167,10 @@ func full(err error) bool {
 // renewWriter replaces the writer's connection; without one, doubt makes the next caller try again.
 func (s *Store) renewWriter(ctx context.Context) error {
 	if s.w != nil {
-		_ = s.w.close() // it is broken anyway; what counts is that the next one opens
+		_, _ = s.w.rollback.ExecContext(ctx) // there may be nothing to roll back
+		_ = s.w.close()                      // it is broken anyway; what counts is that the next one opens
 		s.w = nil
 	}
-	s.write.SetMaxIdleConns(0) // really close it
 	w, err := newWriter(ctx, s.write)
 	if err != nil {
 		s.doubt = true

@@ -1,0 +1,222 @@
+// Package frame takes apart and puts together the Ethernet frames that the agent's own services receive and send: UDP
+// and ICMPv6, over IPv4 and IPv6, checksums included.
+//
+// It exists because the services speak to instances in whole frames (dataplane.Punt, Plane.Inject) and have no socket.
+// It knows no protocol above UDP and ICMPv6, holds no state and does no I/O.
+package frame
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// EtherTypes, and the numbers of the protocols that are spoken here.
+const (
+	etherIPv4 = 0x0800
+	etherIPv6 = 0x86dd
+	protoUDP  = 17
+	protoICMP = 58
+	etherLen  = 14
+	ipv4Len   = 20
+	ipv6Len   = 40
+	udpLen    = 8
+)
+
+// ErrFormat is returned for a frame that is cut short, contradicts itself, or is not of the protocol asked for.
+var ErrFormat = errors.New("malformed frame")
+
+// UDP is one datagram with everything around it that matters to a service.
+type UDP struct {
+	SrcMAC, DstMAC model.MAC
+	// Src and Dst are of one family.
+	Src, Dst netip.AddrPort
+	Payload  []byte
+}
+
+// ICMP6 is one ICMPv6 message. Body is everything behind the checksum field.
+type ICMP6 struct {
+	SrcMAC, DstMAC model.MAC
+	Src, Dst       netip.Addr
+	HopLimit       uint8
+	Type, Code     uint8
+	Body           []byte
+}
+
+// ip is what both families' headers come to.
+type ip struct {
+	srcMAC, dstMAC model.MAC
+	src, dst       netip.Addr
+	proto, hops    uint8
+	payload        []byte
+}
+
+// ParseUDP reads a frame that holds one unfragmented datagram. Payload shares memory with b. The UDP checksum is not
+// looked at: a guest with checksum offload has not filled it in, and the packet never crossed a wire.
+func ParseUDP(b []byte) (UDP, error) {
+	p, err := parseIP(b)
+	if err != nil {
+		return UDP{}, err
+	}
+	if p.proto != protoUDP || len(p.payload) < udpLen {
+		return UDP{}, fmt.Errorf("no whole UDP header: %w", ErrFormat)
+	}
+	n := int(binary.BigEndian.Uint16(p.payload[4:]))
+	if n < udpLen || n > len(p.payload) {
+		return UDP{}, fmt.Errorf("UDP length %d of %d: %w", n, len(p.payload), ErrFormat)
+	}
+	return UDP{
+		SrcMAC: p.srcMAC, DstMAC: p.dstMAC,
+		Src:     netip.AddrPortFrom(p.src, binary.BigEndian.Uint16(p.payload[0:])),
+		Dst:     netip.AddrPortFrom(p.dst, binary.BigEndian.Uint16(p.payload[2:])),
+		Payload: p.payload[udpLen:n],
+	}, nil
+}
+
+// ParseICMP6 reads a frame that holds one ICMPv6 message without extension headers. Its checksum must be right: ICMPv6 is
+// computed by the sender's stack also where UDP and TCP are offloaded.
+func ParseICMP6(b []byte) (ICMP6, error) {
+	p, err := parseIP(b)
+	if err != nil {
+		return ICMP6{}, err
+	}
+	if p.proto != protoICMP || !p.src.Is6() || len(p.payload) < 4 {
+		return ICMP6{}, fmt.Errorf("no whole ICMPv6 header: %w", ErrFormat)
+	}
+	if sum := pseudo(p.src, p.dst, protoICMP, p.payload); fold(sum) != 0xffff {
+		return ICMP6{}, fmt.Errorf("ICMPv6 checksum: %w", ErrFormat)
+	}
+	return ICMP6{
+		SrcMAC: p.srcMAC, DstMAC: p.dstMAC, Src: p.src, Dst: p.dst, HopLimit: p.hops,
+		Type: p.payload[0], Code: p.payload[1], Body: p.payload[4:],
+	}, nil
+}
+
+func parseIP(b []byte) (ip, error) {
+	if len(b) < etherLen {
+		return ip{}, fmt.Errorf("%d bytes: %w", len(b), ErrFormat)
+	}
+	p := ip{dstMAC: model.MAC(b[0:6]), srcMAC: model.MAC(b[6:12])}
+	switch kind := binary.BigEndian.Uint16(b[12:]); kind {
+	case etherIPv4:
+		return parseIPv4(p, b[etherLen:])
+	case etherIPv6:
+		return parseIPv6(p, b[etherLen:])
+	default:
+		return ip{}, fmt.Errorf("EtherType %#04x: %w", kind, ErrFormat)
+	}
+}
+
+func parseIPv4(p ip, b []byte) (ip, error) {
+	if len(b) < ipv4Len || b[0]>>4 != 4 {
+		return ip{}, fmt.Errorf("no IPv4 header: %w", ErrFormat)
+	}
+	head, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if head < ipv4Len || head > total || total > len(b) {
+		return ip{}, fmt.Errorf("IPv4 header %d, total %d of %d: %w", head, total, len(b), ErrFormat)
+	}
+	if binary.BigEndian.Uint16(b[6:])&0x3fff != 0 { // more fragments, or an offset
+		return ip{}, fmt.Errorf("IPv4 fragment: %w", ErrFormat)
+	}
+	if fold(sum(0, b[:head])) != 0xffff {
+		return ip{}, fmt.Errorf("IPv4 header checksum: %w", ErrFormat)
+	}
+	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	p.hops, p.proto, p.payload = b[8], b[9], b[head:total]
+	return p, nil
+}
+
+func parseIPv6(p ip, b []byte) (ip, error) {
+	if len(b) < ipv6Len || b[0]>>4 != 6 {
+		return ip{}, fmt.Errorf("no IPv6 header: %w", ErrFormat)
+	}
+	n := int(binary.BigEndian.Uint16(b[4:]))
+	if ipv6Len+n > len(b) {
+		return ip{}, fmt.Errorf("IPv6 payload %d of %d: %w", n, len(b)-ipv6Len, ErrFormat)
+	}
+	p.src, p.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	if p.src.Is4In6() || p.dst.Is4In6() {
+		return ip{}, fmt.Errorf("IPv4-mapped address: %w", ErrFormat)
+	}
+	p.proto, p.hops, p.payload = b[6], b[7], b[ipv6Len:ipv6Len+n]
+	return p, nil
+}
+
+// Bytes is the datagram as a frame: TTL or hop limit 64, no fragmentation (DF for IPv4), checksums filled in.
+func (u UDP) Bytes() []byte {
+	seg := make([]byte, udpLen, udpLen+len(u.Payload))
+	binary.BigEndian.PutUint16(seg[0:], u.Src.Port())
+	binary.BigEndian.PutUint16(seg[2:], u.Dst.Port())
+	binary.BigEndian.PutUint16(seg[4:], uint16(udpLen+len(u.Payload))) //nolint:gosec // callers keep to an MTU
+	seg = append(seg, u.Payload...)
+	c := ^fold(pseudo(u.Src.Addr(), u.Dst.Addr(), protoUDP, seg))
+	if c == 0 { // 0 would say "not computed" (RFC 768)
+		c = 0xffff
+	}
+	binary.BigEndian.PutUint16(seg[6:], c)
+	return ip{srcMAC: u.SrcMAC, dstMAC: u.DstMAC, src: u.Src.Addr(), dst: u.Dst.Addr(), proto: protoUDP, hops: 64, payload: seg}.bytes()
+}
+
+// Bytes is the message as a frame, with its checksum.
+func (m ICMP6) Bytes() []byte {
+	seg := make([]byte, 4, 4+len(m.Body))
+	seg[0], seg[1] = m.Type, m.Code
+	seg = append(seg, m.Body...)
+	binary.BigEndian.PutUint16(seg[2:], ^fold(pseudo(m.Src, m.Dst, protoICMP, seg)))
+	return ip{srcMAC: m.SrcMAC, dstMAC: m.DstMAC, src: m.Src, dst: m.Dst, proto: protoICMP, hops: m.HopLimit, payload: seg}.bytes()
+}
+
+func (p ip) bytes() []byte {
+	b := make([]byte, 0, etherLen+ipv6Len+len(p.payload))
+	b = append(b, p.dstMAC[:]...)
+	b = append(b, p.srcMAC[:]...)
+	if p.src.Is4() {
+		b = binary.BigEndian.AppendUint16(b, etherIPv4)
+		h := [ipv4Len]byte{0: 0x45, 6: 0x40, 8: p.hops, 9: p.proto}
+		binary.BigEndian.PutUint16(h[2:], uint16(ipv4Len+len(p.payload))) //nolint:gosec // callers keep to an MTU
+		src, dst := p.src.As4(), p.dst.As4()
+		copy(h[12:], src[:])
+		copy(h[16:], dst[:])
+		binary.BigEndian.PutUint16(h[10:], ^fold(sum(0, h[:])))
+		b = append(b, h[:]...)
+		return append(b, p.payload...)
+	}
+	b = binary.BigEndian.AppendUint16(b, etherIPv6)
+	h := [ipv6Len]byte{0: 0x60, 6: p.proto, 7: p.hops}
+	binary.BigEndian.PutUint16(h[4:], uint16(len(p.payload))) //nolint:gosec // callers keep to an MTU
+	src, dst := p.src.As16(), p.dst.As16()
+	copy(h[8:], src[:])
+	copy(h[24:], dst[:])
+	b = append(b, h[:]...)
+	return append(b, p.payload...)
+}
+
+// sum adds the 16-bit words of b to acc (RFC 1071).
+func sum(acc uint32, b []byte) uint32 {
+	for ; len(b) >= 2; b = b[2:] {
+		acc += uint32(b[0])<<8 | uint32(b[1])
+		acc = acc&0xffff + acc>>16
+	}
+	if len(b) == 1 {
+		acc += uint32(b[0]) << 8
+	}
+	return acc
+}
+
+func fold(acc uint32) uint16 {
+	for acc > 0xffff {
+		acc = acc&0xffff + acc>>16
+	}
+	return uint16(acc) //nolint:gosec // folded
+}
+
+// pseudo sums the segment behind its pseudo-header (RFC 768; RFC 8200, section 8.1).
+func pseudo(src, dst netip.Addr, proto uint8, seg []byte) uint32 {
+	acc := sum(uint32(proto), src.AsSlice())
+	acc = sum(acc, dst.AsSlice())
+	acc += uint32(len(seg)) //nolint:gosec // at most 65535
+	return sum(acc, seg)
+}

@@ -1,0 +1,63 @@
+package tally
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+func port(n byte) model.PortID { return model.PortID{UUID: model.UUID{n}} }
+
+// TestLimit: a port past its share is refused, another is not, and time gives the share back.
+func TestLimit(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := New(Deps{Now: func() time.Time { return now }, PerSecond: 2, Burst: 3})
+	ask := func(n byte) (ok int) {
+		for range 5 {
+			if b.Allow(port(n)) {
+				ok++
+			}
+		}
+		return ok
+	}
+	if got := ask(1); got != 3 {
+		t.Errorf("%d of the burst", got)
+	}
+	if got := ask(2); got != 3 {
+		t.Errorf("the other port: %d", got)
+	}
+	now = now.Add(time.Second)
+	if got := ask(1); got != 2 {
+		t.Errorf("%d after a second", got)
+	}
+	if p := b.Of(port(1)); p.Asked != 10 || p.Limited != 5 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestNote: the newest exchanges are kept, in order, and a port that is gone is forgotten.
+func TestNote(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := New(Deps{Now: func() time.Time { return now }})
+	for i := range keep + 2 {
+		e := Exchange{Service: "dhcpv4", Got: "DISCOVER", Why: string(rune('a' + i))}
+		if i%2 == 0 {
+			e.Answer = "OFFER"
+		}
+		b.Note(port(1), e)
+	}
+	p := b.Of(port(1))
+	if len(p.Last) != keep || p.Last[0].Why != "c" || p.Last[keep-1].Why != string(rune('a'+keep+1)) || p.Answered != 5 {
+		t.Errorf("%+v", p)
+	}
+	if !p.Last[0].At.Equal(now) {
+		t.Errorf("at %v", p.Last[0].At)
+	}
+	b.Keep(func(id model.PortID) bool { return id != port(1) })
+	if d := cmp.Diff(Port{}, b.Of(port(1))); d != "" {
+		t.Error(d)
+	}
+}

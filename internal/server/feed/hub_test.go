@@ -1,0 +1,267 @@
+package feed
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/store/memory"
+	"github.com/weft-cloud/weft/internal/server/world"
+	"github.com/weft-cloud/weft/internal/wire"
+)
+
+// bench is a small cloud without rules: tests put objects directly.
+type bench struct {
+	t      *rapid.T
+	writer *world.Writer
+	hub    *hub
+	stop   func()
+}
+
+func newBench(t *rapid.T) *bench {
+	s, err := memory.New(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := world.Open(context.Background(), world.Config{Store: s, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Random: func() model.UUID {
+			var b [16]byte
+			rand.Read(b[:])
+			return model.NewUUIDv4(b)
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h := newHub(w, slog.New(slog.DiscardHandler))
+	done := make(chan struct{}, 2)
+	go func() { w.Run(ctx); done <- struct{}{} }()
+	go func() { h.run(ctx); done <- struct{}{} }()
+	return &bench{t, w, h, func() { cancel(); <-done; <-done }}
+}
+
+func (b *bench) write(f func(tx *world.Tx)) {
+	if _, err := b.writer.Do(context.Background(), "test", func(tx *world.Tx) error { f(tx); return nil }); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// settled waits until the hub has seen the newest world.
+func (b *bench) settled() {
+	for {
+		same := false
+		b.hub.do(context.Background(), func() { same = b.hub.world == b.writer.Snapshot() })
+		if same {
+			return
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// mirror is what an agent holds.
+type mirror struct {
+	session *session
+	has     map[key]uint64
+	held    bool
+}
+
+func (b *bench) connect(host string, have map[key]uint64, at model.Position) *mirror {
+	m := &mirror{session: newSession(host), has: maps.Clone(have)}
+	if m.has == nil {
+		m.has = map[key]uint64{}
+	}
+	b.hub.do(context.Background(), func() { b.hub.join(m.session, have, at) })
+	m.drain(b.t)
+	return m
+}
+
+func (m *mirror) drain(t *rapid.T) {
+	updates, err := m.session.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range updates {
+		for _, part := range u.parts() {
+			p := part.GetUpdate()
+			for _, r := range p.Deletes {
+				k := key{r.Kind, string(r.Id)}
+				if _, ok := m.has[k]; !ok {
+					t.Fatalf("deletion of %v %x, which the agent never had", k.kind, k.id)
+				}
+				delete(m.has, k)
+			}
+			for _, o := range p.Puts {
+				m.has[key{o.Kind, string(o.Id)}] = o.Version
+			}
+		}
+		if u.snapshot && !u.hold {
+			listed := map[key]bool{}
+			for _, r := range u.listed {
+				listed[key{r.Kind, string(r.Id)}] = true
+			}
+			maps.DeleteFunc(m.has, func(k key, _ uint64) bool { return !listed[k] })
+		}
+		if u.snapshot {
+			m.held = u.hold
+		}
+	}
+}
+
+// scope is what the agent of a host should hold, from the world alone.
+func scope(w *world.World, host string) map[key]uint64 {
+	out := map[key]uint64{}
+	for t := range interestOf(w, host) {
+		members(w, t, func(k key) {
+			if b, ok := lookup(w, k); ok {
+				out[k] = b.version
+			}
+		})
+	}
+	return out
+}
+
+var hosts = []string{"c1", "c2", "c3"}
+
+// edit makes one random change.
+func (b *bench) edit() {
+	t := b.t
+	id := func(label string, n int) model.UUID {
+		return model.UUID{byte(rapid.IntRange(1, n).Draw(t, label)), 15: 1}
+	}
+	host := func() string { return rapid.SampledFrom(append([]string{""}, hosts...)).Draw(t, "host") }
+	n := model.NetworkID{UUID: id("network", 4)}
+	r := model.RouterID{UUID: id("router", 3)}
+	subnet := model.SubnetID{UUID: n.UUID}
+	addr := netip.AddrFrom4([4]byte{10, 0, n.UUID[0], byte(rapid.IntRange(1, 6).Draw(t, "addr"))})
+	switch rapid.IntRange(0, 7).Draw(t, "edit") {
+	case 0:
+		b.write(func(tx *world.Tx) {
+			tx.Networks.Put(&model.Network{ID: n, MTU: uint32(rapid.IntRange(1400, 1402).Draw(t, "mtu"))})
+			tx.Subnets.Put(&model.Subnet{ID: subnet, NetworkID: n, CIDR: netip.PrefixFrom(addr, 24).Masked()})
+		})
+	case 1, 2:
+		p := &model.Port{ID: model.PortID{UUID: id("port", 12)}, NetworkID: n, Host: host(), Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")}
+		b.write(func(tx *world.Tx) {
+			if old := tx.Ports.Get(p.ID); old != nil {
+				p.NetworkID = old.NetworkID
+				if routerOf(old) != (model.RouterID{}) {
+					return
+				}
+			}
+			tx.Ports.Put(p)
+		})
+	case 3:
+		b.write(func(tx *world.Tx) { tx.Ports.Delete(model.PortID{UUID: id("port", 12)}) })
+	case 4:
+		leg := &model.Port{ID: model.PortID{UUID: model.UUID{r.UUID[0], n.UUID[0], 15: 9}}, NetworkID: n, DeviceOwner: model.OwnerDVRInterface,
+			DeviceID: r.String(), FixedIPs: []model.FixedIP{{SubnetID: subnet, Address: addr}}}
+		b.write(func(tx *world.Tx) { tx.Ports.Put(leg) })
+	case 5:
+		b.write(func(tx *world.Tx) { tx.Ports.Delete(model.PortID{UUID: model.UUID{r.UUID[0], n.UUID[0], 15: 9}}) })
+	case 6:
+		b.write(func(tx *world.Tx) {
+			tx.Routers.Put(&model.Router{ID: r, Distributed: true, GatewayHost: host(), Routes: []model.Route{{Destination: netip.MustParsePrefix("192.0.2.0/24"), NextHop: addr}}})
+		})
+	case 7:
+		b.write(func(tx *world.Tx) { tx.Routers.Delete(r) })
+	}
+}
+
+// Whatever happens in whatever order, an agent that followed holds exactly what one that connects afresh is sent.
+func TestFollowingEqualsSnapshot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench(t)
+		defer b.stop()
+		mirrors := map[string]*mirror{}
+		for _, h := range hosts {
+			mirrors[h] = b.connect(h, nil, model.Position{})
+		}
+		for range rapid.IntRange(1, 40).Draw(t, "edits") {
+			b.edit()
+			if rapid.IntRange(0, 9).Draw(t, "reconnect") == 0 {
+				h := rapid.SampledFrom(hosts).Draw(t, "who")
+				b.settled()
+				mirrors[h].drain(t)
+				b.edit() // missed by h
+				b.settled()
+				again := b.connect(h, mirrors[h].has, b.writer.Snapshot().Position())
+				if again.held {
+					b.hub.do(context.Background(), func() { again.session.released = true; b.hub.snapshot(again.session, nil, model.Position{}) })
+					again.drain(t)
+				}
+				mirrors[h] = again
+			}
+		}
+		b.settled()
+		for h, m := range mirrors {
+			m.drain(t)
+			if d := cmp.Diff(scope(b.writer.Snapshot(), h), m.has, cmp.AllowUnexported(key{})); d != "" {
+				t.Fatalf("host %s (-should, +has):\n%s", h, d)
+			}
+		}
+	})
+}
+
+func TestOnlyTheInterestedAreTold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench(t)
+		defer b.stop()
+		n1, n2 := model.NetworkID{UUID: model.UUID{1}}, model.NetworkID{UUID: model.UUID{2}}
+		b.write(func(tx *world.Tx) {
+			for i, n := range []model.NetworkID{n1, n2} {
+				tx.Networks.Put(&model.Network{ID: n})
+				tx.Ports.Put(&model.Port{ID: model.PortID{UUID: model.UUID{byte(10 + i)}}, NetworkID: n, Host: hosts[i]})
+			}
+		})
+		b.settled()
+		one, two := b.connect("c1", nil, model.Position{}), b.connect("c2", nil, model.Position{})
+		b.write(func(tx *world.Tx) {
+			tx.Ports.Put(&model.Port{ID: model.PortID{UUID: model.UUID{20}}, NetworkID: n1, Host: "c3"})
+		})
+		b.settled()
+		q1, _ := one.session.take()
+		q2, _ := two.session.take()
+		if len(q1) != 1 || len(q1[0].puts) != 1 || q1[0].puts[0].Kind != wire.Kind_KIND_PORT || len(q2) != 0 {
+			t.Fatalf("c1 was sent %v, c2 %v; want the port for c1 alone", q1, q2)
+		}
+		b.write(func(tx *world.Tx) { // nothing that crosses the wire to others
+			p := *tx.Ports.Get(model.PortID{UUID: model.UUID{20}})
+			p.Description = "new"
+			tx.Ports.Put(&p)
+		})
+		b.settled()
+		if q, _ := one.session.take(); len(q) != 0 {
+			t.Fatalf("a description was sent: %v", q)
+		}
+	})
+}
+
+func TestSnapshotThatRemovesMostIsHeld(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench(t)
+		defer b.stop()
+		have := map[key]uint64{}
+		for i := range byte(6) {
+			have[uuidKey(wire.Kind_KIND_ENDPOINT, model.UUID{i + 1})] = 7
+		}
+		at := b.writer.Snapshot().Position()
+		if m := b.connect("c1", have, at); !m.held || len(m.has) != 6 {
+			t.Fatalf("held %v, %d left", m.held, len(m.has))
+		}
+		if m := b.connect("c1", nil, at); m.held {
+			t.Fatal("an agent with nothing has nothing to lose")
+		}
+		at.Lineage[0]++
+		if m := b.connect("c1", map[key]uint64{uuidKey(wire.Kind_KIND_ENDPOINT, model.UUID{1}): 7}, at); !m.held {
+			t.Fatal("another lineage was not held")
+		}
+	})
+}

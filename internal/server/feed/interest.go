@@ -1,0 +1,114 @@
+package feed
+
+import (
+	"net/netip"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// interest is the set of topics that a host must follow, derived from the world alone.
+type interest map[topic]struct{}
+
+// interestOf derives a host's interest:
+//
+//	networks of its own ports ─▶ distributed routers on them ─▶ the routers' networks
+//	                                     ▲                            │
+//	                                     └── a route's next hop is another router's leg
+//
+// A network that one of its routers reaches does not by itself bring in its other routers: a shared network behind every
+// tenant's router would make the cloud one domain.
+func interestOf(w *world.World, host string) interest {
+	s := scoper{w: w, in: interest{}}
+	s.in[topic{kind: topicHosts}] = struct{}{}
+	s.in[topic{kind: topicHost, host: host}] = struct{}{}
+	own := map[model.NetworkID]struct{}{}
+	for p := range w.Ports.ByHost(host) {
+		if visible(p) {
+			own[p.NetworkID] = struct{}{}
+		}
+	}
+	for r := range w.Routers.ByGatewayHost(host) {
+		s.router(r.ID)
+	}
+	for n := range own {
+		s.in[networkTopic(n)] = struct{}{}
+		s.routersOn(n)
+	}
+	return s.in
+}
+
+type scoper struct {
+	w  *world.World
+	in interest
+}
+
+// routersOn brings in the routers that have a leg on a network which the host has ports on.
+func (s *scoper) routersOn(n model.NetworkID) {
+	for p := range s.w.Ports.ByNetwork(n) {
+		if p.IsRouterInterface() {
+			s.router(routerOf(p))
+		}
+	}
+}
+
+// router brings in a router, the networks of its inner legs, and the routers that its routes lead to. A centralized
+// router is followed, too: who routes is hostplan's decision, and a change to distributed must not come late.
+func (s *scoper) router(id model.RouterID) {
+	if _, seen := s.in[routerTopic(id)]; seen {
+		return
+	}
+	s.in[routerTopic(id)] = struct{}{}
+	r := s.w.Routers.Get(id)
+	if r == nil {
+		return
+	}
+	inner, _ := legs(s.w, r)
+	for _, p := range inner {
+		s.in[networkTopic(p.NetworkID)] = struct{}{}
+	}
+	for _, route := range r.Routes {
+		for _, p := range inner {
+			s.through(p, route.NextHop)
+		}
+	}
+}
+
+// through brings in the router that answers for a next hop on a leg's network.
+func (s *scoper) through(leg *model.Port, nexthop netip.Addr) {
+	for _, f := range leg.FixedIPs {
+		p := s.w.Ports.ByAddress(f.SubnetID, nexthop)
+		if p != nil && p.ID != leg.ID && p.IsRouterInterface() {
+			s.router(routerOf(p))
+		}
+	}
+}
+
+// moves reports whether a change may change some host's interest, and yields the topics whose followers must be looked
+// at and the hosts themselves.
+func moves(c world.Change, follow func(topic), host func(string)) {
+	each(c, func(v any) {
+		switch v := v.(type) {
+		case *model.Port:
+			if r := routerOf(v); !r.IsZero() {
+				follow(routerTopic(r))
+				follow(networkTopic(v.NetworkID))
+			} else if v.Host != "" && rebound(c) {
+				host(v.Host)
+			}
+		case *model.Router:
+			follow(routerTopic(v.ID))
+			if v.GatewayHost != "" {
+				host(v.GatewayHost)
+			}
+		}
+	})
+}
+
+// rebound reports whether a port came, went, or changed its host or its visibility.
+func rebound(c world.Change) bool {
+	before, _ := c.Old.(*model.Port)
+	after, _ := c.New.(*model.Port)
+	return before == nil || after == nil || before.Host != after.Host || visible(before) != visible(after) ||
+		routerOf(before) != routerOf(after)
+}

@@ -1,0 +1,232 @@
+package feed
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+	"github.com/weft-cloud/weft/internal/wire"
+)
+
+// topic is what a host can be interested in, as a whole.
+type topic struct {
+	kind topicKind
+	id   model.UUID // of a network, router, group or set
+	host string     // of topicHost
+}
+
+type topicKind uint8
+
+const (
+	topicHosts   topicKind = iota // every host: names, VTEPs, DVR MACs
+	topicHost                     // one host's own ports, the private part
+	topicNetwork                  // a network, its subnets and its ports
+	topicRouter                   // a router with its legs
+	topicGroup                    // a security group's rules
+	topicSet                      // the addresses that rules name as their remote side
+)
+
+// key names one object on the wire.
+type key struct {
+	kind wire.Kind
+	id   string // the 16 bytes, or a host's name
+}
+
+func (k key) ref(version uint64) *wire.Ref {
+	return &wire.Ref{Kind: k.kind, Id: []byte(k.id), Version: version}
+}
+
+func uuidKey(kind wire.Kind, u model.UUID) key { return key{kind, string(u[:])} }
+
+// body is an object's encoding and its version.
+type body struct {
+	bytes   []byte
+	version uint64
+}
+
+// encode is the body of a message; the zero body for nil.
+func encode(m proto.Message) body {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic("feed: messages of ours always encode: " + err.Error()) // only invalid UTF-8 or missing required fields fail
+	}
+	return body{b, fnv64(b)}
+}
+
+func fnv64(b []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
+}
+
+// visible reports whether others on its network may know of the port: it is somewhere, and no router's leg (those are
+// told with their router).
+func visible(p *model.Port) bool {
+	if routerOf(p) != (model.RouterID{}) {
+		return false
+	}
+	switch p.DeviceOwner {
+	case model.OwnerDHCP, model.OwnerDistributed:
+		return true
+	case model.OwnerFloatingIP:
+		return false
+	}
+	return p.Host != "" && p.VIFType != model.VIFBindingFailed
+}
+
+// routerOf is the router that the port is a leg of (internal, SNAT or gateway); zero if it is none's.
+func routerOf(p *model.Port) model.RouterID {
+	switch p.DeviceOwner {
+	case model.OwnerRouterInterface, model.OwnerDVRInterface, model.OwnerHAInterface, model.OwnerRouterSNAT, model.OwnerRouterGateway:
+		if u, err := model.ParseUUID(p.DeviceID); err == nil {
+			return model.RouterID{UUID: u}
+		}
+	}
+	return model.RouterID{}
+}
+
+// lookup returns the body of one object in w; ok is false if it does not exist or is not to be told.
+func lookup(w *world.World, k key) (b body, ok bool) {
+	if k.kind == wire.Kind_KIND_HOST {
+		if h := w.Hosts.Get(k.id); h != nil {
+			return encode(wire.FromHost(h)), true
+		}
+		return body{}, false
+	}
+	var u model.UUID
+	copy(u[:], k.id)
+	switch k.kind {
+	case wire.Kind_KIND_NETWORK:
+		if n := w.Networks.Get(model.NetworkID{UUID: u}); n != nil {
+			return encode(wire.FromNetwork(n, segments(w, n.ID))), true
+		}
+	case wire.Kind_KIND_SUBNET:
+		if s := w.Subnets.Get(model.SubnetID{UUID: u}); s != nil {
+			return encode(wire.FromSubnet(s)), true
+		}
+	case wire.Kind_KIND_PORT:
+		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && visible(p) {
+			return encode(wire.FromPort(p)), true
+		}
+	case wire.Kind_KIND_ENDPOINT:
+		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && p.Host != "" {
+			return encode(wire.FromEndpoint(p)), true
+		}
+	case wire.Kind_KIND_ROUTER:
+		if r := w.Routers.Get(model.RouterID{UUID: u}); r != nil {
+			legs, gateway := legs(w, r)
+			return encode(wire.FromRouter(r, legs, gateway)), true
+		}
+	}
+	return body{}, false
+}
+
+func segments(w *world.World, n model.NetworkID) []*model.Segment {
+	s := slices.Collect(w.Segments.ByNetwork(n))
+	slices.SortFunc(s, func(a, b *model.Segment) int { return cmp.Compare(a.Index, b.Index) })
+	return s
+}
+
+// legs are a router's ports: the inner ones in the order of their ids, and the gateway or nil.
+func legs(w *world.World, r *model.Router) (inner []*model.Port, gateway *model.Port) {
+	for p := range w.Ports.ByDevice(r.ID.String()) {
+		switch {
+		case routerOf(p) != r.ID:
+		case p.DeviceOwner == model.OwnerRouterGateway:
+			gateway = p
+		default:
+			inner = append(inner, p)
+		}
+	}
+	return inner, gateway
+}
+
+// members yields the keys of a topic's objects; lookup tells which of them there are.
+func members(w *world.World, t topic, yield func(key)) {
+	switch t.kind {
+	case topicHosts:
+		for h := range w.Hosts.All() {
+			yield(key{wire.Kind_KIND_HOST, h.Name})
+		}
+	case topicHost:
+		for p := range w.Ports.ByHost(t.host) {
+			if visible(p) {
+				yield(uuidKey(wire.Kind_KIND_ENDPOINT, p.ID.UUID))
+			}
+		}
+	case topicNetwork:
+		id := model.NetworkID{UUID: t.id}
+		yield(uuidKey(wire.Kind_KIND_NETWORK, t.id))
+		for s := range w.Subnets.ByNetwork(id) {
+			yield(uuidKey(wire.Kind_KIND_SUBNET, s.ID.UUID))
+		}
+		for p := range w.Ports.ByNetwork(id) {
+			if visible(p) {
+				yield(uuidKey(wire.Kind_KIND_PORT, p.ID.UUID))
+			}
+		}
+	case topicRouter:
+		yield(uuidKey(wire.Kind_KIND_ROUTER, t.id))
+	}
+}
+
+// item is an object under a topic. A port's private part is under one topic before it moves to another host and under
+// another after; each topic's followers are told what is true for them.
+type item struct {
+	topic topic
+	key   key
+}
+
+// touched yields every item that a change may have changed.
+func touched(c world.Change, emit func(item)) {
+	yield := func(t topic, k key) { emit(item{t, k}) }
+	each(c, func(v any) {
+		switch v := v.(type) {
+		case *model.Host:
+			yield(topic{kind: topicHosts}, key{wire.Kind_KIND_HOST, v.Name})
+		case *model.Network:
+			yield(networkTopic(v.ID), uuidKey(wire.Kind_KIND_NETWORK, v.ID.UUID))
+		case *model.Segment:
+			yield(networkTopic(v.NetworkID), uuidKey(wire.Kind_KIND_NETWORK, v.NetworkID.UUID))
+		case *model.Subnet:
+			yield(networkTopic(v.NetworkID), uuidKey(wire.Kind_KIND_SUBNET, v.ID.UUID))
+		case *model.Port:
+			if r := routerOf(v); !r.IsZero() {
+				yield(routerTopic(r), uuidKey(wire.Kind_KIND_ROUTER, r.UUID))
+				return
+			}
+			yield(networkTopic(v.NetworkID), uuidKey(wire.Kind_KIND_PORT, v.ID.UUID))
+			if v.Host != "" {
+				yield(topic{kind: topicHost, host: v.Host}, uuidKey(wire.Kind_KIND_ENDPOINT, v.ID.UUID))
+			}
+		case *model.Router:
+			yield(routerTopic(v.ID), uuidKey(wire.Kind_KIND_ROUTER, v.ID.UUID))
+		}
+	})
+}
+
+// each calls f with the old and the new object, where there is one.
+func each(c world.Change, f func(v any)) {
+	if c.Old != nil {
+		f(c.Old)
+	}
+	if c.New != nil {
+		f(c.New)
+	}
+}
+
+func networkTopic(id model.NetworkID) topic { return topic{kind: topicNetwork, id: id.UUID} }
+func routerTopic(id model.RouterID) topic   { return topic{kind: topicRouter, id: id.UUID} }
+
+func compareKeys(a, b key) int {
+	if c := cmp.Compare(a.kind, b.kind); c != 0 {
+		return c
+	}
+	return strings.Compare(a.id, b.id)
+}
