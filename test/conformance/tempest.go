@@ -40,6 +40,9 @@ func tempest(ctx context.Context, c *cloud, tests []string, workers int) (map[st
 			return nil, err
 		}
 	}
+	if out, err := tempestCmd(ctx, ws, "stestr", "init").CombinedOutput(); err != nil && !strings.Contains(string(out), "already exists") {
+		return nil, fmt.Errorf("stestr init: %w\n%s", err, out)
+	}
 	list, err := withTags(ctx, ws, tests)
 	if err != nil {
 		return nil, err
