@@ -176,6 +176,7 @@ type backupReader struct {
 	r   *bufio.Reader
 	sum hash.Hash32
 	err error
+	one [1]byte // for byte
 }
 
 func (d *backupReader) fail(err error) {
@@ -188,11 +189,17 @@ func (d *backupReader) fail(err error) {
 }
 
 func (d *backupReader) byte() byte {
-	b := d.bytes(1)
-	if len(b) == 0 {
+	if d.err != nil {
 		return 0
 	}
-	return b[0]
+	b, err := d.r.ReadByte()
+	if err != nil {
+		d.fail(err)
+		return 0
+	}
+	d.one[0] = b
+	_, _ = d.sum.Write(d.one[:]) // a hash never fails
+	return b
 }
 
 // ReadByte makes backupReader an io.ByteReader, for varints.

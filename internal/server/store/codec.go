@@ -99,10 +99,11 @@ func batchSum(b *Batch, body []byte) uint32 {
 // EntrySum is the checksum that stores keep beside an entry, over all that is in it: SQLite has none of its own, and a
 // flipped bit in a port's address must not become a flow.
 func EntrySum(e *Entry) uint32 {
-	var head [12]byte
+	var head [14]byte
 	binary.BigEndian.PutUint16(head[:], e.Schema)
 	binary.BigEndian.PutUint64(head[2:], e.Revision)
 	binary.BigEndian.PutUint16(head[10:], uint16(len(e.Kind)))
+	binary.BigEndian.PutUint16(head[12:], uint16(len(e.Key)))
 	sum := crc32.Checksum(head[:], castagnoli)
 	name := make([]byte, 0, 128)
 	name = append(append(name, e.Kind...), e.Key...)

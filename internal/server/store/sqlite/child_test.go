@@ -253,8 +253,8 @@ type ledger struct {
 	refused map[model.UUID]bool
 }
 
-func newLedger(path string) (*ledger, error) {
-	s, err := sqlite.Open(context.Background(), sqlite.Options{Path: path})
+func newLedger(path string, fault sqlite.Fault) (*ledger, error) {
+	s, err := sqlite.Open(context.Background(), sqlite.Options{Path: path, Fault: fault})
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +342,7 @@ func copyFile(from, to string) error {
 }
 
 func childFull(path string) error {
-	l, err := newLedger(path)
+	l, err := newLedger(path, nil)
 	if err != nil {
 		return err
 	}
@@ -408,7 +408,7 @@ func fill(path string, leave int64) error {
 
 func childLimit(path string) error {
 	signal.Ignore(syscall.SIGXFSZ)
-	l, err := newLedger(path)
+	l, err := newLedger(path, nil)
 	if err != nil {
 		return err
 	}

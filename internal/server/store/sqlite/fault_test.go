@@ -1,8 +1,12 @@
 package sqlite_test
 
 import (
+	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -179,4 +183,86 @@ func TestFaultsElsewhere(t *testing.T) {
 			t.Errorf("fault at %s: %+v", step, d.Snap)
 		}
 	}
+}
+
+// TestGhost leaves behind what a failed fsync does: the whole transaction at the end of the WAL, unseen by any reader,
+// but there for the recovery after a crash to find. Once the store has said that it was not done, it must stay so.
+func TestGhost(t *testing.T) {
+	for before := range 4 {
+		ghostAfter(t, before)
+	}
+}
+
+func ghostAfter(t *testing.T, before int) {
+	var l *ledger
+	armed := false
+	l, err := newLedger(filepath.Join(t.TempDir(), "weft.db"), func(p sqlite.Step) error {
+		if p != sqlite.StepCommit || !armed {
+			return nil
+		}
+		armed = false
+		if err := haunt(t, l); err != nil {
+			t.Error(err)
+		}
+		return errInjected
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.s.Close()
+	for i := range before + 1 {
+		armed = i == before
+		refused, err := l.append(9000, func() error { return errors.New("unknown") })
+		if err != nil || refused != (i == before) {
+			t.Fatalf("append %d: refused %t, %v", i, refused, err)
+		}
+	}
+	if err := l.verifyCrash(t.TempDir()); err != nil {
+		t.Errorf("after a crash: %v", err)
+	}
+}
+
+// haunt has a copy of the store do a write and puts the frames of it behind the end of the true WAL.
+func haunt(t *testing.T, l *ledger) error {
+	side := filepath.Join(t.TempDir(), "side.db")
+	for _, suffix := range []string{"", "-wal"} {
+		if err := copyFile(l.path+suffix, side+suffix); err != nil {
+			return err
+		}
+	}
+	hold, err := sql.Open("sqlite", side) // while it is open nobody is the last to go, who would begin a new WAL
+	if err != nil {
+		return err
+	}
+	defer hold.Close()
+	if _, err := hold.Exec("SELECT * FROM meta"); err != nil {
+		return err
+	}
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: side})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	// Smaller in its pages than what overwrites it, it would vanish by chance; so it is large.
+	b, err := childBatch(l.pos.Revision+1, 1)
+	if err != nil {
+		return err
+	}
+	b.Mutations[0].Body = make([]byte, 60_000)
+	l.refused[b.ID] = true
+	if err := s.Append(t.Context(), l.pos, []store.Batch{b}); err != nil {
+		return err
+	}
+	old, err := os.ReadFile(l.path + "-wal")
+	if err != nil {
+		return err
+	}
+	frames, err := os.ReadFile(side + "-wal")
+	if err != nil {
+		return err
+	}
+	if len(frames) <= len(old) || !bytes.Equal(frames[:len(old)], old) {
+		return fmt.Errorf("the WALs differ: %d and %d bytes", len(old), len(frames))
+	}
+	return os.WriteFile(l.path+"-wal", frames, 0o600)
 }

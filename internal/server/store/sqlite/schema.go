@@ -85,18 +85,17 @@ func (s *Store) prepareFile(ctx context.Context) (err error) {
 	if version > len(migrations) {
 		return fmt.Errorf("the file has format %d and this server knows up to %d: it was written by a newer weft; upgrade this one", version, len(migrations))
 	}
-	for _, m := range migrations[version:] {
-		if _, err := conn.ExecContext(ctx, m); err != nil {
+	for ; version < len(migrations); version++ {
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf("%s PRAGMA user_version = %d", migrations[version], version+1)); err != nil {
 			return fmt.Errorf("migrate to format %d: %w", version+1, err)
 		}
-		version++
 	}
 	if objects == 0 {
 		if err := s.firstMeta(ctx, conn); err != nil {
 			return err
 		}
 	}
-	_, err = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d; COMMIT", version))
+	_, err = conn.ExecContext(ctx, "COMMIT")
 	return err
 }
 
