@@ -1,10 +1,208 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-cloud/weft/internal/lab"
+	"github.com/weft-cloud/weft/internal/linux"
+)
 
 func newLabCmd() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "A whole small cloud on this machine, to try and to take apart",
+		Long: `A whole small cloud on this machine: a controller and computes as network namespaces
+joined by an underlay, the real server and agents in them, identity, compute and
+image services, and instances. Everything needs root; "weft lab down" removes all.`,
+	}
+	cmd.AddCommand(newLabUpCmd(), newLabDownCmd(), newLabStatusCmd(), newLabVerifyCmd(), newLabBootCmd(), newLabDeleteCmd(),
+		newLabExecCmd(), newLabEnvCmd(), newLabLogsCmd(), newLabRestartCmd(), newLabServicesCmd())
+	return cmd
+}
+
+func newLabUpCmd() *cobra.Command {
+	o := lab.Options{}
+	var noDemo bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring the lab up, with a demo in it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Demo = !noDemo
+			r, err := lab.Up(cmd.Context(), o, newProgress(cmd.OutOrStdout()))
+			if err != nil {
+				return err
+			}
+			printWelcome(cmd.OutOrStdout(), r)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Computes, "computes", 2, "number of computes, 1 to 8")
+	f.IntVar(&o.UnderlayMTU, "underlay-mtu", 1500, "MTU of the underlay, in bytes")
+	f.BoolVar(&noDemo, "no-demo", false, "make no networks and instances")
+	f.StringVar(&o.StateDir, "state-dir", lab.DefaultStateDir, "directory for configuration, certificates, databases and logs; empty or absent")
+	f.StringVar(&o.VIF, "vif", "veth", "how instances are attached: veth, or tap as a hypervisor does")
+	f.StringVar(&o.Redirect, "redirect", "auto", "how hosts hand packets to instances: auto, or plain so that a tcpdump on the tap sees all")
+	return cmd
+}
+
+func newLabDownCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Remove the lab and everything that it made, also after a crash",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := lab.Down(cmd.Context())
+			if errors.Is(err, lab.ErrNoLab) {
+				fmt.Fprintln(cmd.OutOrStdout(), "No lab is up.")
+				return nil
+			} else if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "The lab is gone.")
+			return nil
+		},
+	}
+}
+
+// withLab hands fn the lab that is up.
+func withLab(fn func(cmd *cobra.Command, args []string, r *lab.Record) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		r, err := lab.Load()
+		if err != nil {
+			return err
+		}
+		return fn(cmd, args, r)
+	}
+}
+
+func newLabBootCmd() *cobra.Command {
+	var host, network string
+	cmd := &cobra.Command{
+		Use:   "boot NAME --host HOST --network NETWORK",
+		Short: "Boot an instance on a host and wait for its addresses",
+		Args:  cobra.ExactArgs(1),
+		RunE: withLab(func(cmd *cobra.Command, args []string, r *lab.Record) error {
+			if err := r.BootNamed(cmd.Context(), args[0], host, network); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is up; try: weft lab exec %s -- ip address\n", args[0], args[0])
+			return nil
+		}),
+	}
+	cmd.Flags().StringVar(&host, "host", "", "the compute; none: the one with the fewest instances")
+	cmd.Flags().StringVar(&network, "network", "", "the network, by name or id")
+	cmd.MarkFlagRequired("network") //nolint:errcheck // the flag is there
+	return cmd
+}
+
+func newLabDeleteCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete NAME",
+		Short: "Delete an instance",
+		Args:  cobra.ExactArgs(1),
+		RunE: withLab(func(cmd *cobra.Command, args []string, r *lab.Record) error {
+			c := r.Admin()
+			defer c.Close()
+			return lab.Delete(cmd.Context(), c, args[0])
+		}),
+	}
+}
+
+func newLabExecCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exec HOST|INSTANCE -- COMMAND [ARGUMENT...]",
+		Short: "Run a command on a host or in an instance",
+		Args:  cobra.MinimumNArgs(2),
+		RunE: withLab(func(_ *cobra.Command, args []string, r *lab.Record) error {
+			ns, err := r.HostOrGuestNetns(args[0])
+			if err != nil {
+				return err
+			}
+			path, err := exec.LookPath(args[1])
+			if err != nil {
+				return fmt.Errorf("run %s: %w", args[1], err)
+			}
+			// The thread that changes its namespace becomes the command: nothing of this process remains.
+			runtime.LockOSThread()
+			if err := linux.JoinNetns(ns); err != nil {
+				return err
+			}
+			return unix.Exec(path, args[1:], os.Environ())
+		}),
+	}
+}
+
+func newLabEnvCmd() *cobra.Command {
+	var user string
+	cmd := &cobra.Command{
+		Use:   "env",
+		Short: "Print what the OpenStack client needs: eval \"$(weft lab env)\"",
+		Args:  cobra.NoArgs,
+		RunE: withLab(func(cmd *cobra.Command, _ []string, r *lab.Record) error {
+			env, err := r.Env(user)
+			if err != nil {
+				return err
+			}
+			for _, kv := range env {
+				fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", kv[0], kv[1])
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().StringVar(&user, "user", "admin", "admin, demo or demo-b")
+	return cmd
+}
+
+func newLabLogsCmd() *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "logs [NAME]",
+		Short: "List the logs, or print one: server, services, a host's agent, an instance's console",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: withLab(func(cmd *cobra.Command, args []string, r *lab.Record) error {
+			if len(args) == 1 {
+				return r.CopyLog(cmd.Context(), cmd.OutOrStdout(), args[0], follow)
+			}
+			names, err := r.Logs()
+			for _, n := range names {
+				fmt.Fprintln(cmd.OutOrStdout(), n)
+			}
+			return err
+		}),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until interrupted")
+	return cmd
+}
+
+func newLabRestartCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restart NAME",
+		Short: "Restart a process of the lab: server, services, or a host's agent by the host's name",
+		Args:  cobra.ExactArgs(1),
+		RunE: withLab(func(cmd *cobra.Command, args []string, r *lab.Record) error {
+			return r.Restart(cmd.Context(), args[0])
+		}),
+	}
+}
+
+func newLabServicesCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:    "services",
+		Short:  "Be the lab's identity, compute and image services",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: withLab(func(cmd *cobra.Command, _ []string, r *lab.Record) error {
+			return lab.RunServices(cmd.Context(), r, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		}),
 	}
 }

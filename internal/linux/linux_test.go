@@ -19,7 +19,7 @@ func netnsName(t *testing.T, suffix string) string {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
 	}
-	if _, err := PrepareNetnsDir(); err != nil {
+	if err := PrepareNetnsDir(); err != nil {
 		t.Fatal(err)
 	}
 	name := "wlt-" + strconv.Itoa(os.Getpid()) + "-" + suffix

@@ -20,37 +20,48 @@ const NetnsDir = "/run/netns"
 // NetnsPath is the file that holds the named namespace.
 func NetnsPath(name string) string { return filepath.Join(NetnsDir, name) }
 
-// PrepareNetnsDir makes NetnsDir a shared mount, as iproute2 does before its first namespace, so that a namespace
-// removed in one mount namespace goes everywhere. made reports that it was not one before; UndoNetnsDir undoes that.
-func PrepareNetnsDir() (made bool, err error) {
-	if err := os.MkdirAll(NetnsDir, 0o755); err != nil {
-		return false, fmt.Errorf("make %s: %w", NetnsDir, err)
+// NetnsDirIsMount reports whether NetnsDir is a mount of its own, as PrepareNetnsDir makes it.
+func NetnsDirIsMount() (bool, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false, fmt.Errorf("list mounts: %w", err)
 	}
-	if err := unix.Mount("", NetnsDir, "", unix.MS_SHARED|unix.MS_REC, ""); err == nil {
-		return false, nil
-	} else if !errors.Is(err, unix.EINVAL) {
-		return false, fmt.Errorf("share %s: %w", NetnsDir, err)
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == NetnsDir { // proc_pid_mountinfo(5): the mount point
+			return true, nil
+		}
 	}
-	if err := unix.Mount(NetnsDir, NetnsDir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return false, fmt.Errorf("bind %s: %w", NetnsDir, err)
-	}
-	if err := unix.Mount("", NetnsDir, "", unix.MS_SHARED|unix.MS_REC, ""); err != nil {
-		return true, fmt.Errorf("share %s: %w", NetnsDir, err)
-	}
-	return true, nil
+	return false, nil
 }
 
-// UndoNetnsDir undoes PrepareNetnsDir if no namespace is left in it; with namespaces left it does nothing.
+// PrepareNetnsDir makes NetnsDir a shared mount, as iproute2 does before its first namespace, so that a namespace
+// removed in one mount namespace goes everywhere. It is no error if it is one.
+func PrepareNetnsDir() error {
+	if err := os.MkdirAll(NetnsDir, 0o755); err != nil {
+		return fmt.Errorf("make %s: %w", NetnsDir, err)
+	}
+	if err := unix.Mount("", NetnsDir, "", unix.MS_SHARED|unix.MS_REC, ""); err == nil {
+		return nil
+	} else if !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("share %s: %w", NetnsDir, err)
+	}
+	if err := unix.Mount(NetnsDir, NetnsDir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", NetnsDir, err)
+	}
+	if err := unix.Mount("", NetnsDir, "", unix.MS_SHARED|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("share %s: %w", NetnsDir, err)
+	}
+	return nil
+}
+
+// UndoNetnsDir undoes PrepareNetnsDir if no namespace is left in NetnsDir; with namespaces left it does nothing.
 func UndoNetnsDir() error {
 	left, err := NetnsNames()
 	if err != nil || len(left) > 0 {
 		return err
 	}
-	if err := unix.Unmount(NetnsDir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+	if err := unix.Unmount(NetnsDir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("unmount %s: %w", NetnsDir, err)
-	}
-	if err := os.Remove(NetnsDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", NetnsDir, err)
 	}
 	return nil
 }
@@ -141,16 +152,25 @@ func InNetns(name string, fn func() error) error {
 		return fn()
 	}
 	return onThread(func() error {
-		f, err := os.Open(NetnsPath(name))
-		if err != nil {
-			return fmt.Errorf("enter network namespace %s: %w", name, err)
-		}
-		defer f.Close()
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter network namespace %s: %w", name, err)
+		if err := JoinNetns(name); err != nil {
+			return err
 		}
 		return fn()
 	})
+}
+
+// JoinNetns moves the calling thread, which must be locked to its goroutine, into the named namespace for good: for a
+// process about to become another by execve.
+func JoinNetns(name string) error {
+	f, err := os.Open(NetnsPath(name))
+	if err != nil {
+		return fmt.Errorf("enter network namespace %s: %w", name, err)
+	}
+	defer f.Close()
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter network namespace %s: %w", name, err)
+	}
+	return nil
 }
 
 // onThread runs fn on an operating system thread of its own, which comes back to the process's namespace or, if that

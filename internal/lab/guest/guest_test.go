@@ -110,7 +110,7 @@ func start(t *testing.T, tap bool) *hosted {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
 	}
-	if _, err := linux.PrepareNetnsDir(); err != nil {
+	if err := linux.PrepareNetnsDir(); err != nil {
 		t.Fatal(err)
 	}
 	base := "wgt-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatBool(tap)

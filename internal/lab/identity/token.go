@@ -68,6 +68,27 @@ type caller struct {
 
 func (c caller) admin() bool { return slices.Contains(c.roles, "admin") }
 
+// Identity is who a token speaks for.
+type Identity struct {
+	User, Project string
+	Roles         []string
+}
+
+// Who looks a token up for a service of this process; ok is false for one that is not good.
+func (s *Service) Who(token string) (Identity, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.verify(token)
+	if !ok {
+		return Identity{}, false
+	}
+	id := Identity{User: c.User, Project: c.Project}
+	for _, role := range s.rolesOf(c) {
+		id.Roles = append(id.Roles, str(role, "name"))
+	}
+	return id, true
+}
+
 // caller authenticates the request by its X-Auth-Token.
 func (s *Service) caller(r *http.Request) (caller, error) {
 	c, ok := s.verify(r.Header.Get("X-Auth-Token"))

@@ -1,0 +1,138 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/pki"
+)
+
+// file is one configuration file: its name and text.
+type file struct{ name, text string }
+
+// serverFiles are the configuration of the server: Neutron's files with Neutron's options, and weft.conf.
+func (r *Record) serverFiles() []file {
+	return []file{
+		{"neutron.conf", ini(
+			"DEFAULT", "host = "+Controller, "bind_host = 0.0.0.0", "bind_port = 9696", "auth_strategy = keystone", "router_distributed = True",
+			"allow_overlapping_ips = True", fmt.Sprintf("global_physnet_mtu = %d", max(r.Options.UnderlayMTU, externalMTU)),
+			"notify_nova_on_port_status_changes = True", "notify_nova_on_port_data_changes = True", "agent_down_time = 15",
+			"keystone_authtoken", "www_authenticate_uri = http://127.0.0.1:5000", "auth_url = http://127.0.0.1:5000", "auth_type = password",
+			"username = neutron", "password = "+r.Passwords.Service, "project_name = service", "user_domain_id = default", "project_domain_id = default",
+			"nova", "auth_url = http://127.0.0.1:5000", "auth_type = password", "username = nova", "password = "+r.Passwords.Service,
+			"project_name = service", "user_domain_id = default", "project_domain_id = default", "region_name = RegionOne")},
+		{"ml2_conf.ini", ini(
+			"ml2", "type_drivers = flat,vxlan", "tenant_network_types = vxlan", "mechanism_drivers = openvswitch,l2population",
+			fmt.Sprintf("path_mtu = %d", r.Options.UnderlayMTU), fmt.Sprintf("physical_network_mtus = %s:%d", physnet, externalMTU),
+			"ml2_type_flat", "flat_networks = "+physnet,
+			"ml2_type_vxlan", "vni_ranges = 10:100",
+			"securitygroup", "enable_security_group = True")},
+		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("feed_bind = %s:%d", underlayAddr(0), feedPort)}, r.tlsOptions("server")...)...)},
+	}
+}
+
+// agentFiles are the configuration of a host's agent.
+func (r *Record) agentFiles(h Host) []file {
+	return []file{
+		{"neutron.conf", ini("DEFAULT", "host = "+h.Name, "agent", "report_interval = 5", "availability_zone = nova")},
+		{"ml2_conf.ini", ini("ovs", "local_ip = "+h.Underlay.String(), "bridge_mappings = "+physnet+":"+ExternalNIC,
+			"agent", "tunnel_types = vxlan", "l2_population = True", "enable_distributed_routing = True",
+			"securitygroup", "enable_security_group = True")},
+		{"l3_agent.ini", ini("DEFAULT", "agent_mode = "+h.Mode)},
+		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("server = %s:%d", underlayAddr(0), feedPort), "data_plane = ebpf",
+			"redirect = " + r.Options.Redirect, "pin_dir = " + r.PinDir(h.Name)}, r.tlsOptions(h.Name)...)...)},
+	}
+}
+
+func (r *Record) tlsOptions(base string) []string {
+	return []string{"ca_file = " + r.path("tls", pki.CAFile), "cert_file = " + r.path("tls", base+".crt"), "key_file = " + r.path("tls", base+".key")}
+}
+
+// ini joins lines: one without "=" begins a section.
+func ini(lines ...string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		if strings.Contains(l, "=") {
+			b.WriteString(l + "\n")
+		} else {
+			b.WriteString("[" + l + "]\n")
+		}
+	}
+	return b.String()
+}
+
+// writeFiles makes the state directory's parts, the certificates and the configuration files.
+func (r *Record) writeFiles() error {
+	for _, d := range []string{"tls", "log", "run", "server", filepath.Join("etc", serverJob)} {
+		if err := os.MkdirAll(r.path(d), 0o700); err != nil {
+			return fmt.Errorf("make state directory: %w", err)
+		}
+	}
+	if err := r.writeCerts(); err != nil {
+		return err
+	}
+	if err := r.writeConfig(serverJob, r.serverFiles()); err != nil {
+		return err
+	}
+	for _, h := range r.Hosts() {
+		if err := r.writeConfig(h.Name, r.agentFiles(h)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Record) writeConfig(who string, files []file) error {
+	if err := os.MkdirAll(r.path("etc", who), 0o700); err != nil {
+		return fmt.Errorf("write configuration of %s: %w", who, err)
+	}
+	for _, f := range files {
+		if err := os.WriteFile(r.path("etc", who, f.name), []byte(f.text), 0o600); err != nil {
+			return fmt.Errorf("write configuration of %s: %w", who, err)
+		}
+	}
+	return nil
+}
+
+// configArgs are the arguments that name those files.
+func (r *Record) configArgs(who string, files []file) []string {
+	var args []string
+	for _, f := range files {
+		args = append(args, "--config-file", r.path("etc", who, f.name))
+	}
+	return args
+}
+
+func (r *Record) writeCerts() error {
+	now := time.Now()
+	ca, err := pki.NewCA("weft lab", now)
+	if err != nil {
+		return err
+	}
+	dir := r.path("tls")
+	if err := ca.Save(dir); err != nil {
+		return fmt.Errorf("write certificates: %w", err)
+	}
+	issue := func(name, base string, reachable ...string) error {
+		p, err := ca.Issue(name, reachable, now)
+		if err != nil {
+			return err
+		}
+		if err := p.Save(dir, base); err != nil {
+			return fmt.Errorf("write certificates: %w", err)
+		}
+		return nil
+	}
+	if err := issue("server", "server", underlayAddr(0).String(), "127.0.0.1", "localhost"); err != nil {
+		return err
+	}
+	for _, h := range r.Hosts() {
+		if err := issue(h.Name, h.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weft-cloud/weft/internal/lab/osclient"
+)
+
+// tenant is a project of the demo, with a user of the same name.
+type tenant struct {
+	project string
+	suffix  string // of its networks' and routers' names
+	servers []demoServer
+}
+
+type demoServer struct{ name, host, network, ip string }
+
+// tenants: two projects with the very same addresses. The last octets are those of the capture that everybody who
+// heard of distributed routing has seen: 172.16.42.6 on compute2 pings 172.16.42.7 on compute1.
+func tenants() []tenant {
+	return []tenant{
+		{project: "demo", servers: []demoServer{
+			{"red1", "compute1", "red", "172.16.42.7"},
+			{"red2", "compute2", "red", "172.16.42.6"},
+			{"red3", "compute1", "red", "172.16.42.8"},
+			{"blue1", "compute1", "blue", "172.16.43.7"},
+			{"blue2", "compute2", "blue", "172.16.43.6"},
+		}},
+		{project: "demo-b", suffix: "-b", servers: []demoServer{
+			{"red1-b", "compute1", "red-b", "172.16.42.7"},
+			{"blue2-b", "compute2", "blue-b", "172.16.43.6"},
+		}},
+	}
+}
+
+// colours are the demo's networks, without a tenant's suffix.
+func colours() []struct{ name, v4, v6 string } {
+	return []struct{ name, v4, v6 string }{
+		{"red", "172.16.42.0/24", "fd00:172:16:42::/64"},
+		{"blue", "172.16.43.0/24", "fd00:172:16:43::/64"},
+	}
+}
+
+// demoNetworks makes projects, users, networks, subnets and routers.
+func (r *Record) demoNetworks(ctx context.Context) error {
+	admin := r.Admin()
+	defer admin.Close()
+	if err := makeExternal(ctx, admin); err != nil {
+		return err
+	}
+	for _, t := range tenants() {
+		if err := r.makeTenant(ctx, admin, t); err != nil {
+			return fmt.Errorf("project %s: %w", t.project, err)
+		}
+	}
+	return nil
+}
+
+func makeExternal(ctx context.Context, admin *osclient.Client) error {
+	id, err := create(ctx, admin, "network", "/v2.0/networks", "network", doc{"name": "external", "router:external": true,
+		"provider:network_type": "flat", "provider:physical_network": physnet})
+	if err != nil {
+		return err
+	}
+	_, err = create(ctx, admin, "network", "/v2.0/subnets", "subnet", doc{"name": "external-v4", "network_id": id, "ip_version": 4,
+		"cidr": "203.0.113.0/24", "gateway_ip": "203.0.113.1", "enable_dhcp": false,
+		"allocation_pools": []doc{{"start": "203.0.113.100", "end": "203.0.113.199"}}})
+	return err
+}
+
+func (r *Record) makeTenant(ctx context.Context, admin *osclient.Client, t tenant) error {
+	project, err := create(ctx, admin, "identity", "/projects", "project", doc{"name": t.project, "domain_id": "default"})
+	if err != nil {
+		return err
+	}
+	user, err := create(ctx, admin, "identity", "/users", "user", doc{"name": t.project, "domain_id": "default", "password": r.Passwords.Demo, "default_project_id": project})
+	if err != nil {
+		return err
+	}
+	var roles struct{ Roles []struct{ ID string } }
+	if err := admin.Do(ctx, "identity", http.MethodGet, "/roles?name=member", nil, &roles); err != nil {
+		return err
+	}
+	if len(roles.Roles) != 1 {
+		return fmt.Errorf("identity has %d roles named member", len(roles.Roles))
+	}
+	if err := admin.Do(ctx, "identity", http.MethodPut, "/projects/"+project+"/users/"+user+"/roles/"+roles.Roles[0].ID, nil, nil); err != nil {
+		return err
+	}
+	c := r.client(t.project, r.Passwords.Demo, t.project)
+	defer c.Close()
+	return makeTopology(ctx, c, t)
+}
+
+// makeTopology makes the tenant's two networks with both families and the router between them. That the router is
+// distributed is the server's configuration (router_distributed); a tenant may not say so itself.
+func makeTopology(ctx context.Context, c *osclient.Client, t tenant) error {
+	router, err := create(ctx, c, "network", "/v2.0/routers", "router", doc{"name": "router" + t.suffix})
+	if err != nil {
+		return err
+	}
+	for _, col := range colours() {
+		name := col.name + t.suffix
+		id, err := create(ctx, c, "network", "/v2.0/networks", "network", doc{"name": name})
+		if err != nil {
+			return err
+		}
+		for _, s := range []doc{
+			{"name": name + "-v4", "network_id": id, "ip_version": 4, "cidr": col.v4},
+			{"name": name + "-v6", "network_id": id, "ip_version": 6, "cidr": col.v6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
+		} {
+			subnet, err := create(ctx, c, "network", "/v2.0/subnets", "subnet", s)
+			if err != nil {
+				return err
+			}
+			if err := c.Do(ctx, "network", http.MethodPut, "/v2.0/routers/"+router+"/add_router_interface", doc{"subnet_id": subnet}, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// create makes a resource and returns its id.
+func create(ctx context.Context, c *osclient.Client, service, path, key string, d doc) (string, error) {
+	var out map[string]struct{ ID string }
+	if err := c.Do(ctx, service, http.MethodPost, path, doc{key: d}, &out); err != nil {
+		return "", fmt.Errorf("create %s %v: %w", key, d["name"], err)
+	}
+	return out[key].ID, nil
+}
+
+// demoServers boots all instances at once and waits until each has its addresses.
+func (r *Record) demoServers(ctx context.Context) error {
+	admin := r.Admin()
+	defer admin.Close()
+	nets, err := Networks(ctx, admin)
+	if err != nil {
+		return err
+	}
+	byName := map[string]string{}
+	for _, n := range nets {
+		byName[n.Name] = n.ID
+	}
+	waits, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, waits := errgroup.WithContext(waits)
+	var ids []string
+	for _, t := range tenants() {
+		c := r.client(t.project, r.Passwords.Demo, t.project)
+		defer c.Close()
+		for _, s := range t.servers {
+			id, err := Boot(ctx, c, BootRequest{Name: s.name, Host: s.host, NetworkID: byName[s.network], FixedIP: s.ip})
+			if err != nil {
+				return fmt.Errorf("boot %s: %w", s.name, err)
+			}
+			ids = append(ids, id)
+			g.Go(func() error { return AwaitServer(waits, c, id, 70*time.Second) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return r.awaitAddresses(ctx, ids)
+}

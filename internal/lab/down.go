@@ -1,0 +1,86 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-cloud/weft/internal/linux"
+)
+
+// Down removes the lab: processes, namespaces with their links and filters, pinned objects, files. It goes on after a
+// failure and may be repeated; the record goes last. ErrNoLab if there is none.
+func Down(ctx context.Context) error {
+	if err := CheckRoot(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(RunDir); errors.Is(err, fs.ErrNotExist) {
+		return ErrNoLab
+	}
+	l, err := takeLock()
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	r, err := Load()
+	if errors.Is(err, ErrNoLab) { // killed before the record was written: then nothing else was made
+		return errors.Join(ErrNoLab, l.removeRunDir())
+	} else if err != nil {
+		return err
+	}
+	return r.down(ctx, l)
+}
+
+func (r *Record) down(ctx context.Context, l *lock) error {
+	pids, err := r.pidsInside()
+	err = errors.Join(err, r.Keeper().StopAll(ctx, pids, 3*time.Second))
+	err = errors.Join(err, r.removeNamespaces())
+	// Pinned links are what keeps programs attached; with their namespaces gone they hold nothing but memory.
+	if rerr := os.RemoveAll(PinRoot); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("remove pinned objects: %w", rerr))
+	}
+	if r.Undo.NetnsMount {
+		err = errors.Join(err, linux.UndoNetnsDir())
+	}
+	if r.Undo.BPFMount {
+		// Somebody else may have put objects there meanwhile; they are not ours to remove.
+		if uerr := unix.Unmount(bpfDir, 0); uerr != nil && !errors.Is(uerr, unix.EINVAL) && !errors.Is(uerr, unix.EBUSY) {
+			err = errors.Join(err, fmt.Errorf("unmount %s: %w", bpfDir, uerr))
+		}
+	}
+	err = errors.Join(err, r.removeStateDir())
+	if err != nil {
+		return fmt.Errorf("remove the lab: %w", err)
+	}
+	return l.removeRunDir()
+}
+
+// removeStateDir removes what the lab wrote, and the directories that were not there before if they are empty.
+func (r *Record) removeStateDir() error {
+	ents, err := os.ReadDir(r.Options.StateDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	for _, e := range ents {
+		err = errors.Join(err, os.RemoveAll(r.path(e.Name())))
+	}
+	for _, dir := range r.Undo.Dirs {
+		if rerr := os.Remove(dir); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && !errors.Is(rerr, unix.ENOTEMPTY) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
+}
+
+// noSpace adds the cure to an error that comes of a full disk.
+func noSpace(err error) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("%w: the disk is full; make room, or use --state-dir on another one", err)
+	}
+	return err
+}
