@@ -1,0 +1,207 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// serve answers a request beneath the resource's path; rest is what follows the path.
+func (r *Resource[T, X]) serve(c *call, rest []string) error {
+	switch {
+	case len(rest) == 0:
+		switch c.r.Method {
+		case http.MethodGet, http.MethodHead:
+			return r.list(c)
+		case http.MethodPost:
+			return r.doCreate(c)
+		case http.MethodPut, http.MethodDelete:
+			return r.missing("None")
+		}
+		return errMethod
+	case len(rest) == 1:
+		switch c.r.Method {
+		case http.MethodGet, http.MethodHead:
+			return r.show(c, rest[0])
+		case http.MethodPut:
+			return r.doUpdate(c, rest[0])
+		case http.MethodDelete:
+			return r.doDelete(c, rest[0])
+		}
+		return errMethod
+	case len(rest) == 2 && r.actions[rest[1]] != nil:
+		if c.r.Method != http.MethodPut {
+			return errMethod
+		}
+		return r.actions[rest[1]](c, rest[0])
+	case r.subs[rest[1]] != nil:
+		return r.subs[rest[1]](c, rest[0], rest[2:])
+	case r.tagged && rest[1] == "tags":
+		return r.serveTags(c, rest[0], rest[2:])
+	}
+	return errNoPath
+}
+
+func (r *Resource[T, X]) pathName() string { return r.path }
+
+func (r *Resource[T, X]) show(c *call, id string) error {
+	q, err := parseQuery(c.r.URL.RawQuery, 0)
+	if err != nil {
+		return err
+	}
+	x := c.view()
+	v, err := r.find(x, id)
+	if err != nil {
+		return err
+	}
+	r.answer(c, http.StatusOK, v, x, r.mask(c, q.fields))
+	return nil
+}
+
+// answer writes one object in its envelope.
+func (r *Resource[T, X]) answer(c *call, code int, v *T, x *View, mask []bool) {
+	b := append(append(c.buffer(), `{"`...), r.name...)
+	b = r.encode(append(b, `": `...), v, x, mask)
+	c.reply(code, append(b, '}'))
+}
+
+func (r *Resource[T, X]) doCreate(c *call) error {
+	if r.create == nil {
+		return errMethod
+	}
+	objects, bulk, err := r.readCreate(c)
+	if err != nil {
+		return err
+	}
+	ids := make([]model.UUID, len(objects))
+	w, err := c.do("create_"+r.name, func(tx *world.Tx) error {
+		if err := r.checkQuota(c, tx, objects); err != nil {
+			return err
+		}
+		for i, o := range objects {
+			if err := c.allowed("create_"+r.name, r.guardedNames(o.given), nil); err != nil {
+				return err
+			}
+			v, x := o.make(nil, r.extraInit)
+			if err := r.create(tx, c.by, v, x); err != nil {
+				return err
+			}
+			ids[i] = r.id(v)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	x := c.viewOf(w)
+	x.Created = true
+	mask := r.mask(c, nil)
+	if !bulk {
+		r.answer(c, http.StatusCreated, r.source.get(w, ids[0]), x, mask)
+		return nil
+	}
+	b := append(append(c.buffer(), `{"`...), r.plural...)
+	b = appendList(append(b, `": `...), ids, func(b []byte, id model.UUID) []byte {
+		return r.encode(b, r.source.get(w, id), x, mask)
+	})
+	c.reply(http.StatusCreated, append(b, '}'))
+	return nil
+}
+
+func (r *Resource[T, X]) checkQuota(c *call, tx *world.Tx, objects []*wanted[T, X]) error {
+	if r.quota == "" {
+		return nil
+	}
+	need := map[string]int{}
+	for _, o := range objects {
+		need[o.project]++
+	}
+	for project, n := range need {
+		if err := c.s.deps.Rules.CheckQuota(tx, r.quota, project, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guardedNames are the attributes sent that policy has rules of their own for.
+func (r *Resource[T, X]) guardedNames(given []string) []string {
+	var out []string
+	for _, name := range given {
+		if r.byName[name].guarded {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (r *Resource[T, X]) doUpdate(c *call, id string) error {
+	if r.update == nil {
+		return errMethod
+	}
+	want, err := r.readUpdate(c)
+	if err != nil {
+		return err
+	}
+	w, err := r.change(c, id, "update_"+r.name, func(tx *world.Tx, old *T) error {
+		if err := c.allowed("update_"+r.name, r.guardedNames(want.given), r.projectOf(old)); err != nil {
+			return err
+		}
+		v, x := want.make(old, r.extraInit)
+		return r.update(tx, c.by, Change[T, X]{old, v, x, want.has})
+	})
+	if err != nil {
+		return err
+	}
+	u, _ := model.ParseUUID(id)
+	r.answer(c, http.StatusOK, r.source.get(w, u), c.viewOf(w), r.mask(c, nil))
+	return nil
+}
+
+func (r *Resource[T, X]) doDelete(c *call, id string) error {
+	if r.remove == nil {
+		return errMethod
+	}
+	_, err := r.change(c, id, "delete_"+r.name, func(tx *world.Tx, old *T) error {
+		if err := c.allowed("delete_"+r.name, nil, r.projectOf(old)); err != nil {
+			return err
+		}
+		return r.remove(tx, c.by, old)
+	})
+	if err == nil {
+		c.reply(http.StatusNoContent, nil)
+	}
+	return err
+}
+
+func (r *Resource[T, X]) projectOf(v *T) *string {
+	if r.project == nil {
+		return nil
+	}
+	p := r.project(v)
+	return &p
+}
+
+// change runs f in a transaction on an object that the caller sees and whose revision is what If-Match says.
+func (r *Resource[T, X]) change(c *call, id, op string, f func(tx *world.Tx, old *T) error) (*world.World, error) {
+	revision, conditional, err := c.ifMatch()
+	if err != nil {
+		return nil, err
+	}
+	return c.do(op, func(tx *world.Tx) error {
+		old, err := r.find(c.viewOf(&tx.World), id)
+		if err != nil {
+			return err
+		}
+		if conditional {
+			if err := checkRevision(revision, r.meta(old)); err != nil {
+				return err
+			}
+		}
+		return f(tx, old)
+	})
+}

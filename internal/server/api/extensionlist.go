@@ -1,0 +1,33 @@
+package api
+
+// extensions is what is whole, in the order of aliases.
+var extensions = []extension{
+	{"agent", "agent", "The agents of the hosts.", "2013-02-03"},
+	{"allowed-address-pairs", "Allowed Address Pairs", "Further addresses that a port may use.", "2013-07-23"},
+	{"binding", "Port Binding", "Where and how a port is plugged in.", "2014-02-03"},
+	{"dvr", "Distributed Virtual Router", "Routers that forward on every host.", "2014-06-01"},
+	{"empty-string-filtering", "Empty String Filtering Extension", "Filters may ask for the empty text.", "2018-05-01"},
+	{"ext-gw-mode", "Neutron L3 Configurable external gateway mode", "enable_snat of a router's gateway.", "2013-03-28"},
+	{"external-net", "Neutron external network", "Networks that lead outside.", "2013-01-14"},
+	{"extraroute", "Neutron Extra Route", "Routes of a router.", "2013-02-01"},
+	{"extraroute-atomic", "Atomically add/remove extra routes", "Change some routes of a router and leave the rest alone.", "2019-07-10"},
+	{"filter-validation", "Filter parameters validation", "Unknown filters are refused.", "2018-07-04"},
+	{"ip-substring-filtering", "IP address substring filtering", "Find ports by a part of an address.", "2017-11-28"},
+	{"net-mtu", "Network MTU", "The largest packet that a network carries.", "2015-03-25"},
+	{"net-mtu-writable", "Network MTU (writable)", "The MTU of a network may be set.", "2017-07-12"},
+	{"pagination", "Pagination support", "Lists come in pages.", "2016-06-12"},
+	{"port-mac-address-regenerate", "Neutron Port MAC address regenerate", "A port given no MAC gets a new one.", "2018-05-03"},
+	{"port-security", "Port Security", "Ports send from their own addresses only.", "2012-07-23"},
+	{"project-id", "project_id field enabled", "project_id besides tenant_id.", "2016-09-09"},
+	{"provider", "Provider Network", "How a network is carried.", "2012-09-07"},
+	{"multi-provider", "Multi Provider Network", "Networks of several segments.", "2013-06-27"},
+	{"revision-if-match", "If-Match constraints based on revision_number", "Change an object only if nobody else has.", "2016-12-11"},
+	{"router", "Neutron L3 Router", "Routers between networks.", "2012-07-20"},
+	{"sorting", "Sorting support", "Lists come sorted.", "2016-06-12"},
+	{"standard-attr-description", "standard-attr-description", "A description of every object.", "2016-02-10"},
+	{"standard-attr-revisions", "Resource revision numbers", "A number that grows with every change of an object.", "2016-04-11"},
+	{"standard-attr-tag", "Tag support", "Tags of networks, subnets, ports and routers.", "2017-01-01"},
+	{"standard-attr-timestamp", "Resource timestamps", "When an object was made and last changed.", "2016-09-12"},
+	{"subnet-service-types", "Subnet service types", "Subnets for certain kinds of ports.", "2016-03-15"},
+	{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Ports may be made with tags.", "2019-12-29"},
+}

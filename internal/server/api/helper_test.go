@@ -1,0 +1,178 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/store/memory"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+func randomUUID() model.UUID {
+	var b [16]byte
+	rand.Read(b[:])
+	return model.NewUUIDv4(b)
+}
+
+// liveness says that the hosts in it are alive.
+type liveness struct {
+	mu   sync.Mutex
+	live map[string]bool
+}
+
+func (l *liveness) Alive(host string) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Unix(1700000000, 0), l.live[host]
+}
+
+// env is a server on an empty world in memory.
+type env struct {
+	t       testing.TB
+	handler http.Handler
+	writer  *world.Writer
+	rules   *rules.Rules
+	live    *liveness
+	headers map[string]string
+}
+
+func newEnv(t testing.TB, change func(*rules.Config)) *env {
+	t.Helper()
+	cfg := rules.Defaults()
+	cfg.VNIRanges = []rules.Range{{Min: 1, Max: 5000}}
+	cfg.VLANRanges = map[string][]rules.Range{"physnet1": {{Min: 1000, Max: 1999}}}
+	cfg.FlatNetworks = []string{"public"}
+	for k := range cfg.Quotas {
+		cfg.Quotas[k] = -1
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	e := &env{t: t, live: &liveness{live: map[string]bool{}}, headers: map[string]string{"X-Project-Id": "admin-project"}}
+	e.rules = rules.New(rules.Deps{Config: cfg, Liveness: e.live})
+	s, err := memory.New(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	e.writer, err = world.Open(context.Background(), world.Config{Store: s, Log: log, Now: time.Now, Random: randomUUID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.writer.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	e.handler = api.New(api.Deps{Writer: e.writer, Rules: e.rules, Identity: api.NoAuth{}, Policy: api.AllowAll{}, Log: log, NewID: randomUUID})
+	return e
+}
+
+// host registers a live host.
+func (e *env) host(name, vtep, mode string) {
+	e.t.Helper()
+	e.live.mu.Lock()
+	e.live.live[name] = true
+	e.live.mu.Unlock()
+	e.write(func(tx *world.Tx) error {
+		_, err := e.rules.RegisterHost(tx, rules.Registration{
+			Name: name, VTEP: netip.MustParseAddr(vtep), AgentMode: mode, DataPlane: "ebpf", BridgeMappings: map[string]string{"public": "br-ex"},
+		})
+		return err
+	})
+}
+
+func (e *env) write(rule world.Rule) {
+	e.t.Helper()
+	if _, err := e.writer.Do(context.Background(), "test", rule); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// raw sends a request as it is.
+func (e *env) raw(method, path string, body []byte, headers map[string]string) (int, []byte, http.Header) {
+	e.t.Helper()
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req := httptest.NewRequest(method, path, r)
+	req.Host = "controller:9696"
+	for k, v := range e.headers {
+		req.Header.Set(k, v)
+	}
+	for k, v := range headers {
+		req.Header.Set(k, v)
+	}
+	w := httptest.NewRecorder()
+	e.handler.ServeHTTP(w, req)
+	return w.Code, w.Body.Bytes(), w.Header()
+}
+
+type object = map[string]any
+
+// do sends a request with a JSON body and decodes the answer.
+func (e *env) do(method, path string, body any) (int, object) {
+	e.t.Helper()
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	code, answer, _ := e.raw(method, "/v2.0"+path, b, nil)
+	var out object
+	if len(answer) > 0 {
+		if err := json.Unmarshal(answer, &out); err != nil {
+			e.t.Fatalf("%s %s: answer is not JSON: %v\n%s", method, path, err, answer)
+		}
+	}
+	return code, out
+}
+
+// must is do with an expected status; it returns the only object in the answer.
+func (e *env) must(code int, method, path string, body any) object {
+	e.t.Helper()
+	got, out := e.do(method, path, body)
+	if got != code {
+		e.t.Fatalf("%s %s %v: status %d, want %d: %v", method, path, body, got, code, out)
+	}
+	if len(out) == 1 {
+		for _, v := range out {
+			if o, ok := v.(object); ok {
+				return o
+			}
+		}
+	}
+	return out
+}
+
+// create makes an object and returns it.
+func (e *env) create(kind string, attrs object) object {
+	e.t.Helper()
+	return e.must(201, "POST", "/"+kind+"s", object{kind: attrs})
+}
+
+// refused expects a fault of a status and type.
+func (e *env) refused(code int, typ, method, path string, body any) object {
+	e.t.Helper()
+	got, out := e.do(method, path, body)
+	fault, _ := out["NeutronError"].(object)
+	if got != code || fault["type"] != typ {
+		e.t.Errorf("%s %s %v: %d %v, want %d %s", method, path, body, got, out, code, typ)
+	}
+	return fault
+}

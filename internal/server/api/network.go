@@ -1,0 +1,259 @@
+package api
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+type networks = Resource[model.Network, rules.NetworkExtra]
+
+func networkResource(ru *rules.Rules) *networks {
+	r := &networks{
+		name: "network", plural: "networks", word: "Network", quota: model.KindNetwork, tagged: true,
+		source: table(func(w *world.World) *world.Table[model.NetworkID, model.Network] { return &w.Networks.Table }),
+		id:     func(n *model.Network) model.UUID { return n.ID.UUID },
+		meta:   func(n *model.Network) *model.Meta { return &n.Meta },
+		project: func(n *model.Network) string {
+			return n.ProjectID
+		},
+		setProject: func(n *model.Network, p string) { n.ProjectID = p },
+		create:     ru.CreateNetwork,
+		update: func(tx *world.Tx, by *rules.Actor, c Change[model.Network, rules.NetworkExtra]) error {
+			return ru.UpdateNetwork(tx, by, c.Old, c.New, c.X)
+		},
+		remove: ru.DeleteNetwork,
+		visible: func(x *View) func(*model.Network) bool {
+			return func(n *model.Network) bool { return n.ProjectID == x.By.Project || n.External }
+		},
+		indexes: []index[model.Network]{
+			{"name", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByName(v) }},
+			{"project_id", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByProject(v) }},
+			{"tenant_id", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByProject(v) }},
+		},
+	}
+	r.extraInit = rules.NewNetworkExtra
+	r.identified()
+	r.text("name", func(n *model.Network) *string { return &n.Name }).rw()
+	r.owned()
+	r.flag("admin_state_up", func(n *model.Network) *bool { return &n.AdminStateUp }).rw().
+		initially(func(n *model.Network, _ *rules.NetworkExtra) { n.AdminStateUp = true })
+	networkStatus(r)
+	networkMTU(r)
+	r.flag("router:external", func(n *model.Network) *bool { return &n.External }).rw().guard()
+	r.flag("is_default", func(n *model.Network) *bool { return &n.IsDefault }).rw().
+		when(func(n *model.Network, x *View) bool { return n.External || x.Created })
+	r.flag("port_security_enabled", func(n *model.Network) *bool { return &n.PortSecurity }).rw().
+		initially(func(n *model.Network, _ *rules.NetworkExtra) { n.PortSecurity = true })
+	r.text("dns_domain", func(n *model.Network) *string { return &n.DNSDomain }).rw().check(checkDomain)
+	r.uuid("qos_policy_id", func(n *model.Network) *model.UUID { return &n.QoSPolicy.UUID })
+	networkShared(r)
+	networkProvider(r)
+	networkDerived(r)
+	r.standard()
+	return r
+}
+
+func networkStatus(r *networks) {
+	r.derived("status", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, `"ACTIVE"`...) }).
+		filterBy(func(_ *View, values []string) (func(*model.Network) bool, error) {
+			has := slices.Contains(values, model.StatusActive)
+			return func(*model.Network) bool { return has }, nil
+		})
+}
+
+func networkMTU(r *networks) {
+	r.number("mtu", func(n *model.Network) int64 { return int64(n.MTU) }).rw().
+		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
+			mtu, err := intValue(v)
+			if err != nil {
+				return nil, err
+			}
+			if mtu < 0 || mtu > 1<<31-1 {
+				return nil, reasonf("'%s' should be non-negative.", v)
+			}
+			return func(n *model.Network, _ *rules.NetworkExtra) { n.MTU = uint32(mtu) }, nil
+		})
+}
+
+func networkShared(r *networks) {
+	r.flagOf("shared", func(*model.Network, *View) bool { return false }).rw().guard().
+		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
+			on, err := boolValue(v)
+			return func(_ *model.Network, x *rules.NetworkExtra) { x.Shared = rules.Some(on) }, err
+		}).guarded = false
+}
+
+// soleSegment is the segment that the provider attributes show; nil if there are several.
+func soleSegment(n *model.Network, x *View) *model.Segment {
+	var one *model.Segment
+	for s := range x.W.Segments.ByNetwork(n.ID) {
+		if one != nil {
+			return nil
+		}
+		one = s
+	}
+	return one
+}
+
+// networkProvider declares provider:* and segments.
+func networkProvider(r *networks) {
+	sole := func(n *model.Network, x *View) bool { return soleSegment(n, x) != nil }
+	provider := func(name string, show func(b []byte, s *model.Segment) []byte, set func(q *rules.SegmentRequest, v Value) error) {
+		a := r.derived("provider:"+name, func(b []byte, n *model.Network, x *View) []byte { return show(b, soleSegment(n, x)) }).
+			rw().guard().when(sole)
+		a.convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
+			q := rules.SegmentRequest{SegmentationID: -1}
+			if err := set(&q, v); err != nil {
+				return nil, err
+			}
+			return func(_ *model.Network, x *rules.NetworkExtra) { merge(&x.Provider, q) }, nil
+		})
+		a.filterBy(func(x *View, values []string) (func(*model.Network) bool, error) {
+			return func(n *model.Network) bool {
+				for s := range x.W.Segments.ByNetwork(n.ID) {
+					if text, err := strconv.Unquote(string(show(nil, s))); err == nil && slices.Contains(values, text) {
+						return true
+					}
+					if slices.Contains(values, string(show(nil, s))) {
+						return true
+					}
+				}
+				return false
+			}, nil
+		})
+	}
+	provider("network_type", func(b []byte, s *model.Segment) []byte { return appendString(b, s.NetworkType) }, setType)
+	provider("physical_network", func(b []byte, s *model.Segment) []byte { return appendStringOrNull(b, s.Physnet) }, setPhysnet)
+	provider("segmentation_id", appendSegmentationID, setSegmentationID)
+	r.derived("segments", func(b []byte, n *model.Network, x *View) []byte {
+		return appendList(b, rules.NetworkSegments(x.W, n.ID), func(b []byte, s *model.Segment) []byte {
+			b = appendString(append(b, `{"provider:network_type": `...), s.NetworkType)
+			b = appendStringOrNull(append(b, `, "provider:physical_network": `...), s.Physnet)
+			return append(appendSegmentationID(append(b, `, "provider:segmentation_id": `...), s), '}')
+		})
+	}).rw().guard().when(func(n *model.Network, x *View) bool { return !sole(n, x) }).convert(segmentsValue)
+}
+
+func appendSegmentationID(b []byte, s *model.Segment) []byte {
+	if s.SegmentationID == 0 {
+		return append(b, "null"...)
+	}
+	return strconv.AppendUint(b, uint64(s.SegmentationID), 10)
+}
+
+func merge(to *rules.SegmentRequest, q rules.SegmentRequest) {
+	if q.Type != "" {
+		to.Type = q.Type
+	}
+	if q.Physnet != "" {
+		to.Physnet = q.Physnet
+	}
+	if q.SegmentationID >= 0 {
+		to.SegmentationID = q.SegmentationID
+	}
+}
+
+func setType(q *rules.SegmentRequest, v Value) (err error) {
+	if v.kind != isNull {
+		q.Type, err = textValue(v, 32)
+	}
+	return err
+}
+
+func setPhysnet(q *rules.SegmentRequest, v Value) (err error) {
+	if v.kind != isNull {
+		q.Physnet, err = textValue(v, 64)
+	}
+	return err
+}
+
+func setSegmentationID(q *rules.SegmentRequest, v Value) (err error) {
+	if v.kind == isNull {
+		return nil
+	}
+	if q.SegmentationID, err = intValue(v); err == nil && q.SegmentationID < 0 {
+		return model.Invalid("segmentation_id out of range (1 through 16777215).")
+	}
+	return err
+}
+
+// segmentsValue reads segments, a list of provider attributes.
+func segmentsValue(v Value) (assign[model.Network, rules.NetworkExtra], error) {
+	items, err := listValue(v)
+	if err != nil {
+		return nil, err
+	}
+	segments := make([]rules.SegmentRequest, 0, len(items))
+	for _, item := range items {
+		q := rules.SegmentRequest{SegmentationID: -1}
+		if item.kind != isObject {
+			return nil, reasonf("'%s' is not a dictionary.", item)
+		}
+		for _, m := range item.members {
+			var err error
+			switch m.name {
+			case "provider:network_type":
+				err = setType(&q, m.value)
+			case "provider:physical_network":
+				err = setPhysnet(&q, m.value)
+			case "provider:segmentation_id":
+				err = setSegmentationID(&q, m.value)
+			default:
+				err = reasonf("'%s' is not a key of a segment.", m.name)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		segments = append(segments, q)
+	}
+	return func(_ *model.Network, x *rules.NetworkExtra) { x.Segments = rules.Some(segments) }, nil
+}
+
+// networkDerived declares what a network shows of what is around it.
+func networkDerived(r *networks) {
+	r.derived("subnets", func(b []byte, n *model.Network, x *View) []byte {
+		b = append(b, '[')
+		first := true
+		for s := range x.W.Subnets.ByNetwork(n.ID) {
+			if !first {
+				b = append(b, ',', ' ')
+			}
+			first = false
+			b = appendUUID(b, s.ID.UUID)
+		}
+		return append(b, ']')
+	})
+	r.derived("l2_adjacency", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, "true"...) })
+	r.derived("ipv4_address_scope", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, "null"...) })
+	r.derived("ipv6_address_scope", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, "null"...) })
+	r.derived("availability_zone_hints", func(b []byte, n *model.Network, _ *View) []byte { return appendStrings(b, n.AZHints) }).inPost().
+		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
+			hints, err := stringsValue(v)
+			return func(n *model.Network, _ *rules.NetworkExtra) { n.AZHints = hints }, err
+		})
+	r.derived("availability_zones", func(b []byte, n *model.Network, x *View) []byte {
+		for s := range x.W.Subnets.ByNetwork(n.ID) {
+			if s.EnableDHCP {
+				return appendStrings(b, zones(x, ""))
+			}
+		}
+		return append(b, '[', ']')
+	})
+}
+
+// zones are the availability zones of the hosts, or that of one host.
+func zones(x *View, host string) []string {
+	var out []string
+	for h := range x.W.Hosts.All() {
+		if host == "" || h.Name == host {
+			out = append(out, h.AZ)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

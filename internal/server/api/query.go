@@ -1,0 +1,157 @@
+package api
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// param is one name=value of a query, in the order sent.
+type param struct{ name, value string }
+
+// query is what a list request asks for.
+type query struct {
+	params  []param
+	fields  []string
+	limit   int // 0: none
+	marker  string
+	reverse bool
+	sort    []sortKey
+	tags    tagFilter
+	filters []filterParam
+}
+
+type sortKey struct {
+	name string
+	desc bool
+}
+
+type filterParam struct {
+	name   string
+	values []string
+}
+
+// tagFilter: all of, any of, and not these.
+type tagFilter struct{ all, any, notAll, notAny []string }
+
+func (t *tagFilter) empty() bool {
+	return len(t.all)+len(t.any)+len(t.notAll)+len(t.notAny) == 0
+}
+
+func (t *tagFilter) match(tags []string) bool {
+	has := func(s string) bool { return slices.Contains(tags, s) }
+	hasAll := func(want []string) bool { return !slices.ContainsFunc(want, func(s string) bool { return !has(s) }) }
+	return hasAll(t.all) && (len(t.any) == 0 || slices.ContainsFunc(t.any, has)) &&
+		(len(t.notAll) == 0 || !hasAll(t.notAll)) && !slices.ContainsFunc(t.notAny, has)
+}
+
+// parseQuery reads a query string. maxLimit bounds pages; 0: no bound.
+func parseQuery(raw string, maxLimit int) (*query, error) {
+	q := &query{}
+	var keys, dirs []string
+	for part := range strings.SplitSeq(raw, "&") {
+		if part == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(part, "=")
+		name, err1 := url.QueryUnescape(name)
+		value, err2 := url.QueryUnescape(value)
+		if err1 != nil || err2 != nil {
+			return nil, badRequest("The query part '%s' is not properly escaped.", part)
+		}
+		q.params = append(q.params, param{name, value})
+		switch name {
+		case "fields":
+			if value != "" {
+				q.fields = append(q.fields, value)
+			}
+		case "limit":
+			n, err := strconv.Atoi(strings.TrimSpace(value))
+			if err != nil || n < 0 {
+				return nil, model.Errf(model.KindInvalid, "BadRequest", "Bad limit request: Limit must be an integer 0 or greater and not '%s'.", value)
+			}
+			q.limit = n
+		case "marker":
+			q.marker = value
+		case "page_reverse":
+			q.reverse, _ = parseBool(value)
+		case "sort_key":
+			keys = append(keys, value)
+		case "sort_dir":
+			dirs = append(dirs, value)
+		case "tags":
+			q.tags.all = append(q.tags.all, splitTags(value)...)
+		case "tags-any":
+			q.tags.any = append(q.tags.any, splitTags(value)...)
+		case "not-tags":
+			q.tags.notAll = append(q.tags.notAll, splitTags(value)...)
+		case "not-tags-any":
+			q.tags.notAny = append(q.tags.notAny, splitTags(value)...)
+		default:
+			q.filter(name, value)
+		}
+	}
+	if maxLimit > 0 && (q.limit == 0 || q.limit > maxLimit) {
+		q.limit = maxLimit
+	}
+	return q, q.sorting(keys, dirs)
+}
+
+func splitTags(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+func (q *query) filter(name, value string) {
+	for i := range q.filters {
+		if q.filters[i].name == name {
+			q.filters[i].values = append(q.filters[i].values, value)
+			return
+		}
+	}
+	q.filters = append(q.filters, filterParam{name, []string{value}})
+}
+
+func (q *query) sorting(keys, dirs []string) error {
+	if len(keys) != len(dirs) {
+		return badRequest("The number of sort_keys and sort_dirs must be same")
+	}
+	for i, k := range keys {
+		switch dirs[i] {
+		case "asc", "desc":
+			q.sort = append(q.sort, sortKey{k, dirs[i] == "desc"})
+		default:
+			return badRequest("%s is invalid value for sort_dirs, valid value is 'asc' and 'desc'", pyList(dirs))
+		}
+	}
+	return nil
+}
+
+func pyList(items []string) string {
+	quoted := make([]string, len(items))
+	for i, s := range items {
+		quoted[i] = pyQuote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// pageLink is the query of another page of the same list: as sent, but from marker.
+func (q *query) pageLink(marker string, reverse bool) string {
+	var b strings.Builder
+	for _, p := range q.params {
+		if p.name == "marker" || p.name == "page_reverse" {
+			continue
+		}
+		b.WriteString(url.QueryEscape(p.name) + "=" + url.QueryEscape(p.value) + "&")
+	}
+	b.WriteString("marker=" + url.QueryEscape(marker))
+	if reverse {
+		b.WriteString("&page_reverse=True")
+	}
+	return b.String()
+}

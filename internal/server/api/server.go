@@ -1,0 +1,230 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// maxBody bounds a request's body in bytes.
+const maxBody = 8 << 20
+
+// Identity says who calls. An error of kind unauthorized is answered 401, one of kind unavailable 503.
+type Identity interface {
+	Authenticate(r *http.Request) (*rules.Actor, error)
+}
+
+// Policy says what a caller may do.
+type Policy interface {
+	// Allows reports whether by may take an action ("create_network", "update_port:mac_address") on an object of the
+	// project; nil: the object is new or belongs to none.
+	Allows(by *rules.Actor, action string, project *string) bool
+	// Sees reports whether by may see a guarded attribute ("get_network:provider:network_type").
+	Sees(by *rules.Actor, attribute string) bool
+}
+
+// Deps is what the API needs. All are required but MaxPage.
+type Deps struct {
+	Writer   *world.Writer
+	Rules    *rules.Rules
+	Identity Identity
+	Policy   Policy
+	Log      *slog.Logger
+	// NewID makes request ids.
+	NewID func() model.UUID
+	// MaxPage bounds the rows of one list answer (pagination_max_limit); 0: no bound.
+	MaxPage int
+}
+
+// New is the API as an HTTP handler. It may be used by any number of goroutines and keeps no state but buffers.
+func New(deps Deps) http.Handler {
+	s := &server{deps: deps, endpoints: map[string]endpoint{}}
+	s.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
+	for _, e := range resources(s) {
+		s.endpoints[e.pathName()] = e
+	}
+	return s
+}
+
+// endpoint is a collection of the API.
+type endpoint interface {
+	pathName() string // beneath /v2.0, one or two segments
+	serve(c *call, rest []string) error
+}
+
+type server struct {
+	deps      Deps
+	endpoints map[string]endpoint
+	buffers   sync.Pool
+}
+
+// call is one request under way.
+type call struct {
+	s         *server
+	w         http.ResponseWriter
+	r         *http.Request
+	by        *rules.Actor
+	requestID string
+	buf       *[]byte
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{s: s, w: w, r: r, requestID: "req-" + s.deps.NewID().String(), buf: s.buffers.Get().(*[]byte)}
+	defer func() {
+		if x := recover(); x != nil {
+			s.deps.Log.Error("request panicked", "requestID", c.requestID, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
+			c.fault(errors.New("panic"))
+		}
+		if cap(*c.buf) <= 1<<20 {
+			s.buffers.Put(c.buf)
+		}
+	}()
+	if err := c.serve(); err != nil {
+		c.fault(err)
+	}
+}
+
+// serve routes the request.
+func (c *call) serve() error {
+	path := strings.Trim(c.r.URL.EscapedPath(), "/")
+	if path == "" {
+		return c.versions()
+	}
+	version, rest, _ := strings.Cut(path, "/")
+	if version != "v2.0" {
+		return errNoPath
+	}
+	var err error
+	if c.by, err = c.s.deps.Identity.Authenticate(c.r); err != nil {
+		return err
+	}
+	rest = strings.TrimSuffix(rest, ".json")
+	if rest == "" {
+		return c.index()
+	}
+	parts := strings.Split(rest, "/")
+	if len(parts) > 1 {
+		if e := c.s.endpoints[parts[0]+"/"+parts[1]]; e != nil {
+			return e.serve(c, parts[2:])
+		}
+	}
+	if parts[0] == "extensions" {
+		return c.extensions(parts[1:])
+	}
+	if e := c.s.endpoints[parts[0]]; e != nil {
+		return e.serve(c, parts[1:])
+	}
+	return errNoPath
+}
+
+// body reads the request's body as a JSON object.
+func (c *call) body() (Value, error) {
+	if c.r.ContentLength > maxBody {
+		return Value{}, errTooLarge
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return Value{}, errTooLarge
+		}
+		return Value{}, badRequest("The body could not be read: %v", err)
+	}
+	if len(b) == 0 {
+		return Value{}, badRequest("Resource body required")
+	}
+	v, err := parseJSON(b)
+	if err != nil || v.kind != isObject {
+		return Value{}, badRequest("Body contains invalid data")
+	}
+	return v, nil
+}
+
+// do runs a rule and waits until it is durable.
+func (c *call) do(op string, rule world.Rule) (*world.World, error) {
+	return c.s.deps.Writer.Do(c.r.Context(), op, rule)
+}
+
+// view looks at the newest world.
+func (c *call) view() *View { return c.viewOf(c.s.deps.Writer.Snapshot()) }
+
+func (c *call) viewOf(w *world.World) *View { return &View{W: w, By: c.by, Rules: c.s.deps.Rules} }
+
+// allowed asks the policy about an action and the attributes sent that have rules of their own.
+func (c *call) allowed(action string, attrs []string, project *string) error {
+	refused := []string{}
+	ok := c.s.deps.Policy.Allows(c.by, action, project)
+	refused = append(refused, "rule:"+action)
+	for _, a := range attrs {
+		if !c.s.deps.Policy.Allows(c.by, action+":"+a, project) {
+			ok = false
+		}
+		refused = append(refused, "rule:"+action+":"+a)
+	}
+	if ok {
+		return nil
+	}
+	rule := refused[0]
+	if len(refused) > 1 {
+		rule = "(" + strings.Join(refused, " and ") + ")"
+	}
+	return model.Errf(model.KindForbidden, "PolicyNotAuthorized", "%s is disallowed by policy", rule)
+}
+
+// here is the absolute URL of the request's path.
+func (c *call) here() string {
+	return c.base() + strings.TrimSuffix(c.r.URL.EscapedPath(), "/")
+}
+
+func (c *call) base() string {
+	scheme := "http"
+	if c.r.TLS != nil || c.r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + c.r.Host
+}
+
+// buffer is where the answer is built; one per call.
+func (c *call) buffer() []byte { return (*c.buf)[:0] }
+
+// reply sends the answer; body may be nil.
+func (c *call) reply(code int, body []byte) {
+	h := c.w.Header()
+	h.Set("X-Openstack-Request-Id", c.requestID)
+	if body == nil {
+		c.w.WriteHeader(code)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", uitoa(uint64(len(body))))
+	c.w.WriteHeader(code)
+	// The client may have gone; there is nobody to tell.
+	_, _ = c.w.Write(body)
+	*c.buf = body
+}
+
+// NoAuth takes every caller for an administrator of the project in X-Project-Id (auth_strategy = noauth).
+type NoAuth struct{}
+
+// Authenticate implements Identity.
+func (NoAuth) Authenticate(r *http.Request) (*rules.Actor, error) {
+	return &rules.Actor{Project: r.Header.Get("X-Project-Id"), User: r.Header.Get("X-User-Id"), Admin: true}, nil
+}
+
+// AllowAll lets everybody do everything.
+type AllowAll struct{}
+
+// Allows implements Policy.
+func (AllowAll) Allows(*rules.Actor, string, *string) bool { return true }
+
+// Sees implements Policy.
+func (AllowAll) Sees(*rules.Actor, string) bool { return true }

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// maxTag bounds a tag's length in characters (neutron-lib: TagPluginBase).
+const maxTag = 60
+
+// maxTags bounds the number of tags of one object.
+const maxTags = 50
+
+// serveTags answers /plural/id/tags and /plural/id/tags/tag.
+func (r *Resource[T, X]) serveTags(c *call, id string, rest []string) error {
+	if len(rest) > 1 {
+		return errNoPath
+	}
+	tag := ""
+	if len(rest) == 1 {
+		var err error
+		if tag, err = url.PathUnescape(rest[0]); err != nil {
+			return badRequest("The tag '%s' is not properly escaped.", rest[0])
+		}
+	}
+	switch {
+	case c.r.Method == http.MethodGet:
+		return r.showTags(c, id, tag, len(rest) == 1)
+	case c.r.Method == http.MethodPut && len(rest) == 1:
+		if err := checkTags([]string{tag}); err != nil {
+			return err
+		}
+		return r.setTags(c, id, http.StatusCreated, func(tags []string) ([]string, error) { return append(tags, tag), nil })
+	case c.r.Method == http.MethodPut:
+		want, err := c.readTags()
+		if err != nil {
+			return err
+		}
+		return r.setTags(c, id, http.StatusOK, func([]string) ([]string, error) { return want, nil })
+	case c.r.Method == http.MethodDelete:
+		return r.setTags(c, id, http.StatusNoContent, func(tags []string) ([]string, error) {
+			if tag == "" {
+				return nil, nil
+			}
+			i := slices.Index(tags, tag)
+			if i < 0 {
+				return nil, noTag(tag)
+			}
+			return slices.Delete(tags, i, i+1), nil
+		})
+	}
+	return errMethod
+}
+
+func noTag(tag string) error {
+	return model.Errf(model.KindNotFound, "TagNotFound", "Tag %s could not be found.", tag)
+}
+
+func (c *call) readTags() ([]string, error) {
+	body, err := c.body()
+	if err != nil {
+		return nil, err
+	}
+	v, ok := body.get("tags")
+	if !ok {
+		return nil, model.Errf(model.KindInvalid, "HTTPBadRequest", "Invalid tags body")
+	}
+	return tagsValue(v)
+}
+
+// tagsValue reads a list of tags.
+func tagsValue(v Value) ([]string, error) {
+	if v.kind != isList {
+		return nil, badRequest("Invalid input for tags. Reason: '%s' is not a list.", v)
+	}
+	tags := make([]string, len(v.items))
+	for i, item := range v.items {
+		if item.kind != isString {
+			return nil, badRequest("Invalid input for tags. Reason: '%s' is not a valid string.", item)
+		}
+		tags[i] = item.text
+	}
+	return tags, checkTags(tags)
+}
+
+func checkTags(tags []string) error {
+	for _, t := range tags {
+		if utf8.RuneCountInString(t) > maxTag {
+			return badRequest("Invalid input for tags. Reason: '%s' exceeds maximum length of %d.", t, maxTag)
+		}
+		if t == "" {
+			return badRequest("Invalid input for tags. Reason: a tag must not be empty.")
+		}
+	}
+	return nil
+}
+
+func (r *Resource[T, X]) showTags(c *call, id, tag string, one bool) error {
+	v, err := r.find(c.view(), id)
+	if err != nil {
+		return err
+	}
+	tags := r.meta(v).Tags
+	if one {
+		if !slices.Contains(tags, tag) {
+			return noTag(tag)
+		}
+		c.reply(http.StatusNoContent, nil)
+		return nil
+	}
+	c.reply(http.StatusOK, append(appendStrings(append(c.buffer(), `{"tags": `...), tags), '}'))
+	return nil
+}
+
+// setTags replaces an object's tags by what edit makes of a copy of them.
+func (r *Resource[T, X]) setTags(c *call, id string, code int, edit func([]string) ([]string, error)) error {
+	var tags []string
+	_, err := r.change(c, id, "update_"+r.plural+"_tags", func(tx *world.Tx, old *T) error {
+		if err := c.allowed("update_"+r.plural+"_tags", nil, r.projectOf(old)); err != nil {
+			return err
+		}
+		var err error
+		if tags, err = edit(slices.Clone(r.meta(old).Tags)); err != nil {
+			return err
+		}
+		slices.Sort(tags)
+		tags = slices.Compact(tags)
+		if len(tags) > maxTags {
+			return badRequest("An object may have at most %d tags, not %d.", maxTags, len(tags))
+		}
+		if slices.Equal(tags, r.meta(old).Tags) {
+			return nil
+		}
+		v := *old
+		r.meta(&v).Tags = tags
+		r.source.put(tx, &v)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	switch code {
+	case http.StatusOK:
+		c.reply(code, append(appendStrings(append(c.buffer(), `{"tags": `...), tags), '}'))
+	default:
+		c.reply(code, nil)
+	}
+	return nil
+}

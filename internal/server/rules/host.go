@@ -1,0 +1,173 @@
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// Registration is what an agent says of its host when it connects.
+type Registration struct {
+	Name           string
+	VTEP           netip.Addr // invalid: no tunnels
+	AgentMode      string     // model.Mode…; "" = legacy
+	DataPlane      string     // ebpf, ovs or null
+	BridgeMappings map[string]string
+	AZ             string // "" = nova
+	StartedAt      model.Time
+}
+
+// RegisterHost records a host, allots its DVR MAC, and makes the agent rows that clients look for. Ports that could not
+// be bound for want of the host are bound. Registering the same again changes nothing.
+func (r *Rules) RegisterHost(tx *world.Tx, g Registration) (*model.Host, error) {
+	if g.Name == "" {
+		return nil, model.Invalid("a host must have a name.")
+	}
+	if g.AgentMode == "" {
+		g.AgentMode = model.ModeLegacy
+	}
+	if g.AZ == "" {
+		g.AZ = "nova"
+	}
+	h := &model.Host{Name: g.Name}
+	old := tx.Hosts.Get(g.Name)
+	if old != nil {
+		*h = *old
+	}
+	for o := range tx.Hosts.All() {
+		if o.Name != g.Name && g.VTEP.IsValid() && o.VTEP == g.VTEP {
+			return nil, model.Errf(model.KindConflict, "TunnelEndpointInUse",
+				"The tunnel address %s is host %s's already: set local_ip to an address of this host alone.", g.VTEP, o.Name)
+		}
+	}
+	h.VTEP, h.AgentMode, h.DataPlane, h.AZ, h.StartedAt = g.VTEP, g.AgentMode, g.DataPlane, g.AZ, g.StartedAt
+	h.BridgeMappings = g.BridgeMappings
+	if h.DVRMAC.IsZero() {
+		m, ok := newMAC(tx, r.cfg.DVRBaseMAC, func(m model.MAC) bool { return tx.Hosts.ByDVRMAC(m) != nil })
+		if !ok {
+			return nil, model.Errf(model.KindUnavailable, "HostMacAddressGenerationFailure", "Unable to generate unique mac for host %s.", g.Name)
+		}
+		h.DVRMAC = m
+	}
+	if old == nil || !sameHost(old, h) {
+		tx.Hosts.Put(h)
+	}
+	if err := r.putAgents(tx, h); err != nil {
+		return nil, err
+	}
+	for _, p := range slices.Collect(tx.Ports.ByHost(h.Name)) {
+		if p.VIFType == model.VIFBindingFailed {
+			c := *p
+			r.bind(tx, tx.Networks.Get(p.NetworkID), &c)
+			if c.VIFType != p.VIFType {
+				tx.Ports.Put(&c)
+			}
+		}
+	}
+	r.scheduleAll(tx)
+	return h, nil
+}
+
+func sameHost(a, b *model.Host) bool {
+	if a.VTEP != b.VTEP || a.DVRMAC != b.DVRMAC || a.AgentMode != b.AgentMode || a.DataPlane != b.DataPlane ||
+		a.AZ != b.AZ || a.StartedAt != b.StartedAt || len(a.BridgeMappings) != len(b.BridgeMappings) {
+		return false
+	}
+	for k, v := range a.BridgeMappings {
+		if b.BridgeMappings[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// agentKind is one of the rows that a host shows as.
+type agentKind struct {
+	typ, binary, topic string
+	zoned              bool
+	configurations     func(h *model.Host) map[string]any
+}
+
+var agentKinds = [...]agentKind{
+	{model.AgentOVS, "neutron-openvswitch-agent", "N/A", false, func(h *model.Host) map[string]any {
+		tunnels, vtep := []string{}, ""
+		if h.VTEP.IsValid() {
+			tunnels, vtep = []string{model.TypeVXLAN}, h.VTEP.String()
+		}
+		mappings := h.BridgeMappings
+		if mappings == nil {
+			mappings = map[string]string{}
+		}
+		return map[string]any{
+			"bridge_mappings": mappings, "tunnel_types": tunnels, "tunneling_ip": vtep, "l2_population": true,
+			"arp_responder_enabled": true, "enable_distributed_routing": h.AgentMode != model.ModeLegacy,
+			"in_distributed_mode": h.AgentMode != model.ModeLegacy, "datapath_type": h.DataPlane, "extensions": []string{},
+			"ovs_hybrid_plug": false, "log_agent_heartbeats": false,
+		}
+	}},
+	{model.AgentL3, "neutron-l3-agent", "l3_agent", true, func(h *model.Host) map[string]any {
+		return map[string]any{"agent_mode": h.AgentMode, "handle_internal_only_routers": true, "extensions": []string{}, "log_agent_heartbeats": false}
+	}},
+	{model.AgentDHCP, "neutron-dhcp-agent", "dhcp_agent", true, func(*model.Host) map[string]any {
+		return map[string]any{"dhcp_driver": "weft", "log_agent_heartbeats": false}
+	}},
+	{model.AgentMetadata, "neutron-metadata-agent", "N/A", false, func(*model.Host) map[string]any {
+		return map[string]any{"log_agent_heartbeats": false}
+	}},
+}
+
+// putAgents makes and refreshes the agent rows of a host.
+func (r *Rules) putAgents(tx *world.Tx, h *model.Host) error {
+	have := map[string]*model.Agent{}
+	for a := range tx.Agents.ByHost(h.Name) {
+		have[a.Type] = a
+	}
+	for _, k := range agentKinds {
+		conf, err := json.Marshal(k.configurations(h))
+		if err != nil {
+			return fmt.Errorf("configurations of %s on %s: %w", k.typ, h.Name, err)
+		}
+		az := ""
+		if k.zoned {
+			az = h.AZ
+		}
+		a := &model.Agent{ID: model.AgentID{UUID: tx.NewUUID()}, Host: h.Name, AdminStateUp: true}
+		if old := have[k.typ]; old != nil {
+			if string(old.Configurations) == string(conf) && old.AZ == az && old.StartedAt == h.StartedAt {
+				continue
+			}
+			*a = *old
+		}
+		a.Type, a.Binary, a.Topic, a.AZ, a.Configurations, a.StartedAt = k.typ, k.binary, k.topic, az, conf, h.StartedAt
+		tx.Agents.Put(a)
+	}
+	return nil
+}
+
+// UpdateAgent puts a, which is old with what the client changed.
+func (r *Rules) UpdateAgent(tx *world.Tx, _ *Actor, a *model.Agent) error {
+	tx.Agents.Put(a)
+	return nil
+}
+
+// DeleteAgent deletes an agent row, and with its last row the host, whose DVR MAC is free again.
+func (r *Rules) DeleteAgent(tx *world.Tx, _ *Actor, a *model.Agent) error {
+	tx.Agents.Delete(a.ID)
+	for range tx.Agents.ByHost(a.Host) {
+		return nil
+	}
+	for _, b := range slices.Collect(tx.Bindings.ByHost(a.Host)) {
+		if b.Distributed {
+			tx.Bindings.Delete(world.BindingKey{Port: b.PortID, Host: b.Host})
+			if err := r.setPortStatus(tx, b.Host, b.PortID, model.StatusDown); err != nil {
+				return err
+			}
+		}
+	}
+	tx.Hosts.Delete(a.Host)
+	return nil
+}

@@ -1,0 +1,201 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// NetworkExtra is what a client sends for a network beyond what is stored in it.
+type NetworkExtra struct {
+	Provider SegmentRequest
+	Segments Opt[[]SegmentRequest]
+	Shared   Opt[bool]
+}
+
+// NewNetworkExtra is a request without provider attributes.
+func NewNetworkExtra() NetworkExtra {
+	return NetworkExtra{Provider: SegmentRequest{SegmentationID: -1}}
+}
+
+// CreateNetwork completes n, takes its segments and puts it.
+func (r *Rules) CreateNetwork(tx *world.Tx, _ *Actor, n *model.Network, x *NetworkExtra) error {
+	n.ID = model.NetworkID{UUID: tx.NewUUID()}
+	wanted, err := r.wantedSegments(n, x)
+	if err != nil {
+		return err
+	}
+	limit := uint32(0)
+	for i, q := range wanted {
+		c, err := r.reserveAny(tx, q, n.External && len(wanted) == 1)
+		if err != nil {
+			return err
+		}
+		tx.Segments.Put(&model.Segment{
+			ID: model.SegmentID{UUID: tx.NewUUID()}, NetworkID: n.ID, NetworkType: c.Type, Physnet: c.Physnet,
+			SegmentationID: c.ID, Index: i,
+		})
+		if m := r.segmentMTU(c.Type, c.Physnet); limit == 0 || (m > 0 && m < limit) {
+			limit = m
+		}
+	}
+	if n.MTU == 0 {
+		n.MTU = limit
+	}
+	if err := checkMTU(n.MTU, limit); err != nil {
+		return err
+	}
+	if n.VLANTransparent != nil && *n.VLANTransparent && !r.cfg.VLANTransparent {
+		return model.Errf(model.KindUnavailable, "VlanTransparencyDriverError", "Backend does not support VLAN Transparency.")
+	}
+	tx.Networks.Put(n)
+	return nil
+}
+
+// wantedSegments is what the network's segments are to be.
+func (r *Rules) wantedSegments(_ *model.Network, x *NetworkExtra) ([]SegmentRequest, error) {
+	if !x.Segments.Set {
+		return []SegmentRequest{x.Provider}, nil
+	}
+	if !x.Provider.empty() {
+		return nil, model.Errf(model.KindInvalid, "SegmentsSetInConjunctionWithProviders", "Segments and provider values cannot both be set.")
+	}
+	if len(x.Segments.V) == 0 {
+		return []SegmentRequest{{SegmentationID: -1}}, nil
+	}
+	for i, s := range x.Segments.V {
+		if slices.Contains(x.Segments.V[:i], s) && s.SegmentationID >= 0 {
+			return nil, model.Errf(model.KindInvalid, "SegmentsContainDuplicateEntry", "Duplicate segment entry in request.")
+		}
+	}
+	return x.Segments.V, nil
+}
+
+// reserveAny takes the segment asked for, or one of the tenants' types.
+func (r *Rules) reserveAny(tx *world.Tx, q SegmentRequest, external bool) (world.Carrier, error) {
+	if !q.empty() {
+		return r.reserve(tx, q)
+	}
+	types := r.cfg.TenantTypes
+	if external && r.cfg.ExternalType != "" {
+		types = []string{r.cfg.ExternalType}
+	}
+	for _, t := range types {
+		if c, err := r.reserve(tx, SegmentRequest{Type: t, SegmentationID: -1}); err == nil {
+			return c, nil
+		}
+	}
+	return world.Carrier{}, errNoNetwork()
+}
+
+func checkMTU(mtu, limit uint32) error {
+	if limit > 0 && mtu > limit {
+		return model.Invalid("Requested MTU is too big, maximum is %d.", limit)
+	}
+	return nil
+}
+
+// minMTU6 is the least MTU of a link with IPv6 (RFC 8200, section 5), minMTU4 with IPv4 (RFC 791).
+const (
+	minMTU6 = 1280
+	minMTU4 = 68
+)
+
+// UpdateNetwork puts n, which is old with what the client changed.
+func (r *Rules) UpdateNetwork(tx *world.Tx, _ *Actor, old, n *model.Network, x *NetworkExtra) error {
+	if x.Segments.Set || !x.Provider.empty() {
+		return model.Invalid("Plugin does not support updating the following provider network attributes: provider:network_type, provider:physical_network, provider:segmentation_id.")
+	}
+	if old.External && !n.External {
+		for p := range tx.Ports.ByNetwork(n.ID) {
+			if p.DeviceOwner == model.OwnerRouterGateway || p.DeviceOwner == model.OwnerFloatingIP {
+				return model.Errf(model.KindConflict, "ExternalNetworkInUse",
+					"External network %s cannot be updated to be made non-external, since it has existing gateway ports.", n.ID)
+			}
+		}
+	}
+	if n.MTU != old.MTU {
+		if err := r.checkNewMTU(tx, n); err != nil {
+			return err
+		}
+	}
+	tx.Networks.Put(n)
+	return nil
+}
+
+func (r *Rules) checkNewMTU(tx *world.Tx, n *model.Network) error {
+	limit := uint32(0)
+	for s := range tx.Segments.ByNetwork(n.ID) {
+		if m := r.segmentMTU(s.NetworkType, s.Physnet); limit == 0 || m < limit {
+			limit = m
+		}
+	}
+	if n.MTU == 0 {
+		n.MTU = limit
+	}
+	least := uint32(minMTU4)
+	for s := range tx.Subnets.ByNetwork(n.ID) {
+		if s.IPVersion() == 6 {
+			least = minMTU6
+		}
+	}
+	if n.MTU < least {
+		return model.Invalid("MTU %d is too small for the network's subnets, minimum is %d.", n.MTU, least)
+	}
+	return checkMTU(n.MTU, limit)
+}
+
+// goesWithNetwork reports whether a port is deleted together with its network.
+func goesWithNetwork(p *model.Port) bool {
+	switch p.DeviceOwner {
+	case model.OwnerDHCP, model.OwnerDistributed, model.OwnerFloatingAgentGateway:
+		return true
+	}
+	return false
+}
+
+// DeleteNetwork deletes a network with its subnets and segments, unless ports are on it.
+func (r *Rules) DeleteNetwork(tx *world.Tx, _ *Actor, n *model.Network) error {
+	var own []*model.Port
+	var used []string
+	for p := range tx.Ports.ByNetwork(n.ID) {
+		if goesWithNetwork(p) {
+			own = append(own, p)
+		} else {
+			used = append(used, p.ID.String())
+		}
+	}
+	if used != nil {
+		return model.Errf(model.KindConflict, "NetworkInUse",
+			"Unable to complete operation on network %s. There are one or more ports still in use on the network, id for these ports is: %s.",
+			n.ID, strings.Join(used, ","))
+	}
+	for _, p := range own {
+		r.dropPort(tx, p)
+	}
+	for _, s := range slices.Collect(tx.Subnets.ByNetwork(n.ID)) {
+		tx.Subnets.Delete(s.ID)
+	}
+	for _, s := range slices.Collect(tx.Segments.ByNetwork(n.ID)) {
+		tx.Segments.Delete(s.ID)
+	}
+	tx.Networks.Delete(n.ID)
+	return nil
+}
+
+// NetworkSegments are a network's segments in order.
+func NetworkSegments(w *world.World, n model.NetworkID) []*model.Segment {
+	out := slices.Collect(w.Segments.ByNetwork(n))
+	slices.SortStableFunc(out, func(a, b *model.Segment) int { return a.Index - b.Index })
+	return out
+}
+
+// touchNetwork gives a network a new revision, because something that it shows has changed.
+func touchNetwork(tx *world.Tx, id model.NetworkID) {
+	if n := tx.Networks.Get(id); n != nil {
+		c := *n
+		tx.Networks.Put(&c)
+	}
+}

@@ -1,0 +1,279 @@
+package rules
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"go4.org/netipx"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// SubnetExtra is what a client sends for a subnet beyond what is stored in it.
+type SubnetExtra struct {
+	IPVersion int
+	// Gateway given as an invalid address means null: no gateway.
+	Gateway Opt[netip.Addr]
+	Pools   Opt[[]model.AddrRange]
+}
+
+// CreateSubnet completes s and puts it.
+func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *SubnetExtra) error {
+	n := tx.Networks.Get(s.NetworkID)
+	if n == nil || !r.mayUse(tx, by, n) {
+		return model.NotFound("Network", s.NetworkID.String())
+	}
+	s.ID = model.SubnetID{UUID: tx.NewUUID()}
+	if !s.CIDR.IsValid() {
+		return badRequest("subnets", "a subnetpool must be specified in the absence of a cidr")
+	}
+	if s.IPVersion() != x.IPVersion {
+		return model.Invalid("cidr '%s' does not match the ip_version '%d'.", s.CIDR, x.IPVersion)
+	}
+	if x.Gateway.Set {
+		s.GatewayIP = x.Gateway.V
+	} else {
+		s.GatewayIP = defaultGateway(s.CIDR)
+	}
+	if err := r.checkSubnet(s, nil); err != nil {
+		return err
+	}
+	for other := range tx.Subnets.ByNetwork(n.ID) {
+		if other.CIDR.Overlaps(s.CIDR) {
+			return model.Invalid("Requested subnet with cidr: %s for network: %s overlaps with another subnet.", s.CIDR, n.ID)
+		}
+	}
+	if s.IPVersion() == 6 && n.MTU < minMTU6 {
+		return model.Invalid("The network's MTU %d is too small for an IPv6 subnet, minimum is %d.", n.MTU, minMTU6)
+	}
+	if err := setPools(s, x.Pools); err != nil {
+		return err
+	}
+	tx.Subnets.Put(s)
+	touchNetwork(tx, n.ID)
+	if s.AutoAddressed() {
+		r.addressAll(tx, s)
+	}
+	return nil
+}
+
+// mayUse reports whether the actor may put something on a network.
+func (r *Rules) mayUse(_ *world.Tx, by *Actor, n *model.Network) bool {
+	return by.Admin || by.AdvSvc || n.ProjectID == by.Project
+}
+
+// defaultGateway is the first address of an IPv4 range, and the subnet-router anycast address of an IPv6 one (RFC
+// 4291, section 2.6.1).
+func defaultGateway(cidr netip.Prefix) netip.Addr {
+	if cidr.Addr().Is6() {
+		return cidr.Addr()
+	}
+	return cidr.Addr().Next()
+}
+
+// checkSubnet tests what may change in the life of a subnet; old is nil at creation.
+func (r *Rules) checkSubnet(s, old *model.Subnet) error {
+	if s.CIDR.Addr() == netip.IPv6Unspecified() {
+		return model.Invalid("IPv6 subnet '::' is not supported.")
+	}
+	if s.EnableDHCP && (old == nil || !old.EnableDHCP) {
+		if err := checkDHCPRange(s.CIDR); err != nil {
+			return err
+		}
+	}
+	if err := checkGateway(s); err != nil {
+		return err
+	}
+	if len(s.DNS) > r.cfg.MaxNameservers {
+		return model.Errf(model.KindInvalid, "DNSNameServersExhausted",
+			"Unable to complete operation for %s. The number of DNS nameservers exceeds the limit %d.", s.ID, r.cfg.MaxNameservers)
+	}
+	for _, a := range s.DNS {
+		if a.Is4() != s.CIDR.Addr().Is4() {
+			return model.Invalid("dns_nameserver '%s' does not match the ip_version '%d'.", a, s.IPVersion())
+		}
+	}
+	if len(s.HostRoutes) > r.cfg.MaxHostRoutes {
+		return model.Errf(model.KindInvalid, "HostRoutesExhausted",
+			"Unable to complete operation for %s. The number of host routes exceeds the limit %d.", s.ID, r.cfg.MaxHostRoutes)
+	}
+	for _, h := range s.HostRoutes {
+		if h.Destination.Addr().Is4() != s.CIDR.Addr().Is4() {
+			return model.Invalid("destination '%s' does not match the ip_version '%d'.", h.Destination, s.IPVersion())
+		}
+		if h.NextHop.Is4() != s.CIDR.Addr().Is4() {
+			return model.Invalid("nexthop '%s' does not match the ip_version '%d'.", h.NextHop, s.IPVersion())
+		}
+	}
+	return checkModes(s, old)
+}
+
+func checkDHCPRange(cidr netip.Prefix) error {
+	a := cidr.Addr()
+	switch {
+	case a.Is4() && cidr.Bits() > 30, a.Is6() && cidr.Bits() > 126:
+		return model.Invalid("Subnet has a prefix length that is incompatible with DHCP service enabled.")
+	case a.IsMulticast():
+		return model.Invalid("Multicast IP subnet is not supported if enable_dhcp is True.")
+	case a.IsLoopback():
+		return model.Invalid("Loopback IP subnet is not supported if enable_dhcp is True.")
+	case a.Is4() && a.IsUnspecified():
+		return model.Invalid("First IP '0.0.0.0' of network is not supported if enable_dhcp is True.")
+	}
+	return nil
+}
+
+func checkGateway(s *model.Subnet) error {
+	g := s.GatewayIP
+	if !g.IsValid() {
+		return nil
+	}
+	if g.Is4() != s.CIDR.Addr().Is4() {
+		return model.Invalid("gateway_ip '%s' does not match the ip_version '%d'.", g, s.IPVersion())
+	}
+	if g.Is4() && s.CIDR.Contains(g) && (g == s.CIDR.Addr() || g == lastOf(s.CIDR)) {
+		return model.Invalid("Gateway is not valid on subnet.")
+	}
+	return nil
+}
+
+// checkModes tests ipv6_ra_mode and ipv6_address_mode.
+func checkModes(s, old *model.Subnet) error {
+	if s.IPVersion() == 4 {
+		switch {
+		case s.RAMode != "":
+			return model.Invalid("ipv6_ra_mode is not valid when ip_version is 4.")
+		case s.AddressMode != "":
+			return model.Invalid("ipv6_address_mode is not valid when ip_version is 4.")
+		}
+		return nil
+	}
+	if s.RAMode != "" && s.AddressMode != "" && s.RAMode != s.AddressMode {
+		return model.Invalid("ipv6_ra_mode set to '%s' with ipv6_address_mode set to '%s' is not valid. If both attributes are set, they must be the same value.", s.RAMode, s.AddressMode)
+	}
+	if !s.EnableDHCP && (s.RAMode != "" || s.AddressMode != "") {
+		if old == nil || old.EnableDHCP {
+			return model.Invalid("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.")
+		}
+	}
+	if (s.RAMode == model.ModeSLAAC || s.RAMode == model.ModeStateless || s.AutoAddressed()) && s.CIDR.Bits() != 64 {
+		return model.Invalid("Invalid CIDR %s for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64.", s.CIDR)
+	}
+	return nil
+}
+
+// setPools takes the pools asked for, or makes them of everything but the gateway.
+func setPools(s *model.Subnet, want Opt[[]model.AddrRange]) error {
+	if !want.Set {
+		s.Pools = defaultPools(s.CIDR, s.GatewayIP)
+		return nil
+	}
+	pools := slices.Clone(want.V)
+	slices.SortFunc(pools, func(a, b model.AddrRange) int { return a.First.Compare(b.First) })
+	for i, p := range pools {
+		text := fmt.Sprintf("%s-%s", p.First, p.Last)
+		if p.First.Is4() != s.CIDR.Addr().Is4() || p.Last.Is4() != s.CIDR.Addr().Is4() || p.First.Compare(p.Last) > 0 {
+			return model.Errf(model.KindInvalid, "InvalidAllocationPool", "The allocation pool %s is not valid.", text)
+		}
+		first, last := s.CIDR.Addr(), lastOf(s.CIDR)
+		if first.Is4() && s.CIDR.Bits() < 31 {
+			first, last = first.Next(), last.Prev()
+		}
+		if p.First.Compare(first) < 0 || p.Last.Compare(last) > 0 {
+			return model.Errf(model.KindInvalid, "OutOfBoundsAllocationPool", "The allocation pool %s spans beyond the subnet cidr %s.", text, s.CIDR)
+		}
+		if i > 0 && p.First.Compare(pools[i-1].Last) <= 0 {
+			return model.Errf(model.KindConflict, "OverlappingAllocationPools",
+				"Found overlapping allocation pools: %s-%s %s for subnet %s.", pools[i-1].First, pools[i-1].Last, text, s.CIDR)
+		}
+		if s.GatewayIP.IsValid() && p.Contains(s.GatewayIP) {
+			return model.Errf(model.KindConflict, "GatewayConflictWithAllocationPools",
+				"Gateway ip %s conflicts with allocation pool %s.", s.GatewayIP, text)
+		}
+	}
+	s.Pools = pools
+	return nil
+}
+
+func defaultPools(cidr netip.Prefix, gateway netip.Addr) []model.AddrRange {
+	first, last := cidr.Addr(), lastOf(cidr)
+	switch {
+	case first == last:
+		return []model.AddrRange{{First: first, Last: last}}
+	case first.Is6():
+		first = first.Next()
+	case cidr.Bits() <= 30:
+		first, last = first.Next(), last.Prev()
+	}
+	if !gateway.IsValid() || gateway.Compare(first) < 0 || gateway.Compare(last) > 0 {
+		return []model.AddrRange{{First: first, Last: last}}
+	}
+	var pools []model.AddrRange
+	if gateway != first {
+		pools = append(pools, model.AddrRange{First: first, Last: gateway.Prev()})
+	}
+	if gateway != last {
+		pools = append(pools, model.AddrRange{First: gateway.Next(), Last: last})
+	}
+	return pools
+}
+
+// UpdateSubnet puts s, which is old with what the client changed.
+func (r *Rules) UpdateSubnet(tx *world.Tx, _ *Actor, old, s *model.Subnet, x *SubnetExtra) error {
+	if x.Gateway.Set {
+		s.GatewayIP = x.Gateway.V
+	}
+	if s.GatewayIP != old.GatewayIP && old.GatewayIP.IsValid() {
+		if p := tx.Ports.ByAddress(s.ID, old.GatewayIP); p != nil && p.IsRouterInterface() {
+			return model.Errf(model.KindConflict, "GatewayIpInUse",
+				"Current gateway ip %s already in use by port %s. Unable to update.", old.GatewayIP, p.ID)
+		}
+	}
+	if err := r.checkSubnet(s, old); err != nil {
+		return err
+	}
+	pools := x.Pools
+	if !pools.Set {
+		pools = Some(old.Pools)
+	}
+	if err := setPools(s, pools); err != nil {
+		return err
+	}
+	tx.Subnets.Put(s)
+	touchNetwork(tx, s.NetworkID)
+	return nil
+}
+
+// DeleteSubnet deletes a subnet unless ports have addresses of it that they do not lose with it.
+func (r *Rules) DeleteSubnet(tx *world.Tx, _ *Actor, s *model.Subnet) error {
+	var users []*model.Port
+	seen := map[model.PortID]bool{}
+	for _, p := range tx.Ports.Addresses(s.ID, s.CIDR.Addr()) {
+		if seen[p.ID] {
+			continue
+		}
+		seen[p.ID] = true
+		if !goesWithNetwork(p) && (!s.AutoAddressed() || p.IsRouterInterface()) {
+			return model.Errf(model.KindConflict, "SubnetInUse",
+				"Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", s.ID)
+		}
+		users = append(users, p)
+	}
+	for _, p := range users {
+		c := *p
+		c.FixedIPs = slices.DeleteFunc(slices.Clone(p.FixedIPs), func(f model.FixedIP) bool { return f.SubnetID == s.ID })
+		if len(c.FixedIPs) == 0 && goesWithNetwork(p) {
+			r.dropPort(tx, p)
+			continue
+		}
+		tx.Ports.Put(&c)
+	}
+	tx.Subnets.Delete(s.ID)
+	touchNetwork(tx, s.NetworkID)
+	return nil
+}
+
+// lastOf is the last address of a prefix: IPv4's broadcast address.
+func lastOf(p netip.Prefix) netip.Addr { return netipx.PrefixLastIP(p) }
