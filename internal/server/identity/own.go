@@ -1,0 +1,111 @@
+package identity
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/config"
+)
+
+// ownToken is the token as whose owner Keystone is asked.
+type ownToken struct {
+	mu      sync.Mutex // guards the rest; held while a new one is got, so that one is got at a time
+	text    string
+	expires time.Time
+}
+
+// ownToken returns a token of the service's own user, a new one if the present one ends soon or is the one that Keystone
+// has just rejected.
+func (k *Keystone) ownToken(ctx context.Context, rejected string) (string, error) {
+	o := &k.own
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.text != "" && o.text != rejected && o.expires.After(k.now().Add(renewBefore)) {
+		return o.text, nil
+	}
+	text, expires, err := k.login(ctx)
+	if err != nil {
+		return "", err
+	}
+	o.text, o.expires = text, expires
+	return text, nil
+}
+
+// login is POST /v3/auth/tokens by password.
+func (k *Keystone) login(ctx context.Context) (string, time.Time, error) {
+	c := &k.cfg.Credentials
+	user := jsonMap{"name": c.Username, "password": c.Password.Reveal(), "domain": domain(c.UserDomainID, c.UserDomainName)}
+	project := jsonMap{"id": c.ProjectID}
+	if c.ProjectID == "" {
+		project = jsonMap{"name": c.ProjectName, "domain": domain(c.ProjectDomainID, c.ProjectDomainName)}
+	}
+	req, err := jsonMap{"auth": jsonMap{
+		"identity": jsonMap{"methods": []string{"password"}, "password": jsonMap{"user": user}},
+		"scope":    jsonMap{"project": project},
+	}}.encode()
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, err)
+	}
+	a, err := k.do(ctx, http.MethodPost, k.cfg.AuthURL+"/v3/auth/tokens?nocatalog=1", req, http.Header{})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, err)
+	}
+	switch a.status {
+	case http.StatusCreated, http.StatusOK:
+	case http.StatusUnauthorized:
+		return "", time.Time{}, fmt.Errorf("log in as %s: Keystone refuses; check username, password and project in [keystone_authtoken]", c.Username)
+	case http.StatusNotFound:
+		return "", time.Time{}, fmt.Errorf("log in as %s: there is no Identity API v3 at %s; check auth_url in [keystone_authtoken]", c.Username, k.cfg.AuthURL)
+	default:
+		return "", time.Time{}, fmt.Errorf("log in as %s: Keystone answers %d", c.Username, a.status)
+	}
+	t, err := parseToken(a.body)
+	text := a.header.Get("X-Subject-Token")
+	if err == nil && text == "" {
+		err = errors.New("header X-Subject-Token is missing")
+	}
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, err)
+	}
+	return text, t.caller.Expires, nil
+}
+
+func domain(id, name string) jsonMap {
+	if id != "" {
+		return jsonMap{"id": id}
+	}
+	return jsonMap{"name": name}
+}
+
+// NewClient makes an HTTP client with the certificates of c. It follows no redirects: a token goes to auth_url and
+// nowhere else.
+func NewClient(c config.Credentials) (*http.Client, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 16
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read cafile: %w", err)
+		}
+		t.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("cafile %s holds no certificate in PEM form", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read certfile and keyfile: %w", err)
+		}
+		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
+}
