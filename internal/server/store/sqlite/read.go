@@ -110,7 +110,7 @@ func (s *Store) Tail(ctx context.Context, after model.Position, limit int) ([]st
 		if begin := max(m.trimmed, m.since); after.Revision < begin {
 			return fmt.Errorf("log begins after %d: %w", begin, store.ErrTruncated)
 		}
-		err = eachLog(ctx, tx, after.Revision, limit, func(b store.Batch, row []byte) error {
+		err = eachLog(ctx, tx, after.Revision, max(limit, 0), func(b store.Batch, row []byte) error {
 			if err := store.DecodeBatch(row, &b); err != nil {
 				return &store.CorruptError{Revision: b.Revision, Reason: err.Error()}
 			}

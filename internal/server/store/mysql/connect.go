@@ -1,0 +1,200 @@
+package mysql
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/weft-cloud/weft/internal/server/store"
+)
+
+// Timeouts. A server that hangs in a transaction holds up the others for at most lockSeconds.
+const (
+	lockSeconds = 2
+	dialTimeout = 5 * time.Second
+	ioTimeout   = 10 * time.Second
+)
+
+// ParseURL reads the form that Neutron's option [database] connection has: mysql+pymysql://user:password@host:port/name
+// with the queries charset (ignored), unix_socket, ssl_ca, ssl_cert and ssl_key; "mysql://" is the same.
+func ParseURL(s string) (*mysql.Config, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("database URL does not parse; want mysql+pymysql://user:password@host/name") // err would show the password
+	}
+	if scheme, _, _ := strings.Cut(u.Scheme, "+"); scheme != "mysql" && scheme != "mariadb" {
+		return nil, fmt.Errorf("database URL begins with %q; want mysql+pymysql://user:password@host/name", u.Scheme)
+	}
+	cfg := mysql.NewConfig()
+	cfg.User = u.User.Username()
+	cfg.Passwd, _ = u.User.Password()
+	cfg.DBName = strings.TrimPrefix(u.Path, "/")
+	if cfg.DBName == "" {
+		return nil, errors.New("database URL names no database; append /weft, say")
+	}
+	cfg.Net, cfg.Addr = "tcp", u.Host
+	if u.Port() == "" {
+		cfg.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	q := u.Query()
+	if path := q.Get("unix_socket"); path != "" {
+		cfg.Net, cfg.Addr = "unix", path
+	} else if u.Hostname() == "" {
+		return nil, errors.New("database URL names no host; put one before the database, or unix_socket= behind it")
+	}
+	for k := range q {
+		switch k {
+		case "charset", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key":
+		default:
+			return nil, fmt.Errorf("database URL has the query %q, which is not known; known are charset, unix_socket, ssl_ca, ssl_cert, ssl_key", k)
+		}
+	}
+	if cfg.TLS, err = tlsConfig(u.Hostname(), q); err != nil {
+		return nil, err
+	}
+	cfg.InterpolateParams = true // one round trip per statement
+	cfg.ClientFoundRows = true
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
+	cfg.Logger = &mysql.NopLogger{} // what it would log comes back as an error, too
+	return cfg, nil
+}
+
+func tlsConfig(host string, q url.Values) (*tls.Config, error) {
+	ca, cert, key := q.Get("ssl_ca"), q.Get("ssl_cert"), q.Get("ssl_key")
+	if ca == "" && cert == "" && key == "" {
+		return nil, nil
+	}
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("database URL: ssl_ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("database URL: ssl_ca: %s holds no PEM certificate", ca)
+		}
+	}
+	if cert != "" || key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("database URL: ssl_cert and ssl_key: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// connector sets up each session as we need it.
+type connector struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := setUp(ctx, conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up session: %w", err), conn.Close())
+	}
+	return conn, nil
+}
+
+func setUp(ctx context.Context, conn driver.Conn) error {
+	version, galera := variable(ctx, conn, "version"), variable(ctx, conn, "wsrep_on")
+	set := fmt.Sprintf("SET SESSION sql_mode = 'STRICT_ALL_TABLES', SESSION autocommit = 1, SESSION innodb_lock_wait_timeout = %d", lockSeconds)
+	if strings.Contains(version, "MariaDB") {
+		set += fmt.Sprintf(", SESSION idle_transaction_timeout = %d", lockSeconds)
+	}
+	if galera == "ON" || galera == "1" {
+		set += ", SESSION wsrep_sync_wait = 1" // reads wait for what other nodes have committed
+	}
+	x := conn.(driver.ExecerContext) // the driver's has it
+	for _, q := range []string{set, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"} {
+		if _, err := x.ExecContext(ctx, q, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// variable is a server variable's value, "" if there is none of that name.
+func variable(ctx context.Context, conn driver.Conn, name string) string {
+	rows, err := conn.(driver.QueryerContext).QueryContext(ctx, "SHOW VARIABLES WHERE Variable_name = '"+name+"'", nil)
+	if err != nil {
+		return ""
+	}
+	defer rows.Close()
+	out := make([]driver.Value, 2)
+	if err := rows.Next(out); err != nil {
+		return ""
+	}
+	b, _ := out[1].([]byte)
+	return string(b)
+}
+
+// complaints says what about a server's variables would break the store's promises.
+func complaints(all map[string]string) (bad []error) {
+	demand := func(ok bool, variable, why string) {
+		if !ok {
+			bad = append(bad, fmt.Errorf("server variable %s is %s: %s", variable, all[variable], why))
+		}
+	}
+	is := func(variable string, values ...string) bool { // or not known to this kind of server
+		got, there := all[variable]
+		return !there || slices.Contains(values, strings.ToUpper(got))
+	}
+	const replica = "this is a replica, whose reads are old and whose writes fail; connect to the primary"
+	seconds := strconv.Itoa(lockSeconds)
+	packet, _ := strconv.ParseUint(all["max_allowed_packet"], 10, 64)
+	demand(is("innodb_flush_log_at_trx_commit", "1"), "innodb_flush_log_at_trx_commit", "a crash would lose writes that were answered; set it to 1")
+	demand(!is("log_bin", "ON", "1") || is("sync_binlog", "1"), "sync_binlog", "with the binary log on, a crash would take back writes that were answered; set it to 1")
+	demand(is("read_only", "OFF", "0"), "read_only", replica)
+	demand(is("super_read_only", "OFF", "0"), "super_read_only", replica)
+	demand(packet >= 2*store.MaxBatch, "max_allowed_packet", "a large write would not fit; set it to 16M or more")
+	demand(is("tx_isolation", "READ-COMMITTED"), "tx_isolation", "our session could not set it")
+	demand(is("transaction_isolation", "READ-COMMITTED"), "transaction_isolation", "our session could not set it")
+	demand(is("innodb_lock_wait_timeout", seconds), "innodb_lock_wait_timeout", "our session could not set it")
+	demand(is("idle_transaction_timeout", seconds), "idle_transaction_timeout", "our session could not set it")
+	demand(is("wsrep_on", "OFF", "0") || !is("wsrep_sync_wait", "0"), "wsrep_sync_wait", "reads on this node would be old; our session could not set it to 1")
+	return bad
+}
+
+// checkSettings refuses a server on which a durable, shared store cannot be had.
+func checkSettings(ctx context.Context, c *sql.Conn) (err error) {
+	all := map[string]string{}
+	rows, err := c.QueryContext(ctx, "SHOW SESSION VARIABLES")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var k, v string
+		if err := rows.Scan(&k, &v); err != nil {
+			return err
+		}
+		all[k] = v
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return errors.Join(complaints(all)...)
+}
+
+// discard throws a connection away whose state nobody can vouch for.
+func discard(c *sql.Conn) {
+	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // the error is ours
+}

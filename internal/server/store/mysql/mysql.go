@@ -1,0 +1,164 @@
+// Package mysql keeps the store in a MySQL or MariaDB database, so that several servers can share it: each reads, tails
+// and, one at a time, appends. The compare-and-swap on the one row of weft_meta, taken under its lock, is the fence that
+// makes a server harmless which still believes itself the leader; the lease row only spares everybody lost attempts.
+//
+// The tables' names begin with weft_; nothing else in the database is touched. Kinds, keys and bodies are binary, so
+// neither character set nor collation matters.
+//
+// The package must not know what entries mean, must not decide who leads (it only keeps the lease), and must not retry
+// writes.
+package mysql
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/weft-cloud/weft/internal/server/store"
+)
+
+// Options say which database to use.
+type Options struct {
+	URL    string    // required; see ParseURL
+	Random io.Reader // source of lineages; nil: crypto/rand
+}
+
+// Store implements store.Store and store.Elector.
+type Store struct {
+	name   string // address and database, without the password, for errors
+	random io.Reader
+	db     *sql.DB
+	closed atomic.Bool
+}
+
+var (
+	_ store.Store   = (*Store)(nil)
+	_ store.Elector = (*Store)(nil)
+)
+
+// Open connects, refuses a database that cannot hold a durable store, and makes or migrates the tables.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	cfg, err := ParseURL(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &Store{name: cfg.Addr + "/" + cfg.DBName, random: o.Random}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
+	inner, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", s.name, err)
+	}
+	s.db = sql.OpenDB(connector{inner})
+	s.db.SetMaxOpenConns(16)
+	s.db.SetMaxIdleConns(4)
+	s.db.SetConnMaxIdleTime(time.Minute)
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", s.name, err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := checkSettings(ctx, conn); err != nil {
+		return err
+	}
+	return s.migrate(ctx, conn)
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	return s.db.Close()
+}
+
+// wrap adds the operation, and says ErrClosed for what a Close has cut off.
+func (s *Store) wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if s.closed.Load() && !errors.Is(err, store.ErrClosed) {
+		err = fmt.Errorf("%w (%v)", store.ErrClosed, err)
+	}
+	return fmt.Errorf("store %s: %s: %w", s.name, op, err)
+}
+
+// errCommit marks that a transaction's COMMIT returned an error which leaves its outcome open.
+var errCommit = errors.New("commit failed")
+
+// tx runs f in a transaction that holds the lock of the meta row, with that row's contents. An error without
+// store.ErrUnknown in its chain means that nothing was done.
+func (s *Store) tx(ctx context.Context, op string, f func(ctx context.Context, c *sql.Conn, m meta) error) error {
+	err := s.runTx(ctx, f)
+	if errors.Is(err, errCommit) {
+		err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
+	}
+	return s.wrap(op, err)
+}
+
+// runTx is tx with errCommit instead of store.ErrUnknown.
+func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, c *sql.Conn, m meta) error) (err error) {
+	c, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx = context.WithoutCancel(ctx) // see store.Store
+	if _, err := c.ExecContext(ctx, "START TRANSACTION"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	m, err := readMeta(ctx, c, " FOR UPDATE")
+	if err == nil {
+		err = f(ctx, c, m)
+	}
+	if err != nil {
+		rollback(ctx, c)
+		return lostRace(err)
+	}
+	if _, err := c.ExecContext(ctx, "COMMIT"); err != nil {
+		discard(c)
+		if lost := lostRace(err); errors.Is(lost, store.ErrConflict) {
+			return lost
+		}
+		return fmt.Errorf("%w: %w", errCommit, err)
+	}
+	return nil
+}
+
+// rollback ends a transaction that has failed; a connection on which that does not work is thrown away, and the server
+// rolls back when it sees it gone.
+func rollback(ctx context.Context, c *sql.Conn) {
+	if _, err := c.ExecContext(ctx, "ROLLBACK"); err != nil {
+		discard(c)
+	}
+}
+
+// Numbers of errors by which the server says that it has rolled a transaction back in favour of another.
+const (
+	lockWaitTimeout = 1205
+	deadlock        = 1213 // on Galera also at COMMIT: another node's transaction was certified first
+)
+
+// lostRace makes those errors store.ErrConflict: certainly not done, another writer was there.
+func lostRace(err error) error {
+	var e *mysql.MySQLError
+	if errors.As(err, &e) && (e.Number == lockWaitTimeout || e.Number == deadlock) {
+		return fmt.Errorf("%w: %w", store.ErrConflict, err)
+	}
+	return err
+}
