@@ -43,9 +43,13 @@ func RunServices(ctx context.Context, r *Record, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	var hosts []compute.Host
+	for _, h := range r.Hosts()[1:] {
+		hosts = append(hosts, compute.Host{Name: h.Name, IP: h.Underlay.String()})
+	}
 	nova := r.client("nova", r.Passwords.Service, "service")
 	defer nova.Close()
-	comp, err := compute.New(compute.Deps{Path: r.path("compute.json"), Hosts: r.Computes(), Hypervisor: hv, Authenticate: authenticator(id),
+	comp, err := compute.New(compute.Deps{Path: r.path("compute.json"), Hosts: hosts, Hypervisor: hv, Authenticate: authenticator(id),
 		Network: nova, NetworkURL: networkURL, Plugged: time.Minute, Now: time.Now, Log: log})
 	if err != nil {
 		return err

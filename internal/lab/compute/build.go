@@ -94,13 +94,17 @@ func (s *Service) createServer(r *http.Request, c Caller) (*rest.Response, error
 // schedule chooses the host: the one named in "nova:HOST", else the one with the fewest servers.
 func (s *Service) schedule(zone string) (string, error) {
 	name, host, forced := strings.Cut(zone, ":")
+	var names []string
+	for _, h := range s.deps.Hosts {
+		names = append(names, h.Name)
+	}
 	if name != "" && name != Zone {
 		return "", rest.Errf(http.StatusBadRequest, "The requested availability zone is not available: %s. There is %s.", name, Zone)
 	}
 	if forced && host != "" {
 		host, _, _ = strings.Cut(host, ":") // nova:HOST:NODE; here a host is its node
-		if !slices.Contains(s.deps.Hosts, host) {
-			return "", rest.Errf(http.StatusBadRequest, "Compute host %s could not be found. The hosts are %s.", host, strings.Join(s.deps.Hosts, ", "))
+		if !slices.Contains(names, host) {
+			return "", rest.Errf(http.StatusBadRequest, "Compute host %s could not be found. The hosts are %s.", host, strings.Join(names, ", "))
 		}
 		return host, nil
 	}
@@ -110,7 +114,7 @@ func (s *Service) schedule(zone string) (string, error) {
 	for _, sv := range s.st.Servers {
 		load[sv.Guest.Host]++
 	}
-	return slices.MinFunc(s.deps.Hosts, func(a, b string) int { return load[a] - load[b] }), nil
+	return slices.MinFunc(names, func(a, b string) int { return load[a] - load[b] }), nil
 }
 
 // chooseNIC reads "networks": a list of one, "auto", or nothing; then the project must have just one network.
@@ -274,7 +278,8 @@ func (s *Service) bind(ctx context.Context, sv server, o order) (osPort, error) 
 			}
 			in["security_groups"] = ids
 		}
-		if err := s.userDo(ctx, o.caller, http.MethodPost, "/v2.0/ports", doc{"port": in}, &p); err != nil {
+		// Not to be interrupted: the port's id is known from the answer only, and without it nobody could delete the port.
+		if err := s.userDo(context.WithoutCancel(ctx), o.caller, http.MethodPost, "/v2.0/ports", doc{"port": in}, &p); err != nil {
 			return p.Port, fmt.Errorf("create port: %w", err)
 		}
 		portID = p.Port.ID
@@ -309,10 +314,16 @@ func (s *Service) groupIDs(ctx context.Context, o order) ([]string, error) {
 func (s *Service) awaitActive(ctx context.Context, port string, plugged <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, s.deps.Plugged)
 	defer cancel()
+	status := "unknown"
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		var p struct{ Port osPort }
 		err := s.deps.Network.Do(ctx, "network", http.MethodGet, "/v2.0/ports/"+port, nil, &p)
-		if err == nil && p.Port.Status == "ACTIVE" {
+		if err == nil {
+			status = p.Port.Status
+		} else if ctx.Err() == nil {
+			return fmt.Errorf("wait for port %s: %w", port, err)
+		}
+		if status == "ACTIVE" {
 			return nil
 		}
 		select {
@@ -320,10 +331,7 @@ func (s *Service) awaitActive(ctx context.Context, port string, plugged <-chan s
 			plugged = nil
 		case <-time.After(wait):
 		case <-ctx.Done():
-			if err != nil {
-				return fmt.Errorf("wait for port %s: %w", port, err)
-			}
-			return fmt.Errorf("port %s is still %s after %s: its host has not programmed it; see the agent's log and `openstack network agent list`", port, p.Port.Status, s.deps.Plugged)
+			return fmt.Errorf("port %s is still %s after %s: its host has not programmed it; see the agent's log and `openstack network agent list`", port, status, s.deps.Plugged)
 		}
 	}
 }

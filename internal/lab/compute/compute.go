@@ -51,6 +51,12 @@ type Hypervisor interface {
 	Console(g Guest) (string, error)
 }
 
+// Host is a machine that runs guests.
+type Host struct {
+	Name string
+	IP   string // as hypervisors' host_ip shows it
+}
+
 // Caller is who sends a request, by its token.
 type Caller struct {
 	User, Project, Token string
@@ -63,7 +69,7 @@ type Authenticate func(r *http.Request) (Caller, error)
 // Deps is what a Service needs.
 type Deps struct {
 	Path         string // the file with the servers
-	Hosts        []string
+	Hosts        []Host
 	Hypervisor   Hypervisor
 	Authenticate Authenticate
 	// Network is Nova's own client: it binds ports.

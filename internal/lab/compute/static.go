@@ -122,7 +122,7 @@ func (s *Service) hostRoutes() {
 			if detail {
 				hosts := doc{}
 				for _, h := range s.deps.Hosts {
-					hosts[h] = doc{"nova-compute": doc{"available": true, "active": true, "updated_at": s.deps.Now().UTC().Format(time.RFC3339)}}
+					hosts[h.Name] = doc{"nova-compute": doc{"available": true, "active": true, "updated_at": s.deps.Now().UTC().Format(time.RFC3339)}}
 				}
 				z["hosts"] = hosts
 			}
@@ -137,7 +137,7 @@ func (s *Service) hostRoutes() {
 		}
 		out := []doc{}
 		for i, h := range s.deps.Hosts {
-			out = append(out, doc{"id": i + 1, "binary": "nova-compute", "host": h, "zone": Zone, "status": "enabled", "state": "up",
+			out = append(out, doc{"id": i + 1, "binary": "nova-compute", "host": h.Name, "zone": Zone, "status": "enabled", "state": "up",
 				"disabled_reason": nil, "updated_at": s.deps.Now().UTC().Format("2006-01-02T15:04:05.000000")})
 		}
 		return rest.OK(doc{"services": out})
@@ -153,26 +153,26 @@ func (s *Service) hypervisors(r *http.Request, c Caller) (*rest.Response, error)
 	for i, h := range s.deps.Hosts {
 		d := s.hypervisor(i, h)
 		if !detail {
-			d = doc{"id": d["id"], "hypervisor_hostname": h, "state": "up", "status": "enabled"}
+			d = doc{"id": d["id"], "hypervisor_hostname": h.Name, "state": "up", "status": "enabled"}
 		}
 		out = append(out, d)
 	}
 	return rest.OK(doc{"hypervisors": out})
 }
 
-func (s *Service) hypervisor(i int, host string) doc {
+func (s *Service) hypervisor(i int, host Host) doc {
 	running := 0
 	s.mu.Lock()
 	for _, sv := range s.st.Servers {
-		if sv.Guest.Host == host {
+		if sv.Guest.Host == host.Name {
 			running++
 		}
 	}
 	s.mu.Unlock()
-	return doc{"id": i + 1, "hypervisor_hostname": host, "hypervisor_type": "weft-lab", "hypervisor_version": 1, "state": "up", "status": "enabled",
-		"host_ip": host, "vcpus": 64, "vcpus_used": running, "memory_mb": 65536, "memory_mb_used": 64 * running, "free_ram_mb": 65536 - 64*running,
+	return doc{"id": i + 1, "hypervisor_hostname": host.Name, "hypervisor_type": "weft-lab", "hypervisor_version": 1, "state": "up", "status": "enabled",
+		"host_ip": host.IP, "vcpus": 64, "vcpus_used": running, "memory_mb": 65536, "memory_mb_used": 64 * running, "free_ram_mb": 65536 - 64*running,
 		"local_gb": 0, "local_gb_used": 0, "free_disk_gb": 0, "disk_available_least": 0, "running_vms": running, "current_workload": 0,
-		"cpu_info": "", "service": doc{"id": i + 1, "host": host, "disabled_reason": nil}}
+		"cpu_info": "", "service": doc{"id": i + 1, "host": host.Name, "disabled_reason": nil}}
 }
 
 func (s *Service) accountRoutes() {
