@@ -19,9 +19,9 @@ func (r *run) whereTo() {
 		r.drop(reason.EtherType, "router", "ethertype %#04x is not routed", r.p.etherType)
 	case router:
 		r.route(l)
-	case ok && r.tooBig():
 	case ok && n.Port == r.in.Port:
 		r.drop(reason.UnknownMAC, "bridge", "%s is the sender's own", r.p.dst)
+	case ok && r.tooBig():
 	case ok:
 		r.send(n, r.p.frame)
 	case r.net.Learning:

@@ -98,7 +98,7 @@ func isDHCP(h *ipHeader, src, dst uint16) bool {
 // and 4.3; RFC 3590).
 func mayBeUnspecified(h *ipHeader) bool {
 	if !h.v6 {
-		return isDHCP(h, dhcp4Client, dhcp4Server) && h.dst == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		return !h.frag && isDHCP(h, dhcp4Client, dhcp4Server) && h.dst == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	}
 	if !h.icmp() {
 		return false

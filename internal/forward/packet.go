@@ -197,9 +197,9 @@ func extension(h *ipHeader, b []byte) (size int, last bool) {
 			return -1, false
 		}
 		size = fragHdr
-		h.frag, h.id = true, be32(b[4:])
-		h.offset, h.more = int(be16(b[2:])&^7), b[3]&1 != 0
+		h.id, h.offset, h.more = be32(b[4:]), int(be16(b[2:])&^7), b[3]&1 != 0
 		last = h.offset > 0
+		h.frag = last || h.more // else it is whole, an "atomic" one (RFC 6946)
 	default:
 		return 0, false
 	}

@@ -64,7 +64,7 @@ func ethernet(dst, src model.MAC, etherType uint16, size int) []byte {
 // arpReply answers the request in p: who has the target address is mac (RFC 826).
 func arpReply(p *packet, mac model.MAC) []byte {
 	q := p.l3()
-	b := ethernet(model.MAC(q[8:14]), mac, etherARP, arpLen)
+	b := ethernet(p.src, mac, etherARP, arpLen)
 	a := b[ethLen:]
 	copy(a, []byte{0, 1, 8, 0, 6, 4, 0, 2})
 	copy(a[8:], mac[:])

@@ -133,9 +133,9 @@ func (r *run) ip() {
 	switch {
 	case r.wantsDHCP4():
 		r.punt(dataplane.PuntDHCP4, "dhcp", "the host answers DHCP for its own ports")
-	case isDHCP(h, dhcp6Client, dhcp6Server) && r.advertised(func(a hostplan.Advertisement) bool { return a.Managed || a.Other }):
+	case !h.frag && isDHCP(h, dhcp6Client, dhcp6Server) && r.advertised(func(a hostplan.Advertisement) bool { return a.Managed || a.Other }):
 		r.punt(dataplane.PuntDHCP6, "dhcp", "the host answers DHCPv6 for its own ports")
-	case h.v6 && h.icmp() && h.icmpType == icmp6RS && r.advertised(func(hostplan.Advertisement) bool { return true }):
+	case !h.frag && h.v6 && h.icmp() && h.icmpType == icmp6RS && r.advertised(func(hostplan.Advertisement) bool { return true }):
 		r.punt(dataplane.PuntRS, "router", "the host answers router solicitations")
 	case h.v6 && h.icmp() && (h.icmpType == icmp6NS || h.icmpType == icmp6NA):
 		r.nd()
@@ -172,14 +172,12 @@ func (r *run) fromTunnel() {
 		return
 	}
 	r.note("tunnel", "from host %s on VNI %d, network %s", peer.Host, r.in.VNI, r.net.ID)
-	if !r.frameOK() {
+	if !r.frameOK() || !r.headersOK() {
 		return
 	}
 	r.keepFragment()
 	if r.p.dst.IsMulticast() {
-		if r.headersOK() {
-			r.flood()
-		}
+		r.flood()
 		return
 	}
 	n, ok := r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
@@ -189,13 +187,9 @@ func (r *run) fromTunnel() {
 	}
 	switch {
 	case e != nil:
-		if r.headersOK() {
-			r.arrive(peer, e)
-		}
+		r.arrive(peer, e)
 	case r.net.Learning:
-		if r.headersOK() {
-			r.flood()
-		}
+		r.flood()
 	default:
 		r.drop(reason.NotForUs, "tunnel", "%s is no port of this host", r.p.dst)
 	}

@@ -143,7 +143,7 @@ func ndCases() []Case {
 	short := IP{Src: me, Dst: addr("red2", true), TTL: 255}.ICMP(135, 0, 0, bytesOf(15))
 	low := IP{Src: me, Dst: addr("red2", true), TTL: 254}.ICMP(135, 0, 0, addr("red2", true).AsSlice())
 	multicastTarget := IP{Src: me, Dst: addr("red2", true), TTL: 255}.ICMP(135, 0, 0, netip.MustParseAddr("ff02::1").AsSlice())
-	frag := IP{Src: me, Dst: addr("red2", true), TTL: 255}.ICMP(135, 0, 0, addr("red2", true).AsSlice()).Fragment6(9, 0, 24)
+	frag := IP{Src: me, Dst: addr("red2", true), TTL: 255}.ICMP(135, 0, 0, append(addr("red2", true).AsSlice(), 1, 1, 0, 0, 0, 0, 0, 0)).Fragment6(9, 0, 24)
 	return []Case{
 		answered("NS for a neighbour on the same host", me, addr("red3", true), PortMAC("red3"), false),
 		answered("NS for a neighbour on another host", me, addr("red2", true), PortMAC("red2"), false),
