@@ -49,4 +49,13 @@ func TestMariaDB(t *testing.T) {
 			Slow: true,
 		})
 	})
+	for _, c := range []struct {
+		name string
+		f    func(t *testing.T, srv *server)
+	}{
+		{"Network", testNetwork}, {"HeldCommit", testHeldCommit}, {"Servers", testServers}, {"LostRace", testLostRace},
+		{"Lease", testLease}, {"Settings", testSettings}, {"Crash", testCrash},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.f(t, srv) })
+	}
 }
