@@ -204,7 +204,11 @@ func (k *Keystone) fetch(ctx context.Context, text string, allowExpired bool) (*
 		if err != nil {
 			return nil, err
 		}
-		a, err := k.do(ctx, http.MethodGet, url, nil, http.Header{"X-Auth-Token": {own}, "X-Subject-Token": {text}})
+		a, err := k.do(ctx, http.MethodGet, url, nil, http.Header{
+			"X-Auth-Token": {own}, "X-Subject-Token": {text},
+			// Keystone shows tokens with access rules only to those who say that they will keep them.
+			"Openstack-Identity-Access-Rules": {"1"},
+		})
 		if err != nil {
 			return nil, fmt.Errorf("validate a token: %w", err)
 		}

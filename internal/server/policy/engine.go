@@ -33,6 +33,7 @@ type Engine struct {
 	scope       bool
 	newOnly     bool
 
+	keep int        // the most sets kept
 	mu   sync.Mutex // guards sets
 	sets map[string]*Set
 }
@@ -44,7 +45,7 @@ const maxSets = 4096
 // line, rule and cure: a rule that cannot be read is refused here and does not, as with oslo.policy, silently deny.
 func New(opts Options) (*Engine, []string, error) {
 	e := &Engine{rules: map[string]rule{}, attrs: map[string][]string{}, defaultRule: opts.DefaultRule, scope: opts.EnforceScope,
-		newOnly: opts.EnforceNewDefaults, sets: map[string]*Set{}}
+		newOnly: opts.EnforceNewDefaults, keep: maxSets, sets: map[string]*Set{}}
 	if e.defaultRule == "" {
 		e.defaultRule = "default"
 	}
@@ -224,7 +225,7 @@ func (e *Engine) Compile(c *identity.Caller) *Set {
 	s = compile(e, c)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.sets) >= maxSets {
+	if len(e.sets) >= e.keep {
 		// Any one will do: whoever is dropped and comes back costs one compilation.
 		for k := range e.sets {
 			delete(e.sets, k)

@@ -57,7 +57,7 @@ func testCaller(project string, roles ...string) (*identity.Caller, map[string]a
 
 // answer is what this package says to a question. Rules that cannot be read deny, as with oslo.policy; New refuses them.
 func answer(q question, c *identity.Caller) bool {
-	e := &Engine{rules: map[string]rule{}, defaultRule: "default", newOnly: true, sets: map[string]*Set{}}
+	e := &Engine{rules: map[string]rule{}, defaultRule: "default", newOnly: true, keep: 1, sets: map[string]*Set{}}
 	for name, r := range q.Rules {
 		var k check
 		var err error
