@@ -87,9 +87,10 @@ func (e *env) host(name, vtep, mode string) {
 	e.live.live[name] = true
 	e.live.mu.Unlock()
 	e.write(func(tx *world.Tx) error {
-		return e.rules.RegisterHost(tx, &model.Host{
+		_, err := e.rules.RegisterHost(tx, rules.Registration{
 			Name: name, VTEP: netip.MustParseAddr(vtep), AgentMode: mode, DataPlane: "ebpf", BridgeMappings: map[string]string{"public": "br-ex"},
 		})
+		return err
 	})
 }
 

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/weft-cloud/weft/internal/config"
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/obs"
+	"github.com/weft-cloud/weft/internal/pki"
+	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/internal/server/feed"
+	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/store"
+	"github.com/weft-cloud/weft/internal/server/store/sqlite"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// configFlags are how both server and agent are told their configuration.
+type configFlags struct {
+	files, dirs []string
+	stateDir    string
+}
+
+func (f *configFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.files, "config-file", nil, "configuration `file` in oslo.config's form; may be repeated, later ones win")
+	cmd.Flags().StringArrayVar(&f.dirs, "config-dir", nil, "`directory` whose *.conf files are read after the files")
+	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "overrides [weft] state_dir")
+}
+
+func (f *configFlags) load(load func([]config.Source, string) (*config.Loaded, error)) (*config.Loaded, error) {
+	sources, err := config.ReadSources(f.files, f.dirs)
+	if err != nil {
+		return nil, err
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("host name: %w", err)
+	}
+	l, err := load(sources, hostname)
+	if err != nil {
+		return nil, err
+	}
+	if f.stateDir != "" {
+		l.Server.StateDir, l.Agent.StateDir = f.stateDir, f.stateDir
+	}
+	return l, nil
+}
+
+func newServerCmd() *cobra.Command {
+	var flags configFlags
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the Networking API and the feed that agents follow",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := flags.load(config.LoadServer)
+			if err != nil {
+				return err
+			}
+			log := obs.NewLogger(os.Stderr, l.Server.Debug)
+			for _, n := range l.Notices {
+				log.Info("configuration", "notice", n.String())
+			}
+			return runServer(cmd.Context(), &l.Server, log)
+		},
+	}
+	flags.bind(cmd)
+	return cmd
+}
+
+// serverParts is what a server is made of, in the order of the way down from a request to the disk.
+type serverParts struct {
+	cfg    *config.Server
+	log    *slog.Logger
+	store  store.Store
+	writer *world.Writer
+	live   *feed.Liveness
+	rules  *rules.Rules
+	feed   *feed.Server
+	api    http.Handler
+}
+
+func runServer(ctx context.Context, cfg *config.Server, log *slog.Logger) error {
+	p, err := openServer(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer p.store.Close()
+	apiListener, err := net.Listen("tcp", net.JoinHostPort(cfg.API.BindHost, fmt.Sprint(cfg.API.BindPort)))
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w; set bind_host and bind_port to a free address of this machine", err)
+	}
+	defer apiListener.Close()
+	feedListener, err := net.Listen("tcp", cfg.FeedBind)
+	if err != nil {
+		return fmt.Errorf("listen for agents: %w; set [weft] feed_bind to a free address of this machine", err)
+	}
+	defer feedListener.Close()
+	tls, err := pki.Files{CA: cfg.TLS.CAFile, Cert: cfg.TLS.CertFile, Key: cfg.TLS.KeyFile}.ServerTLS()
+	if err != nil {
+		return fmt.Errorf("certificates of [weft]: %w", err)
+	}
+	feedServer := grpc.NewServer(grpc.Creds(credentials.NewTLS(tls)),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(64<<20))
+	p.feed.Register(feedServer)
+	apiServer := &http.Server{Handler: p.api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+
+	// The writer outlives everything that writes: its own context ends last.
+	writerCtx, stopWriter := context.WithCancel(context.WithoutCancel(ctx))
+	writerDone := make(chan error, 1)
+	go func() { writerDone <- p.writer.Run(writerCtx) }()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.feed.Run(ctx) })
+	g.Go(func() error { return feedServer.Serve(feedListener) })
+	g.Go(func() error { return ignore(apiServer.Serve(apiListener), http.ErrServerClosed) })
+	g.Go(func() error { return p.rememberBeats(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		err := apiServer.Shutdown(grace)
+		feedServer.Stop()
+		return err
+	})
+	log.Info("serving", "api", apiListener.Addr().String(), "agents", feedListener.Addr().String(), "position", p.writer.Snapshot().Position().String())
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	err = g.Wait()
+	stopWriter()
+	return errors.Join(err, <-writerDone)
+}
+
+func ignore(err, which error) error {
+	if errors.Is(err, which) {
+		return nil
+	}
+	return err
+}
+
+// openServer builds the parts; nothing runs yet but what is in the store is loaded.
+func openServer(ctx context.Context, cfg *config.Server, log *slog.Logger) (*serverParts, error) {
+	p := &serverParts{cfg: cfg, log: log}
+	var err error
+	if p.store, err = openStore(ctx, cfg); err != nil {
+		return nil, err
+	}
+	ok := false
+	defer func() {
+		if !ok {
+			p.store.Close()
+		}
+	}()
+	p.writer, err = world.Open(ctx, world.Config{Store: p.store, Log: log, Now: time.Now, Random: randomUUID})
+	if err != nil {
+		return nil, err
+	}
+	p.live = feed.NewLiveness(time.Now, cfg.AgentDownTime)
+	p.recallBeats(ctx)
+	p.rules = rules.New(rules.Deps{Config: rulesConfig(cfg), Liveness: p.live})
+	p.feed = feed.New(feed.Deps{Writer: p.writer, Rules: feedRules{p.rules}, Liveness: p.live, Log: log, Now: time.Now,
+		Name: cfg.Host, Heartbeat: max(time.Second, cfg.AgentDownTime/5)})
+	if p.api, err = openAPI(p); err != nil {
+		return nil, err
+	}
+	ok = true
+	return p, nil
+}
+
+func openStore(ctx context.Context, cfg *config.Server) (store.Store, error) {
+	if cfg.Database.Engine != "sqlite" {
+		return nil, fmt.Errorf("[database] connection = %s: this build has SQLite only; use connection = sqlite:////var/lib/weft/weft.db", &cfg.Database)
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.Database.Path), 0o750); err != nil {
+		return nil, fmt.Errorf("directory of [database] connection: %w", err)
+	}
+	return sqlite.Open(ctx, sqlite.Options{Path: cfg.Database.Path, Random: rand.Reader})
+}
+
+func randomUUID() model.UUID {
+	var b [16]byte
+	_, _ = io.ReadFull(rand.Reader, b[:]) // crypto/rand never fails on Linux; it ends the process instead
+	return model.NewUUIDv4(b)
+}
+
+func openAPI(p *serverParts) (http.Handler, error) {
+	g, err := newGate(p.cfg, p.log)
+	if err != nil {
+		return nil, err
+	}
+	return api.New(api.Deps{Writer: p.writer, Rules: p.rules, Identity: g, Policy: g, Log: p.log, NewID: randomUUID, MaxPage: p.cfg.API.PageLimit}), nil
+}
+
+// feedRules lets the feed use the rules.
+type feedRules struct{ r *rules.Rules }
+
+func (f feedRules) RegisterHost(tx *world.Tx, h *model.Host) error {
+	_, err := f.r.RegisterHost(tx, rules.Registration{Name: h.Name, VTEP: h.VTEP, AgentMode: h.AgentMode, DataPlane: h.DataPlane,
+		BridgeMappings: h.BridgeMappings, AZ: h.AZ, StartedAt: h.StartedAt})
+	return err
+}
+
+func (f feedRules) PortsReported(tx *world.Tx, host string, up, down []model.PortID) error {
+	for _, p := range up {
+		if err := f.r.PortUp(tx, host, p); err != nil {
+			return err
+		}
+	}
+	for _, p := range down {
+		if err := f.r.PortDown(tx, host, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rulesConfig is the configuration as the rules want it.
+func rulesConfig(c *config.Server) rules.Config {
+	r := rules.Defaults()
+	r.TypeDrivers, r.TenantTypes, r.ExternalType = c.ML2.TypeDrivers, c.ML2.TenantTypes, c.ML2.ExternalType
+	r.FlatNetworks = c.ML2.FlatNetworks
+	for _, v := range c.ML2.VNIs {
+		r.VNIRanges = append(r.VNIRanges, rules.Range{Min: v.First, Max: v.Last})
+	}
+	r.VLANRanges = map[string][]rules.Range{}
+	for _, v := range c.ML2.VLANs {
+		r.VLANRanges[v.PhysicalNetwork] = r.VLANRanges[v.PhysicalNetwork][:len(r.VLANRanges[v.PhysicalNetwork]):len(r.VLANRanges[v.PhysicalNetwork])]
+		for _, t := range v.Tags {
+			r.VLANRanges[v.PhysicalNetwork] = append(r.VLANRanges[v.PhysicalNetwork], rules.Range{Min: t.First, Max: t.Last})
+		}
+	}
+	r.GlobalMTU, r.PathMTU = uint32(c.ML2.PhysnetMTU), uint32(c.ML2.PathMTU)
+	r.PhysnetMTUs = map[string]uint32{}
+	for k, v := range c.ML2.PhysnetMTUs {
+		r.PhysnetMTUs[k] = uint32(v)
+	}
+	r.OverlayIPv6 = c.ML2.OverlayIPVersion == 6
+	r.BaseMAC, r.DVRBaseMAC = c.MAC.Base, c.MAC.DVRBase
+	r.RouterDistributed, r.L3HA, r.EnableSNAT = c.Router.Distributed, c.Router.HA, c.Router.SNAT
+	r.MaxNameservers, r.MaxHostRoutes = c.Limits.DNSNameservers, c.Limits.HostRoutes
+	r.MaxRoutes, r.MaxAddressPairs = c.Limits.ExtraRoutes, c.Limits.AddressPairs
+	r.DNSDomain, r.VLANTransparent = dotted(c.DHCP.Domain), c.VLANTransparent
+	r.Quotas = map[model.Kind]int{}
+	if c.Quotas.Enforced {
+		for name, limit := range c.Quotas.Of {
+			r.Quotas[model.Kind(name)] = limit
+		}
+	}
+	return r
+}
+
+func dotted(domain string) string {
+	if domain == "" || domain[len(domain)-1] == '.' {
+		return domain
+	}
+	return domain + "."
+}
