@@ -53,9 +53,6 @@ const (
 // Infinite is a lease for ever (RFC 2131, section 3.3).
 const Infinite = math.MaxUint32
 
-// metadata4 is where instances look for metadata.
-var metadata4 = netip.MustParsePrefix("169.254.169.254/32") //nolint:gochecknoglobals // a constant
-
 // answer is a message in the making.
 type answer struct {
 	r    *request4
@@ -122,31 +119,22 @@ func (a *answer) configure() {
 	if c.Domain != "" {
 		a.opts[optDomain] = []byte(strings.TrimSuffix(c.Domain, "."))
 	}
-	if b := routes4(c); len(b) > 0 {
+	if b := routes4(c.Routes, netip.Addr{}); len(b) > 0 {
 		a.opts[optRoutes], a.opts[optRoutesMS] = b, b
 	}
 }
 
 func mask(bits int) uint32 { return ^uint32(0) << (32 - bits) }
 
-// routes4 are the host routes, the way to the metadata service, and the default route again: a client that takes option
-// 121 must ignore option 3 (RFC 3442).
-func routes4(c *hostplan.DHCP4) []byte {
+// routes4 is option 121 (RFC 3442): all that hostplan says, and nothing if it says nothing. A client that takes the option
+// ignores option 3, so the default route is among them; without is a gateway through which nothing may go by default.
+func routes4(routes []hostplan.StaticRoute, without netip.Addr) []byte {
 	var out []byte
-	meta, def := false, false
-	for _, r := range c.Routes {
-		if !r.Dst.Addr().Is4() || !r.Via.Is4() {
+	for _, r := range routes {
+		if !r.Dst.Addr().Is4() || !r.Via.Is4() || r.Dst.Bits() == 0 && r.Via == without {
 			continue
 		}
-		meta = meta || r.Dst == metadata4
-		def = def || r.Dst.Bits() == 0
 		out = appendRoute(out, r.Dst, r.Via)
-	}
-	if !meta && c.Server.IsValid() {
-		out = appendRoute(out, metadata4, c.Server)
-	}
-	if !def && c.Router.IsValid() {
-		out = appendRoute(out, netip.PrefixFrom(netip.IPv4Unspecified(), 0), c.Router)
 	}
 	return out
 }
@@ -189,9 +177,7 @@ func (a *answer) extras() {
 			if e.code == optRouter {      // or it would come back by the other door
 				delete(a.opts, optRoutes)
 				delete(a.opts, optRoutesMS)
-				c := *a.r.conf
-				c.Router = netip.Addr{}
-				if b := routes4(&c); len(b) > 0 {
+				if b := routes4(a.r.conf.Routes, a.r.conf.Router); len(b) > 0 {
 					a.opts[optRoutes], a.opts[optRoutesMS] = b, b
 				}
 			}

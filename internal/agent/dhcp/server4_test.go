@@ -35,7 +35,11 @@ func endpoint() *hostplan.Endpoint {
 		DHCP4: &hostplan.DHCP4{
 			Address: vmAddr, Prefix: netip.MustParsePrefix("172.16.42.0/24"), Server: srvAddr, ServerMAC: srvMAC, Router: gwAddr,
 			DNS: []netip.Addr{srvAddr}, MTU: 1450, LeaseSeconds: 86400, Hostname: "host-172-16-42-10", Domain: "openstacklocal.",
-			Routes: []hostplan.StaticRoute{{Dst: netip.MustParsePrefix("10.9.0.0/17"), Via: netip.MustParseAddr("172.16.42.7")}},
+			Routes: []hostplan.StaticRoute{
+				{Dst: netip.MustParsePrefix("10.9.0.0/17"), Via: netip.MustParseAddr("172.16.42.7")},
+				{Dst: netip.MustParsePrefix("169.254.169.254/32"), Via: srvAddr},
+				{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: gwAddr},
+			},
 		},
 	}
 }
