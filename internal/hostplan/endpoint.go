@@ -42,6 +42,7 @@ func (c *Compiler) endpoint(id model.PortID) (*Endpoint, []string) {
 		e.Policy = c.policy(facts.SecurityGroups)
 	}
 	e.DHCP4 = c.dhcp4(p.Port, facts)
+	e.DHCP6 = c.dhcp6(p.Port, facts)
 	return e, ps
 }
 

@@ -169,6 +169,8 @@ type Endpoint struct {
 	Policy *Policy
 	// DHCP4 is the lease to hand out; nil: none.
 	DHCP4 *DHCP4
+	// DHCP6 is what DHCPv6 is answered with; nil: nothing is.
+	DHCP6 *DHCP6
 }
 
 // AddressPair is one entry of allowed_address_pairs, with the port's own MAC filled in where the client gave none.
@@ -227,6 +229,21 @@ type DHCP4 struct {
 	Hostname     string
 	Domain       string
 	// Extra are the port's extra_dhcp_opts for IPv4, by name or number, in the order given.
+	Extra []DHCPOption
+}
+
+// DHCP6 is everything that DHCPv6 answers to one endpoint are made of.
+type DHCP6 struct {
+	// Addresses are those on stateful subnets; none: the endpoint gets other configuration only.
+	Addresses []netip.Addr
+	// ServerMAC is the Ethernet source of answers; its link-local address is their IPv6 source.
+	ServerMAC model.MAC
+	DNS       []netip.Addr
+	// LeaseSeconds is dhcp_lease_duration; 4294967295 = for ever.
+	LeaseSeconds uint32
+	Hostname     string
+	Domain       string
+	// Extra are the port's extra_dhcp_opts for IPv6, by name or number, in the order given.
 	Extra []DHCPOption
 }
 
