@@ -48,7 +48,7 @@ func newSegment(t *testing.T) *segment {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
 	}
-	if _, err := linux.PrepareNetnsDir(); err != nil {
+	if err := linux.PrepareNetnsDir(); err != nil {
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("wt-%d-%x", os.Getpid(), time.Now().UnixNano()&0xffffff)
