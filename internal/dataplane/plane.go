@@ -74,3 +74,9 @@ type Plane interface {
 	// Close lets go of the plane WITHOUT undoing anything: packets go on flowing by the last state.
 	Close() error
 }
+
+// Resender is a Plane that takes a punted packet back, cut or changed: the frame is treated as if the endpoint had just
+// sent it, with routing and policy. A plane without it loses such packets.
+type Resender interface {
+	Resend(port model.PortID, frame []byte) error
+}
