@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// upTime is how long bringing the lab up took, to choose moments within it.
+func upTime(t *testing.T) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if _, err := weft("lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state")); err != nil {
+		t.Fatal(err)
+	}
+	d := time.Since(began)
+	must(t, "lab", "down")
+	return d
+}
+
+func TestDownRestoresTheMachineAfterAKill(t *testing.T) {
+	crashes(t, syscall.SIGKILL, func(t *testing.T, _ error) { must(t, "lab", "down") })
+}
+
+func TestInterruptLeavesNothing(t *testing.T) {
+	crashes(t, syscall.SIGINT, func(t *testing.T, err error) {
+		if err == nil { // it was done before the signal came
+			must(t, "lab", "down")
+		} else if !strings.Contains(err.Error(), "interrupted") || !strings.Contains(err.Error(), "was removed") {
+			t.Errorf("what it said: %v", err)
+		}
+	})
+}
+
+// crashes sends the signal to `lab up` at moments spread over its whole run.
+func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
+	before := snapshot(t)
+	whole := upTime(t)
+	after(t, before)
+	const moments = 10
+	for i := range moments {
+		at := time.Duration((float64(i) + rand.Float64()) / moments * float64(whole))
+		t.Run(fmt.Sprintf("%s after %s", sig, at.Round(time.Millisecond)), func(t *testing.T) {
+			var out strings.Builder
+			cmd := exec.Command(os.Getenv(binaryEnv), "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"))
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(at)
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Log(err)
+			}
+			err := cmd.Wait()
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, out.String())
+			}
+			clean(t, err)
+			after(t, before)
+		})
+	}
+}
+
+func TestRefusalsNameTheCure(t *testing.T) {
+	before := snapshot(t)
+	dir := filepath.Join(t.TempDir(), "state")
+	full := filepath.Join(t.TempDir(), "full")
+	if err := os.MkdirAll(filepath.Join(full, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:9696")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{"lab", "up", "--state-dir", dir}, "port 9696", "networking", "ss -ltnp")
+	ln.Close()
+	refused(t, []string{"lab", "up", "--state-dir", full}, "not empty", "name another")
+	refused(t, []string{"lab", "up", "--state-dir", "relative"}, "absolute")
+	refused(t, []string{"lab", "up", "--state-dir", dir, "--computes", "9"}, "--computes 9", "1 to 8")
+	refused(t, []string{"lab", "up", "--state-dir", dir, "--computes", "1"}, "--no-demo")
+	refused(t, []string{"lab", "up", "--state-dir", dir, "--underlay-mtu", "1000"}, "--underlay-mtu 1000")
+	refused(t, []string{"lab", "up", "--state-dir", dir, "--vif", "sriov"}, "veth or tap")
+	refused(t, []string{"lab", "status"}, "no lab is up", "weft lab up")
+	cmd := exec.Command(os.Getenv(binaryEnv), "lab", "up")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if _, err := output(cmd); err == nil || !strings.Contains(err.Error(), "sudo weft lab") {
+		t.Errorf("not as root: %v", err)
+	}
+	after(t, before)
+}
+
+// refused runs the binary and wants it to fail with a sentence that has all those words.
+func refused(t *testing.T, args []string, words ...string) {
+	t.Helper()
+	_, err := weft(args...)
+	if err == nil {
+		t.Errorf("%v succeeded", args)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%v: the sentence lacks %q: %v", args, w, err)
+		}
+	}
+}

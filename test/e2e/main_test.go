@@ -1,0 +1,139 @@
+// Package e2e drives the lab from outside, as its user does: by the binary's commands, the OpenStack client and tcpdump.
+//
+// The tests run in network, mount and process namespaces of their own, so that they neither see nor touch the machine's
+// and "what was there before" can be compared whole. They must not import the lab's code: what they check is what a
+// person sees.
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	insideEnv = "WEFT_E2E_INSIDE" // set in the child that runs the tests
+	binaryEnv = "WEFT_E2E_BINARY" // the binary under test; built if not set
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		fmt.Println("SKIP: end-to-end tests need root: they make network namespaces")
+		return 0
+	}
+	if os.Getenv(insideEnv) != "" {
+		if err := furnish(); err != nil {
+			fmt.Println("prepare the namespaces:", err)
+			return 1
+		}
+		return m.Run()
+	}
+	binary := os.Getenv(binaryEnv)
+	if binary == "" {
+		dir, err := os.MkdirTemp("", "weft-e2e-")
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "weft")
+		if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/weft").CombinedOutput(); err != nil {
+			fmt.Printf("build: %v\n%s", err, out)
+			return 1
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), insideEnv+"=1", binaryEnv+"="+binary)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return max(exit.ExitCode(), 1)
+	} else if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// furnish mounts what a machine has, fresh, over the real machine's, in this mount namespace only.
+func furnish() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("private mounts: %w", err)
+	}
+	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"bpf", "/sys/fs/bpf"}, {"tmpfs", "/run"}} {
+		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", m[1], err)
+		}
+	}
+	if err := os.Mkdir("/run/lock", 0o755); err != nil {
+		return err
+	}
+	return exec.Command("ip", "link", "set", "lo", "up").Run()
+}
+
+// weft runs the binary; it returns standard output, and everything for the log of a failure.
+func weft(args ...string) (stdout string, err error) {
+	cmd := exec.Command(os.Getenv(binaryEnv), args...)
+	return output(cmd)
+}
+
+func output(cmd *exec.Cmd) (string, error) {
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	if err != nil {
+		err = fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, out.String(), errOut.String())
+	}
+	return out.String(), err
+}
+
+// must runs the binary and fails the test if that fails.
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := weft(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// up brings a lab up and removes it at the end of the test, when everything must be as it was before.
+func up(t *testing.T, args ...string) {
+	t.Helper()
+	before := snapshot(t)
+	dir := filepath.Join(t.TempDir(), "state")
+	t.Cleanup(func() {
+		if t.Failed() {
+			showLogs(t)
+		}
+		must(t, "lab", "down")
+		after(t, before)
+	})
+	t.Log("\n" + must(t, append([]string{"lab", "up", "--state-dir", dir}, args...)...))
+}
+
+func showLogs(t *testing.T) {
+	t.Helper()
+	names, err := weft("lab", "logs")
+	if err != nil {
+		t.Log(err)
+	}
+	for name := range strings.FieldsSeq(names) {
+		if text, err := weft("lab", "logs", name); err == nil {
+			lines := strings.Split(strings.TrimSpace(text), "\n")
+			t.Logf("log of %s:\n%s", name, strings.Join(lines[max(0, len(lines)-12):], "\n"))
+		}
+	}
+}
