@@ -1,13 +1,18 @@
-// Package dial opens a store by the URL of the option [database] connection, in the forms that Neutron's has.
-// It must not know more of a kind of store than how to open it.
+// Package dial opens the store that the configuration names. It must not know more of a kind of store than how to open it.
 package dial
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strings"
+	"net"
+	"os"
+	"time"
 
+	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/server/store"
 	"github.com/weft-cloud/weft/internal/server/store/mysql"
 	"github.com/weft-cloud/weft/internal/server/store/sqlite"
@@ -15,41 +20,98 @@ import (
 
 // Options say what to open.
 type Options struct {
-	// URL is sqlite:////var/lib/weft/weft.db (three slashes, then the path, as SQLAlchemy has it) or
-	// mysql+pymysql://user:password@host:port/name (see mysql.ParseURL).
-	URL string
+	Database config.Database
 	// ReadOnly: for commands that look at or back up the store of a running server. On SQLite it takes no lock, and what
 	// writes is store.ErrReadOnly; MySQL is shared anyway.
 	ReadOnly bool
+	// Waiting is told why the database cannot be reached, before each wait of RetryInterval; nil: nobody is.
+	Waiting func(error)
 }
 
-// Open opens the store at the URL, and makes it if there is none yet.
+// Open opens the store, and makes it if there is none yet. A MySQL server that does not answer is tried again as the
+// configuration says, since after a power failure everything starts at once.
 func Open(ctx context.Context, o Options) (store.Store, error) {
-	scheme, rest, ok := strings.Cut(o.URL, "://")
-	kind, _, _ := strings.Cut(scheme, "+") // after the plus: which Python driver, which does not matter here
-	switch {
-	case !ok:
-	case kind == "sqlite":
-		path, query, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "?")
-		if !strings.HasPrefix(rest, "/") || path == "" || path == ":memory:" {
-			return nil, fmt.Errorf("database URL %q: sqlite needs a file; want sqlite:////var/lib/weft/weft.db", o.URL)
-		}
-		if query != "" {
-			return nil, fmt.Errorf("database URL %q: sqlite takes no query; remove %q", o.URL, "?"+query)
-		}
-		s, err := sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: o.ReadOnly})
+	d := &o.Database
+	switch d.Engine {
+	case "sqlite":
+		s, err := sqlite.Open(ctx, sqlite.Options{Path: d.Path, ReadOnly: o.ReadOnly})
 		if err != nil { // not s, which would be a nil pointer in an interface
 			return nil, err
 		}
 		return s, nil
-	case kind == "mysql" || kind == "mariadb":
-		s, err := mysql.Open(ctx, mysql.Options{URL: o.URL})
+	case "mysql":
+		mo, err := mysqlOptions(d)
 		if err != nil {
+			return nil, fmt.Errorf("[database] connection: %w", err)
+		}
+		return openMySQL(ctx, mo, o)
+	}
+	return nil, fmt.Errorf("[database] connection: engine %q is not known; write sqlite:////path or mysql://user:password@host/name", d.Engine)
+}
+
+func openMySQL(ctx context.Context, mo mysql.Options, o Options) (store.Store, error) {
+	for tries := 0; ; tries++ {
+		s, err := mysql.Open(ctx, mo)
+		if err == nil {
+			return s, nil
+		}
+		if !unreachable(err) || o.Database.MaxRetries >= 0 && tries >= o.Database.MaxRetries {
 			return nil, err
 		}
-		return s, nil
-	case kind == "postgresql" || kind == "postgres":
-		return nil, errors.New("database URL: PostgreSQL is not supported; use sqlite:////path or mysql+pymysql://user:password@host/name")
+		if o.Waiting != nil {
+			o.Waiting(err)
+		}
+		select {
+		case <-time.After(o.Database.RetryInterval):
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		}
 	}
-	return nil, errors.New("database URL is not known; want sqlite:////path or mysql+pymysql://user:password@host/name") // it may hold a password
+}
+
+// unreachable reports whether waiting may help.
+func unreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, driver.ErrBadConn) || mysql.Starting(err)
+}
+
+func mysqlOptions(d *config.Database) (mysql.Options, error) {
+	for k := range d.Params {
+		switch k {
+		case "charset", "ssl_ca", "ssl_cert", "ssl_key":
+		default:
+			return mysql.Options{}, fmt.Errorf("parameter %q is not known; known are charset, unix_socket, ssl_ca, ssl_cert, ssl_key", k)
+		}
+	}
+	c, err := tlsConfig(d)
+	return mysql.Options{
+		Socket: d.Socket, Host: d.Host, Port: d.Port, User: d.User, Password: d.Password.Reveal(), Database: d.Name,
+		TLS: c, MaxIdle: d.MaxPoolSize, MaxAge: d.ConnectionRecycle,
+	}, err
+}
+
+func tlsConfig(d *config.Database) (*tls.Config, error) {
+	ca, cert, key := d.Params["ssl_ca"], d.Params["ssl_cert"], d.Params["ssl_key"]
+	if ca == "" && cert == "" && key == "" {
+		return nil, nil
+	}
+	c := &tls.Config{ServerName: d.Host, MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("ssl_ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ssl_ca: %s holds no PEM certificate", ca)
+		}
+	}
+	if cert != "" || key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("ssl_cert and ssl_key: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
 }

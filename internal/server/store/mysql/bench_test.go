@@ -19,7 +19,7 @@ func BenchmarkAppend(b *testing.B) {
 	srv := newServer(b)
 	for _, n := range []int{1, 32} {
 		b.Run(fmt.Sprintf("group=%d", n), func(b *testing.B) {
-			s := open(b, srv.url(srv.database(b)))
+			s := open(b, srv.options(srv.database(b)))
 			pos, err := s.Head(b.Context())
 			if err != nil {
 				b.Fatal(err)
@@ -82,7 +82,7 @@ func bareAppend(b *testing.B, f *os.File, group []store.Batch) time.Duration {
 func BenchmarkLoad(b *testing.B) {
 	const entries, group = 100_000, 1000
 	srv := newServer(b)
-	s := open(b, srv.url(srv.database(b)))
+	s := open(b, srv.options(srv.database(b)))
 	pos, err := s.Head(b.Context())
 	if err != nil {
 		b.Fatal(err)

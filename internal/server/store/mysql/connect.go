@@ -1,16 +1,13 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,74 +25,25 @@ const (
 	ioTimeout   = 10 * time.Second
 )
 
-// ParseURL reads the form that Neutron's option [database] connection has: mysql+pymysql://user:password@host:port/name
-// with the queries charset (ignored), unix_socket, ssl_ca, ssl_cert and ssl_key; "mysql://" is the same.
-func ParseURL(s string) (*mysql.Config, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, errors.New("database URL does not parse; want mysql+pymysql://user:password@host/name") // err would show the password
-	}
-	if scheme, _, _ := strings.Cut(u.Scheme, "+"); scheme != "mysql" && scheme != "mariadb" {
-		return nil, fmt.Errorf("database URL begins with %q; want mysql+pymysql://user:password@host/name", u.Scheme)
-	}
+// driverConfig is o in the driver's words.
+func (o *Options) driverConfig() (*mysql.Config, error) {
 	cfg := mysql.NewConfig()
-	cfg.User = u.User.Username()
-	cfg.Passwd, _ = u.User.Password()
-	cfg.DBName = strings.TrimPrefix(u.Path, "/")
-	if cfg.DBName == "" {
-		return nil, errors.New("database URL names no database; append /weft, say")
-	}
-	cfg.Net, cfg.Addr = "tcp", u.Host
-	if u.Port() == "" {
-		cfg.Addr = net.JoinHostPort(u.Hostname(), "3306")
-	}
-	q := u.Query()
-	if path := q.Get("unix_socket"); path != "" {
-		cfg.Net, cfg.Addr = "unix", path
-	} else if u.Hostname() == "" {
-		return nil, errors.New("database URL names no host; put one before the database, or unix_socket= behind it")
-	}
-	for k := range q {
-		switch k {
-		case "charset", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key":
-		default:
-			return nil, fmt.Errorf("database URL has the query %q, which is not known; known are charset, unix_socket, ssl_ca, ssl_cert, ssl_key", k)
-		}
-	}
-	if cfg.TLS, err = tlsConfig(u.Hostname(), q); err != nil {
-		return nil, err
+	cfg.User, cfg.Passwd, cfg.DBName, cfg.TLS = o.User, o.Password, o.Database, o.TLS
+	switch {
+	case o.Database == "":
+		return nil, errors.New("no database is named")
+	case o.Socket != "":
+		cfg.Net, cfg.Addr = "unix", o.Socket
+	case o.Host != "":
+		cfg.Net, cfg.Addr = "tcp", net.JoinHostPort(o.Host, strconv.Itoa(int(cmp.Or(o.Port, 3306))))
+	default:
+		return nil, errors.New("neither host nor socket is given")
 	}
 	cfg.InterpolateParams = true // one round trip per statement
 	cfg.ClientFoundRows = true
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
 	cfg.Logger = &mysql.NopLogger{} // what it would log comes back as an error, too
 	return cfg, nil
-}
-
-func tlsConfig(host string, q url.Values) (*tls.Config, error) {
-	ca, cert, key := q.Get("ssl_ca"), q.Get("ssl_cert"), q.Get("ssl_key")
-	if ca == "" && cert == "" && key == "" {
-		return nil, nil
-	}
-	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("database URL: ssl_ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("database URL: ssl_ca: %s holds no PEM certificate", ca)
-		}
-	}
-	if cert != "" || key != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("database URL: ssl_cert and ssl_key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }
 
 // connector sets up each session as we need it.
@@ -197,4 +145,11 @@ func checkSettings(ctx context.Context, c *sql.Conn) (err error) {
 // discard throws a connection away whose state nobody can vouch for.
 func discard(c *sql.Conn) {
 	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // the error is ours
+}
+
+// Starting reports whether an error of Open says that the server is not ready yet, so that waiting may help.
+func Starting(err error) bool {
+	const tooManyConnections, shutdownInProgress = 1040, 1053
+	var e *mysql.MySQLError
+	return errors.As(err, &e) && (e.Number == tooManyConnections || e.Number == shutdownInProgress)
 }

@@ -76,6 +76,11 @@ func newProxy(t *testing.T, server string) *proxy {
 	return p
 }
 
+// options reach the database name through the proxy.
+func (p *proxy) options(name string) mysql.Options {
+	return mysql.Options{User: "root", Socket: p.ln.Addr().String(), Database: name}
+}
+
 func (p *proxy) set(mode string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,14 +174,14 @@ func testNetwork(t *testing.T, srv *server) {
 		t.Run("mode "+c.mode, func(t *testing.T) {
 			p := newProxy(t, srv.socket)
 			name := srv.database(t)
-			s := open(t, strings.Replace(srv.url(name), srv.socket, p.ln.Addr().String(), 1))
+			s := open(t, p.options(name))
 			base := storetest.Load(t, s).Snap.Position
 			p.set(c.mode)
 			err := s.Append(t.Context(), base, []store.Batch{batch(1, 1)})
 			if c.done != (err == nil) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrConflict) {
 				t.Errorf("append: %v, want done: %t", err, c.done)
 			}
-			if got := storetest.Load(t, open(t, srv.url(name))).Snap.Revision == 1; got != c.done {
+			if got := storetest.Load(t, open(t, srv.options(name))).Snap.Revision == 1; got != c.done {
 				t.Errorf("in the database: %t, want %t", got, c.done)
 			}
 			p.mu.Lock()
@@ -195,8 +200,7 @@ func testHeldCommit(t *testing.T, srv *server) {
 		t.Run(fmt.Sprintf("too late %t", late), func(t *testing.T) {
 			p := newProxy(t, srv.socket)
 			name := srv.database(t)
-			url := srv.url(name)
-			s, other := open(t, strings.Replace(url, srv.socket, p.ln.Addr().String(), 1)), open(t, url)
+			s, other := open(t, p.options(name)), open(t, srv.options(name))
 			base := storetest.Load(t, s).Snap.Position
 			p.set(holdCommit)
 			answer := make(chan error, 1)
@@ -246,7 +250,7 @@ func testHeldCommit(t *testing.T, srv *server) {
 // testCrash kills the database server under a writing store: what was acknowledged is there when it is back, without
 // gaps, and the store goes on by itself.
 func testCrash(t *testing.T, srv *server) {
-	s := open(t, srv.url(srv.database(t)))
+	s := open(t, srv.options(srv.database(t)))
 	pos := storetest.Load(t, s).Snap.Position
 	start := pos
 	acked := map[uint64]model.UUID{}
@@ -296,12 +300,12 @@ func testCrash(t *testing.T, srv *server) {
 // testServers has several servers of one database write at once and follow each other by Tail.
 func testServers(t *testing.T, srv *server) {
 	const servers, rounds = 3, 20
-	url := srv.url(srv.database(t))
-	start := storetest.Load(t, open(t, url)).Snap.Position
+	o := srv.options(srv.database(t))
+	start := storetest.Load(t, open(t, o)).Snap.Position
 	var wg sync.WaitGroup
 	logs := make([][]store.Batch, servers)
 	for i := range servers {
-		s := open(t, url)
+		s := open(t, o)
 		wg.Go(func() {
 			at, wins := start, 0
 			for wins < rounds {
@@ -324,7 +328,7 @@ func testServers(t *testing.T, srv *server) {
 		})
 	}
 	wg.Wait()
-	d := storetest.Load(t, open(t, url))
+	d := storetest.Load(t, open(t, o))
 	if d.Snap.Revision != servers*rounds || len(d.Entries) != servers*rounds {
 		t.Errorf("%d entries at revision %d, want %d", len(d.Entries), d.Snap.Revision, servers*rounds)
 	}
@@ -338,7 +342,7 @@ func testServers(t *testing.T, srv *server) {
 // testLostRace: a writer that waits too long for the lock has lost, certainly.
 func testLostRace(t *testing.T, srv *server) {
 	name := srv.database(t)
-	s := open(t, srv.url(name))
+	s := open(t, srv.options(name))
 	base := storetest.Load(t, s).Snap.Position
 	db := srv.root(t)
 	defer db.Close()
@@ -363,8 +367,8 @@ func testLostRace(t *testing.T, srv *server) {
 
 // testLease: one holder at a time, each change a new term.
 func testLease(t *testing.T, srv *server) {
-	url := srv.url(srv.database(t))
-	a, b := open(t, url), open(t, url)
+	o := srv.options(srv.database(t))
+	a, b := open(t, o), open(t, o)
 	campaign := func(s *mysql.Store, who string, ttl time.Duration, holder string, term uint64) {
 		t.Helper()
 		l, err := s.Campaign(t.Context(), who, ttl)
@@ -398,14 +402,14 @@ func testLease(t *testing.T, srv *server) {
 
 // testSettings: a server that would lose writes is refused, and the error names the variable.
 func testSettings(t *testing.T, srv *server) {
-	url := srv.url(srv.database(t))
+	o := srv.options(srv.database(t))
 	for _, c := range []struct{ set, back, want string }{
 		{"SET GLOBAL innodb_flush_log_at_trx_commit = 2", "SET GLOBAL innodb_flush_log_at_trx_commit = 1", "innodb_flush_log_at_trx_commit is 2"},
 		{"SET GLOBAL read_only = ON", "SET GLOBAL read_only = OFF", "read_only is ON"},
 		{"SET GLOBAL max_allowed_packet = 1048576", "SET GLOBAL max_allowed_packet = 16777216", "max_allowed_packet is 1048576"},
 	} {
 		srv.exec(t, c.set)
-		s, err := mysql.Open(t.Context(), mysql.Options{URL: url})
+		s, err := mysql.Open(t.Context(), o)
 		if err == nil {
 			_ = s.Close()
 		}
@@ -414,9 +418,9 @@ func testSettings(t *testing.T, srv *server) {
 		}
 		srv.exec(t, c.back)
 	}
-	open(t, url)
+	open(t, o)
 	srv.exec(t, "UPDATE weft"+fmt.Sprint(srv.databases)+".weft_meta SET format = 1000")
-	if _, err := mysql.Open(t.Context(), mysql.Options{URL: url}); err == nil || !strings.Contains(err.Error(), "upgrade") {
+	if _, err := mysql.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "upgrade") {
 		t.Errorf("a newer weft's tables: %v", err)
 	}
 }

@@ -10,8 +10,10 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -26,8 +28,17 @@ import (
 
 // Options say which database to use.
 type Options struct {
-	URL    string    // required; see ParseURL
-	Random io.Reader // source of lineages; nil: crypto/rand
+	Socket   string // path of a Unix socket; in place of Host and Port
+	Host     string
+	Port     uint16 // 0: 3306
+	User     string
+	Password string
+	Database string      // required
+	TLS      *tls.Config // nil: none
+
+	MaxIdle int           // connections kept idle; 0: 4
+	MaxAge  time.Duration // after which a connection is made anew; 0: for ever
+	Random  io.Reader     // source of lineages; nil: crypto/rand
 }
 
 // Store implements store.Store and store.Elector.
@@ -45,7 +56,7 @@ var (
 
 // Open connects, refuses a database that cannot hold a durable store, and makes or migrates the tables.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	cfg, err := ParseURL(o.URL)
+	cfg, err := o.driverConfig()
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -59,8 +70,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.db = sql.OpenDB(connector{inner})
 	s.db.SetMaxOpenConns(16)
-	s.db.SetMaxIdleConns(4)
-	s.db.SetConnMaxIdleTime(time.Minute)
+	s.db.SetMaxIdleConns(cmp.Or(o.MaxIdle, 4))
+	s.db.SetConnMaxLifetime(o.MaxAge)
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", s.name, err), s.Close())
 	}

@@ -12,9 +12,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t testing.TB, url string) *mysql.Store {
+func open(t testing.TB, o mysql.Options) *mysql.Store {
 	t.Helper()
-	s, err := mysql.Open(t.Context(), mysql.Options{URL: url})
+	s, err := mysql.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,20 +30,20 @@ func open(t testing.TB, url string) *mysql.Store {
 func TestMariaDB(t *testing.T) {
 	srv := newServer(t)
 	t.Run("Store", func(t *testing.T) {
-		urls := map[store.Store]string{}
+		where := map[store.Store]mysql.Options{}
 		storetest.Run(t, storetest.Harness{
 			Open: func(t testing.TB) store.Store {
-				url := srv.url(srv.database(t))
-				s := open(t, url)
-				urls[s] = url
+				o := srv.options(srv.database(t))
+				s := open(t, o)
+				where[s] = o
 				return s
 			},
 			Reopen: func(t testing.TB, s store.Store) store.Store {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
-				again := open(t, urls[s])
-				urls[again] = urls[s]
+				again := open(t, where[s])
+				where[again] = where[s]
 				return again
 			},
 			Slow: true,

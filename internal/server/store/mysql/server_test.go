@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql"
+	"github.com/weft-cloud/weft/internal/server/store/mysql" // and registers the driver of that name
 )
 
 // server is a private database server on a socket in a directory of its own, without a network.
@@ -138,8 +138,8 @@ func (s *server) database(t testing.TB) string {
 	return name
 }
 
-func (s *server) url(name string) string {
-	return "mysql+pymysql://root@/" + name + "?charset=utf8&unix_socket=" + s.socket
+func (s *server) options(name string) mysql.Options {
+	return mysql.Options{User: "root", Socket: s.socket, Database: name}
 }
 
 // eventually calls f until it returns nil.
