@@ -178,7 +178,7 @@ func openServer(ctx context.Context, cfg *config.Server, log *slog.Logger) (*ser
 	p.live = feed.NewLiveness(time.Now, cfg.AgentDownTime)
 	p.recallBeats(ctx)
 	p.rules = rules.New(rules.Deps{Config: rulesConfig(cfg), Liveness: p.live})
-	p.feed = feed.New(feed.Deps{Writer: p.writer, Rules: feedRules{p.rules}, Liveness: p.live, Log: log, Now: time.Now,
+	p.feed = feed.New(feed.Deps{Writer: p.writer, Rules: p.rules, Liveness: p.live, Log: log, Now: time.Now,
 		Name: cfg.Host, Heartbeat: max(time.Second, cfg.AgentDownTime/5)})
 	if p.api, err = openAPI(p); err != nil {
 		return nil, err
@@ -209,29 +209,6 @@ func openAPI(p *serverParts) (http.Handler, error) {
 		return nil, err
 	}
 	return api.New(api.Deps{Writer: p.writer, Rules: p.rules, Identity: g, Policy: g, Log: p.log, NewID: randomUUID, MaxPage: p.cfg.API.PageLimit}), nil
-}
-
-// feedRules lets the feed use the rules.
-type feedRules struct{ r *rules.Rules }
-
-func (f feedRules) RegisterHost(tx *world.Tx, h *model.Host) error {
-	_, err := f.r.RegisterHost(tx, rules.Registration{Name: h.Name, VTEP: h.VTEP, AgentMode: h.AgentMode, DataPlane: h.DataPlane,
-		BridgeMappings: h.BridgeMappings, AZ: h.AZ, StartedAt: h.StartedAt})
-	return err
-}
-
-func (f feedRules) PortsReported(tx *world.Tx, host string, up, down []model.PortID) error {
-	for _, p := range up {
-		if err := f.r.PortUp(tx, host, p); err != nil {
-			return err
-		}
-	}
-	for _, p := range down {
-		if err := f.r.PortDown(tx, host, p); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // rulesConfig is the configuration as the rules want it.

@@ -87,10 +87,9 @@ func (e *env) host(name, vtep, mode string) {
 	e.live.live[name] = true
 	e.live.mu.Unlock()
 	e.write(func(tx *world.Tx) error {
-		_, err := e.rules.RegisterHost(tx, rules.Registration{
+		return e.rules.RegisterHost(tx, &model.Host{
 			Name: name, VTEP: netip.MustParseAddr(vtep), AgentMode: mode, DataPlane: "ebpf", BridgeMappings: map[string]string{"public": "br-ex"},
 		})
-		return err
 	})
 }
 

@@ -35,7 +35,7 @@ func (r *Rules) vif(tx *world.Tx, n *model.Network, p *model.Port) (string, []by
 	if h == nil || p.VNICType != model.VNICNormal || !carries(&tx.World, h, n) {
 		return model.VIFBindingFailed, nil
 	}
-	if _, alive := r.live.Alive(h.Name); !alive {
+	if !r.serves(h.Name) {
 		return model.VIFBindingFailed, nil
 	}
 	if h.DataPlane == "ovs" {

@@ -12,7 +12,7 @@ import (
 func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayRequest) error {
 	n := tx.Networks.Get(q.Network)
 	if n == nil || !(n.External || r.mayUse(tx, by, n)) {
-		return model.NotFound("Network", q.Network.String())
+		return errNetwork(q.Network)
 	}
 	if !n.External {
 		return badRequest("router", "Network %s is not an external network", n.ID)
@@ -210,7 +210,7 @@ func (r *Rules) schedule(tx *world.Tx, v *model.Router) {
 	}
 	best, least := "", 0
 	for h := range tx.Hosts.All() {
-		if _, alive := r.live.Alive(h.Name); !alive || !r.canServe(tx, h, v) {
+		if !r.serves(h.Name) || !r.canServe(tx, h, v) {
 			continue
 		}
 		n := 0

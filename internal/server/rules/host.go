@@ -3,53 +3,38 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
 
-// Registration is what an agent says of its host when it connects.
-type Registration struct {
-	Name           string
-	VTEP           netip.Addr // invalid: no tunnels
-	AgentMode      string     // model.Mode…; "" = legacy
-	DataPlane      string     // ebpf, ovs or null
-	BridgeMappings map[string]string
-	AZ             string // "" = nova
-	StartedAt      model.Time
-}
-
-// RegisterHost records a host, allots its DVR MAC, and makes the agent rows that clients look for. Ports that could not
-// be bound for want of the host are bound. Registering the same again changes nothing.
-func (r *Rules) RegisterHost(tx *world.Tx, g Registration) (*model.Host, error) {
-	if g.Name == "" {
-		return nil, model.Invalid("a host must have a name.")
+// RegisterHost records a host as its agent describes it (all but its DVR MAC, which is allotted here and left in h),
+// and makes the agent rows that clients look for. Ports that could not be bound for want of the host are bound.
+// Registering the same again changes nothing.
+func (r *Rules) RegisterHost(tx *world.Tx, h *model.Host) error {
+	if h.Name == "" {
+		return model.Invalid("a host must have a name.")
 	}
-	if g.AgentMode == "" {
-		g.AgentMode = model.ModeLegacy
+	if h.AgentMode == "" {
+		h.AgentMode = model.ModeLegacy
 	}
-	if g.AZ == "" {
-		g.AZ = "nova"
-	}
-	h := &model.Host{Name: g.Name}
-	old := tx.Hosts.Get(g.Name)
-	if old != nil {
-		*h = *old
+	if h.AZ == "" {
+		h.AZ = "nova"
 	}
 	for o := range tx.Hosts.All() {
-		if o.Name != g.Name && g.VTEP.IsValid() && o.VTEP == g.VTEP {
-			return nil, model.Errf(model.KindConflict, "TunnelEndpointInUse",
-				"The tunnel address %s is host %s's already: set local_ip to an address of this host alone.", g.VTEP, o.Name)
+		if o.Name != h.Name && h.VTEP.IsValid() && o.VTEP == h.VTEP {
+			return model.Errf(model.KindConflict, "TunnelEndpointInUse",
+				"The tunnel address %s is host %s's already: set local_ip to an address of this host alone.", h.VTEP, o.Name)
 		}
 	}
-	h.VTEP, h.AgentMode, h.DataPlane, h.AZ, h.StartedAt = g.VTEP, g.AgentMode, g.DataPlane, g.AZ, g.StartedAt
-	h.BridgeMappings = g.BridgeMappings
-	if h.DVRMAC.IsZero() {
+	old := tx.Hosts.Get(h.Name)
+	if old != nil {
+		h.DVRMAC, h.Meta = old.DVRMAC, old.Meta
+	} else {
 		m, ok := newMAC(tx, r.cfg.DVRBaseMAC, func(m model.MAC) bool { return tx.Hosts.ByDVRMAC(m) != nil })
 		if !ok {
-			return nil, model.Errf(model.KindUnavailable, "HostMacAddressGenerationFailure", "Unable to generate unique mac for host %s.", g.Name)
+			return model.Errf(model.KindUnavailable, "HostMacAddressGenerationFailure", "Unable to generate unique mac for host %s.", h.Name)
 		}
 		h.DVRMAC = m
 	}
@@ -57,8 +42,10 @@ func (r *Rules) RegisterHost(tx *world.Tx, g Registration) (*model.Host, error) 
 		tx.Hosts.Put(h)
 	}
 	if err := r.putAgents(tx, h); err != nil {
-		return nil, err
+		return err
 	}
+	r.registering = h.Name
+	defer func() { r.registering = "" }()
 	for _, p := range slices.Collect(tx.Ports.ByHost(h.Name)) {
 		if p.VIFType == model.VIFBindingFailed {
 			c := *p
@@ -69,7 +56,22 @@ func (r *Rules) RegisterHost(tx *world.Tx, g Registration) (*model.Host, error) 
 		}
 	}
 	r.scheduleAll(tx)
-	return h, nil
+	return nil
+}
+
+// PortsReported records which ports a host has programmed and which it has not any more.
+func (r *Rules) PortsReported(tx *world.Tx, host string, up, down []model.PortID) error {
+	for _, p := range down {
+		if err := r.PortDown(tx, host, p); err != nil {
+			return err
+		}
+	}
+	for _, p := range up {
+		if err := r.PortUp(tx, host, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sameHost(a, b *model.Host) bool {

@@ -86,11 +86,11 @@ func (r *Rules) checkInterface(tx *world.Tx, v *model.Router, but model.PortID, 
 func (r *Rules) addBySubnet(tx *world.Tx, by *Actor, v *model.Router, id model.SubnetID) (*model.Port, error) {
 	s := tx.Subnets.Get(id)
 	if s == nil {
-		return nil, model.NotFound("Subnet", id.String())
+		return nil, model.NotFound("Subnet", idText(id.UUID))
 	}
 	n := tx.Networks.Get(s.NetworkID)
 	if !r.mayUse(tx, by, n) {
-		return nil, model.NotFound("Subnet", id.String())
+		return nil, model.NotFound("Subnet", idText(id.UUID))
 	}
 	if !s.GatewayIP.IsValid() {
 		return nil, badRequest("router", "Subnet for router interface must have a gateway IP")
@@ -137,7 +137,7 @@ func (r *Rules) addPrefix(tx *world.Tx, old *model.Port, ask FixedIPRequest) (*m
 func (r *Rules) addByPort(tx *world.Tx, by *Actor, v *model.Router, id model.PortID) (*model.Port, error) {
 	old := tx.Ports.Get(id)
 	if old == nil || !(by.Admin || old.ProjectID == by.Project) {
-		return nil, model.NotFound("Port", id.String())
+		return nil, model.NotFound("Port", idText(id.UUID))
 	}
 	if old.DeviceID != "" && !(old.DeviceID == v.ID.String() && !old.IsRouterInterface()) {
 		return nil, model.Errf(model.KindConflict, "PortInUse",

@@ -176,7 +176,7 @@ func (a *allocator) subnetFor(q FixedIPRequest) (*model.Subnet, error) {
 	}
 	s := a.tx.Subnets.Get(q.Subnet)
 	if s == nil {
-		return nil, model.NotFound("Subnet", q.Subnet.String())
+		return nil, model.NotFound("Subnet", idText(q.Subnet.UUID))
 	}
 	if s.NetworkID != a.port.NetworkID {
 		return nil, model.Invalid("Failed to create port on network %s, because fixed_ips included invalid subnet %s.", a.port.NetworkID, s.ID)

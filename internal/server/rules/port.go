@@ -17,9 +17,9 @@ type PortExtra struct {
 
 // CreatePort completes p, gives it a MAC and addresses, binds it and puts it.
 func (r *Rules) CreatePort(tx *world.Tx, by *Actor, p *model.Port, x *PortExtra) error {
-	n := tx.Networks.Get(p.NetworkID)
-	if n == nil || !r.mayUse(tx, by, n) {
-		return model.NotFound("Network", p.NetworkID.String())
+	n, err := r.networkFor(tx, by, p.NetworkID, "port")
+	if err != nil {
+		return err
 	}
 	p.ID = model.PortID{UUID: tx.NewUUID()}
 	p.Status = model.StatusDown
@@ -109,7 +109,7 @@ func (r *Rules) groups(_ *world.Tx, p *model.Port, x *PortExtra) error {
 			"Port security must be enabled and port must have an IP address in order to use security groups.")
 	}
 	for _, g := range x.SecurityGroups.V {
-		return model.Errf(model.KindNotFound, "SecurityGroupNotFound", "Security group %s does not exist", g)
+		return model.Errf(model.KindNotFound, "SecurityGroupNotFound", "Security group %s does not exist", idText(g.UUID))
 	}
 	p.SecurityGroups = nil
 	return nil

@@ -79,6 +79,8 @@ type Rules struct {
 	// used by the writer's goroutine alone.
 	released [256]allocation
 	next     int
+	// registering is the host that is being registered: alive by that, whatever Liveness says yet.
+	registering string
 }
 
 type allocation struct {
@@ -94,6 +96,25 @@ func (r *Rules) Config() *Config { return &r.cfg }
 
 // Alive reports when a host's agent was last heard of, and whether that is recent.
 func (r *Rules) Alive(host string) (last time.Time, alive bool) { return r.live.Alive(host) }
+
+// serves reports whether a host's agent is there to serve.
+func (r *Rules) serves(host string) bool {
+	_, alive := r.live.Alive(host)
+	return alive || host == r.registering
+}
+
+// Shared reports whether an object of another project is shared with a project.
+func Shared(w *world.World, kind model.Kind, id model.UUID, project string) bool {
+	return false
+}
+
+// idText is an identifier in a message: also the zero one, which else prints as nothing.
+func idText(u model.UUID) string {
+	if u.IsZero() {
+		return "00000000-0000-0000-0000-000000000000"
+	}
+	return u.String()
+}
 
 // Actor is on whose behalf a rule runs.
 type Actor struct {

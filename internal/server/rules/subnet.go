@@ -21,9 +21,9 @@ type SubnetExtra struct {
 
 // CreateSubnet completes s and puts it.
 func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *SubnetExtra) error {
-	n := tx.Networks.Get(s.NetworkID)
-	if n == nil || !r.mayUse(tx, by, n) {
-		return model.NotFound("Network", s.NetworkID.String())
+	n, err := r.networkFor(tx, by, s.NetworkID, "subnet")
+	if err != nil {
+		return err
 	}
 	s.ID = model.SubnetID{UUID: tx.NewUUID()}
 	if !s.CIDR.IsValid() {
@@ -59,9 +59,26 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 	return nil
 }
 
-// mayUse reports whether the actor may put something on a network.
-func (r *Rules) mayUse(_ *world.Tx, by *Actor, n *model.Network) bool {
-	return by.Admin || by.AdvSvc || n.ProjectID == by.Project
+func errNetwork(id model.NetworkID) error { return model.NotFound("Network", idText(id.UUID)) }
+
+// networkFor is the network that the actor wants to put something on. One that he cannot see does not exist; on one
+// that he only sees because it is external he may put nothing (neutron/pecan_wsgi/hooks/ownership_validation.py).
+func (r *Rules) networkFor(tx *world.Tx, by *Actor, id model.NetworkID, what string) (*model.Network, error) {
+	n := tx.Networks.Get(id)
+	switch {
+	case n == nil:
+		return nil, errNetwork(id)
+	case r.mayUse(tx, by, n):
+		return n, nil
+	case n.External:
+		return nil, model.Errf(model.KindForbidden, "HTTPForbidden", "Tenant %s not allowed to create %s on this network", by.Project, what)
+	}
+	return nil, errNetwork(id)
+}
+
+// mayUse reports whether the actor may put something on a network: it is his, or shared with him.
+func (r *Rules) mayUse(tx *world.Tx, by *Actor, n *model.Network) bool {
+	return by.Admin || by.AdvSvc || n.ProjectID == by.Project || Shared(&tx.World, model.KindNetwork, n.ID.UUID, by.Project)
 }
 
 // defaultGateway is the first address of an IPv4 range, and the subnet-router anycast address of an IPv6 one (RFC

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/wire"
+)
+
+// told is what this connection's server has been told.
+type told struct {
+	any      bool
+	position model.Position
+	ports    map[model.PortID]bool
+	routers  map[model.RouterID]bool
+	problems []hostplan.Problem
+}
+
+func newTold() told {
+	return told{ports: map[model.PortID]bool{}, routers: map[model.RouterID]bool{}}
+}
+
+// report says what has changed since the last one; nil: nothing has, or nothing is known yet.
+func (a *Agent) report() *wire.AgentMessage {
+	c := &a.core
+	if c.done.state == nil {
+		return nil
+	}
+	now := told{any: true, position: c.done.position, ports: a.ports(), routers: a.routers(), problems: a.problems()}
+	r := &wire.Report{Applied: wire.FromPosition(now.position)}
+	for id, up := range now.ports {
+		if was, known := c.told.ports[id]; !known || was != up {
+			r.Ports = append(r.Ports, &wire.PortState{Id: wire.ID(id.UUID), Up: up})
+		}
+	}
+	for id, up := range now.routers {
+		if was, known := c.told.routers[id]; !known || was != up {
+			r.Routers = append(r.Routers, &wire.RouterState{Id: wire.ID(id.UUID), Up: up})
+		}
+	}
+	for _, p := range now.problems {
+		r.Problems = append(r.Problems, &wire.Problem{Kind: p.Kind, Id: p.ID, Why: p.Why})
+	}
+	same := c.told.any && now.position == c.told.position && len(r.Ports)+len(r.Routers) == 0 && slices.Equal(now.problems, c.told.problems)
+	c.told = now
+	if same {
+		return nil
+	}
+	return &wire.AgentMessage{Kind: &wire.AgentMessage_Report{Report: r}}
+}
+
+// ports are all ports that the server says are here, with whether the plane carries them out.
+func (a *Agent) ports() map[model.PortID]bool {
+	c := &a.core
+	out := map[model.PortID]bool{}
+	for k := range c.scope.objects {
+		if k.kind == wire.Kind_KIND_ENDPOINT {
+			id := model.PortID{UUID: k.uuid()}
+			out[id] = c.done.result.Programmed[id]
+		}
+	}
+	return out
+}
+
+// routers are those that this host acts for. One that is among what failed is not up; nor is any before the plane has
+// taken a State at all.
+func (a *Agent) routers() map[model.RouterID]bool {
+	c := &a.core
+	out := make(map[model.RouterID]bool, len(c.done.state.Routers))
+	for id := range c.done.state.Routers {
+		out[id] = c.done.applied && !slices.ContainsFunc(c.done.result.Failed, func(p hostplan.Problem) bool {
+			return p.Kind == string(model.KindRouter) && p.ID == id.String()
+		})
+	}
+	return out
+}
+
+// problems are those of the compiler and of the plane.
+func (a *Agent) problems() []hostplan.Problem {
+	c := &a.core
+	out := slices.Concat(c.done.state.Problems, c.done.result.Failed)
+	if c.done.err != nil {
+		out = append(out, hostplan.Problem{Kind: "data_plane", ID: a.Config.Host, Why: c.done.err.Error()})
+	}
+	return out
+}
+
+func (a *Agent) heartbeat() *wire.AgentMessage {
+	c := &a.core
+	h := &wire.Heartbeat{TimeUnixNano: time.Now().UnixNano(), Applied: wire.FromPosition(c.done.position)}
+	if s := c.done.state; s != nil {
+		h.Endpoints, h.Networks, h.Routers = uint32(len(s.Endpoints)), uint32(len(s.Networks)), uint32(len(s.Routers))
+	}
+	return &wire.AgentMessage{Kind: &wire.AgentMessage_Heartbeat{Heartbeat: h}}
+}
+
+// sortedIDs orders ports for people.
+func sortedIDs[V any](m map[model.PortID]V) []model.PortID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b model.PortID) int { return a.Compare(b.UUID) })
+}

@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/wire"
+)
+
+func cloud() []*wire.Object {
+	r, leg := wire.ID(uuid('r', 1)), wire.ID(uuid('i', 1))
+	g, set := wire.ID(uuid('g', 1)), wire.ID(uuid('a', 1))
+	return slices.Concat(base(), port(1), port(2), port(3), []*wire.Object{
+		object(wire.Kind_KIND_ROUTER, r, &wire.Router{Id: r, AdminUp: true, Distributed: true, Interfaces: []*wire.Port{{
+			Id: leg, NetworkId: wire.ID(uuid('n', 1)), Mac: []byte{2, 0, 0, 0, 1, 1}, DeviceOwner: "network:router_interface_distributed",
+			FixedIps: []*wire.FixedIP{{SubnetId: wire.ID(uuid('s', 1)), Address: []byte{10, 0, 0, 254}}}}}}),
+		object(wire.Kind_KIND_SECURITY_GROUP, g, &wire.SecurityGroup{Id: g, Stateful: true, Rules: []*wire.Rule{{Id: wire.ID(uuid('u', 1)), Protocol: 6, PortMin: 22, PortMax: 22, RemoteSet: set}}}),
+		object(wire.Kind_KIND_ADDRESS_SET, set, &wire.AddressSet{Id: set, Prefixes: []*wire.Prefix{{Address: []byte{10, 0, 0, 0}, Bits: 8}}}),
+		object(wire.Kind_KIND_ENDPOINT, wire.ID(portID(1).UUID), &wire.Endpoint{Id: wire.ID(portID(1).UUID), AdminUp: true, SecurityGroups: [][]byte{g}}),
+	})
+}
+
+// Whatever the order and the steps in which the objects come, the State is the same.
+func TestOrderDoesNotMatter(t *testing.T) {
+	opts := hostplan.Options{Firewall: true}
+	want := newScope("h0", opts)
+	all := cloud()
+	last := all[len(all)-1] // replaces an earlier version
+	all = all[:len(all)-1]
+	for _, o := range append(all, last) {
+		want.put(o)
+	}
+	if p := want.state().Endpoints[portID(1)].Policy; p == nil || len(p.Rules) != 1 {
+		t.Fatalf("policy %v, want one rule", p)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := newScope("h0", opts)
+		for _, o := range rapid.Permutation(all).Draw(t, "order") {
+			s.put(o)
+			if rapid.IntRange(0, 4).Draw(t, "compile") == 0 {
+				s.state()
+			}
+			if rapid.IntRange(0, 9).Draw(t, "delete") == 0 {
+				s.delete(key{o.Kind, string(o.Id)})
+				s.put(o)
+			}
+		}
+		s.put(last)
+		if d := cmp.Diff(want.state(), s.state(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
+			t.Fatalf("-want +got:\n%s", d)
+		}
+	})
+}
+
+// FuzzScope: no bytes from the server bring the agent down; what cannot be read is a problem.
+func FuzzScope(f *testing.F) {
+	for _, o := range cloud() {
+		f.Add(int32(o.Kind), o.Id, o.Body)
+	}
+	f.Fuzz(func(t *testing.T, kind int32, id, body []byte) {
+		s := newScope("h0", hostplan.Options{Firewall: true})
+		for _, o := range cloud() {
+			s.put(o)
+		}
+		s.state()
+		before := len(s.state().Problems)
+		s.put(&wire.Object{Kind: wire.Kind(kind), Id: id, Body: body})
+		s.state()
+		s.delete(key{wire.Kind(kind), string(id)})
+		for _, o := range cloud() {
+			s.put(o)
+		}
+		if after := s.state(); len(after.Problems) != before {
+			t.Errorf("problems stay after the object is gone: %v", after.Problems)
+		}
+	})
+}
