@@ -131,6 +131,41 @@ func TestLaterFileWins(t *testing.T) {
 	}
 }
 
+func TestPolicyFiles(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		srcs []Source
+		file string
+		dirs []string
+	}{
+		{"none", nil, "", nil},
+		{"only a flag", []Source{Override("--state-dir", "weft", "state_dir", "/x")}, "", nil},
+		{"beside the first file", []Source{{Name: "/etc/neutron/neutron.conf"}, {Name: "/etc/weft/weft.conf"}}, "/etc/neutron/policy.yaml", []string{"/etc/neutron/policy.d"}},
+		{"absolute", []Source{{Name: "/e/n.conf", Text: []byte("[oslo_policy]\npolicy_file = /p/q.json\npolicy_dirs = a\npolicy_dirs = /b\n")}}, "/p/q.json", []string{"/e/a", "/b"}},
+		{"older", []Source{{Name: "/e/n.conf", Text: []byte("[DEFAULT]\npolicy_file = policy.json\n")}}, "/e/policy.json", []string{"/e/policy.d"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l, faults := load(tc.srcs, "h")
+			if len(faults) > 0 {
+				t.Fatal(join(faults))
+			}
+			if p := l.Server.Policy; p.File != tc.file || cmp.Diff(tc.dirs, p.Dirs) != "" {
+				t.Errorf("%q %q, want %q %q", p.File, p.Dirs, tc.file, tc.dirs)
+			}
+		})
+	}
+}
+
+func TestOverride(t *testing.T) {
+	l, faults := load(append(src("[weft]", "state_dir = /a"), Override("--state-dir", "weft", "state_dir", "/b$c")), "h")
+	if len(faults) > 0 {
+		t.Fatal(join(faults))
+	}
+	if s := l.Server; s.StateDir != "/b$c" || s.TLS.CAFile != "/b$c/tls/ca.pem" || s.Database.Path != "/b$c/weft.sqlite" || l.Agent.TLS.KeyFile != "/b$c/tls/key.pem" {
+		t.Errorf("state_dir %q, ca_file %q, database %q", s.StateDir, s.TLS.CAFile, s.Database.Path)
+	}
+}
+
 func TestDatabase(t *testing.T) {
 	for _, tc := range []struct {
 		name, url string
@@ -215,6 +250,7 @@ func TestSampleChangesNothing(t *testing.T) {
 		if len(faults) > 0 {
 			t.Fatal(join(faults))
 		}
+		none.Server.Policy, all.Server.Policy = Policy{}, Policy{} // names of files depend on there being one
 		if d := cmp.Diff(none.Server, all.Server); d != "" {
 			t.Error("server", d)
 		}

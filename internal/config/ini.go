@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 )
@@ -9,6 +10,14 @@ import (
 type Source struct {
 	Name string
 	Text []byte
+	// override marks what is no file; see Override.
+	override bool
+}
+
+// Override is a Source that sets one option, as a flag of the command line does: put it last. flag is its name in
+// messages. Other options that refer to this one ($state_dir) follow, as they would not if the field were set afterwards.
+func Override(flag, group, option, value string) Source {
+	return Source{Name: flag, Text: fmt.Appendf(nil, "[%s]\n%s = %s\n", group, option, strings.ReplaceAll(value, "$", "$$")), override: true}
 }
 
 // assignment is one `key = value` of a file; line is that of the key, from 1.

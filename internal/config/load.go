@@ -18,6 +18,8 @@ type Loaded struct {
 	raw  raw
 	src  *values
 	host string
+	// dir is the directory of the first file; "" without any.
+	dir string
 }
 
 // ReadSources reads files and then, sorted by name, every *.conf in dirs. A later source wins over an earlier one.
@@ -75,6 +77,9 @@ func load(sources []Source, hostname string) (*Loaded, []*Error) {
 	l.src = v
 	var faults []*Error
 	for _, s := range sources {
+		if l.dir == "" && !s.override {
+			l.dir = filepath.Dir(s.Name)
+		}
 		as, fs := parseINI(s)
 		faults = append(faults, fs...)
 		v.add(as)

@@ -105,7 +105,7 @@ type Nova struct {
 // Enabled reports whether any event is to be sent.
 func (n *Nova) Enabled() bool { return (n.OnPortStatus || n.OnPortData) && n.AuthURL != "" }
 
-// Policy is [oslo_policy]. File is relative to the directory of the first configuration file unless absolute.
+// Policy is [oslo_policy]. File ("": none) and Dirs are ready to open.
 type Policy struct {
 	File               string
 	Dirs               []string

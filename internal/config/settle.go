@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ func (l *Loaded) settle() []*Error {
 		a.L3.Mode = "dvr"
 		l.note(Name{"agent", "enable_distributed_routing"}, "is taken as agent_mode = dvr, which no file sets")
 	}
+	l.settlePolicyFiles()
 	l.mapExternalBridge()
 	l.settleServerAddress()
 	return faults
@@ -120,6 +122,27 @@ func (c *Credentials) defaultDomains() {
 	if c.ProjectDomainID == "" && c.ProjectDomainName == "" {
 		c.ProjectDomainID = "default"
 	}
+}
+
+// settlePolicyFiles makes the names of policy files relative to the first configuration file. Without any there is none.
+func (l *Loaded) settlePolicyFiles() {
+	p := &l.Server.Policy
+	if l.dir == "" {
+		p.File, p.Dirs = "", nil
+		return
+	}
+	in := func(name string) string {
+		if name == "" || filepath.IsAbs(name) {
+			return name
+		}
+		return filepath.Join(l.dir, name)
+	}
+	p.File = in(p.File)
+	dirs := make([]string, len(p.Dirs))
+	for i, d := range p.Dirs {
+		dirs[i] = in(d)
+	}
+	p.Dirs = dirs
 }
 
 // mapExternalBridge turns external_network_bridge of old files into a bridge mapping, where it is clear which physical

@@ -26,7 +26,7 @@ func (c like) String() string { return c.match.String() + " in " + strings.Join(
 
 // compiler folds a caller into rules.
 type compiler struct {
-	engine *Engine
+	engine *ruleset
 	creds  creds
 	done   map[string]check
 }
@@ -158,7 +158,7 @@ func (f field) holds(t Target) bool {
 }
 
 // compile makes a Set: all rules, folded.
-func compile(e *Engine, caller *identity.Caller) *Set {
+func compile(e *ruleset, caller *identity.Caller) *Set {
 	c := &compiler{engine: e, creds: credsOf(caller), done: make(map[string]check, len(e.rules))}
 	s := &Set{engine: e, project: caller.ProjectID}
 	s.admin = caller.IsAdmin || eval(c.rule("context_is_admin"), c.creds)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weft-cloud/weft/internal/server/identity"
 )
@@ -25,8 +26,14 @@ type rule struct {
 	action bool
 }
 
-// Engine holds the rules in force. It never changes; to take up a changed file make a new one. Safe for concurrent use.
+// Engine holds the rules in force. Safe for concurrent use.
 type Engine struct {
+	opts Options
+	now  atomic.Pointer[ruleset]
+}
+
+// ruleset is the rules of one reading of the files. It never changes but for its cache.
+type ruleset struct {
 	rules       map[string]rule
 	attrs       map[string][]string // resource → attributes that have get_ rules of their own
 	defaultRule string
@@ -44,7 +51,32 @@ const maxSets = 4096
 // New makes an Engine of Neutron's defaults and opts.Files. The notices are for the operator's log. Errors name file,
 // line, rule and cure: a rule that cannot be read is refused here and does not, as with oslo.policy, silently deny.
 func New(opts Options) (*Engine, []string, error) {
-	e := &Engine{rules: map[string]rule{}, attrs: map[string][]string{}, defaultRule: opts.DefaultRule, scope: opts.EnforceScope,
+	e := &Engine{opts: opts}
+	notices, err := e.Reload(opts.Files)
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, notices, nil
+}
+
+// Reload puts the defaults and files into force in place of what was. After an error what was stays.
+func (e *Engine) Reload(files []File) ([]string, error) {
+	opts := e.opts
+	opts.Files = files
+	rs, notices, err := newRuleset(opts)
+	if err != nil {
+		return nil, err
+	}
+	e.now.Store(rs)
+	return notices, nil
+}
+
+// Compile is the rules in force as they are for one caller. Callers alike in everything that rules can ask share one Set.
+func (e *Engine) Compile(c *identity.Caller) *Set { return e.now.Load().compile(c) }
+
+// newRuleset reads defaults and files.
+func newRuleset(opts Options) (*ruleset, []string, error) {
+	e := &ruleset{rules: map[string]rule{}, attrs: map[string][]string{}, defaultRule: opts.DefaultRule, scope: opts.EnforceScope,
 		newOnly: opts.EnforceNewDefaults, keep: maxSets, sets: map[string]*Set{}}
 	if e.defaultRule == "" {
 		e.defaultRule = "default"
@@ -63,6 +95,13 @@ func New(opts Options) (*Engine, []string, error) {
 	if len(e.rules) > known {
 		notices = append(notices, e.unusedHelpers()...)
 	}
+	e.indexAttributes()
+	slices.Sort(notices)
+	return e, notices, nil
+}
+
+// indexAttributes finds the attributes that have rules for seeing them.
+func (e *ruleset) indexAttributes() {
 	for name := range e.rules {
 		if action, attr, ok := strings.Cut(name, ":"); ok && strings.HasPrefix(action, "get_") {
 			r := strings.TrimPrefix(action, "get_")
@@ -72,12 +111,10 @@ func New(opts Options) (*Engine, []string, error) {
 	for _, a := range e.attrs {
 		slices.Sort(a)
 	}
-	slices.Sort(notices)
-	return e, notices, nil
 }
 
 // addDefaults parses the table. With enforce_new_defaults false a rule and what it was before are both enough.
-func (e *Engine) addDefaults() error {
+func (e *ruleset) addDefaults() error {
 	add := func(gs []grant, action bool) error {
 		for _, g := range gs {
 			now, before, changed := strings.Cut(g.who, " | ")
@@ -102,7 +139,7 @@ func (e *Engine) addDefaults() error {
 }
 
 // addFiles puts the operator's rules over the defaults.
-func (e *Engine) addFiles(files []File) ([]string, error) {
+func (e *ruleset) addFiles(files []File) ([]string, error) {
 	var notices []string
 	var errs []error
 	for _, f := range files {
@@ -124,7 +161,7 @@ func (e *Engine) addFiles(files []File) ([]string, error) {
 }
 
 // unusedHelpers warns of rules in files that stand for no action and to which nothing refers: often a slip of the pen.
-func (e *Engine) unusedHelpers() []string {
+func (e *ruleset) unusedHelpers() []string {
 	used := map[string]bool{e.defaultRule: true}
 	for _, r := range e.rules {
 		for _, n := range refs(r.check) {
@@ -174,7 +211,7 @@ func refsOf(cs []check) []string {
 }
 
 // checkCycles refuses rules that refer to themselves, which oslo.policy would follow without end.
-func (e *Engine) checkCycles() error {
+func (e *ruleset) checkCycles() error {
 	const open, done = 1, 2
 	state := map[string]int{}
 	var visit func(name string) error
@@ -203,7 +240,7 @@ func (e *Engine) checkCycles() error {
 }
 
 // find is the rule of that name, or the default rule, or never.
-func (e *Engine) find(name string) rule {
+func (e *ruleset) find(name string) rule {
 	if r, ok := e.rules[name]; ok {
 		return r
 	}
@@ -213,8 +250,8 @@ func (e *Engine) find(name string) rule {
 	return rule{check: always(false)}
 }
 
-// Compile is the rules as they are for one caller. Callers alike in everything that rules can ask share one Set.
-func (e *Engine) Compile(c *identity.Caller) *Set {
+// compile finds or makes the Set of a caller.
+func (e *ruleset) compile(c *identity.Caller) *Set {
 	key := fingerprint(c)
 	e.mu.Lock()
 	s := e.sets[key]

@@ -18,8 +18,11 @@ type File struct {
 }
 
 // ReadFiles reads the policy file, which may be absent, and every file in dirs, sorted by name; absent directories count
-// as empty. Later files win.
+// as empty. Later files win. In place of a policy.yaml that is absent a policy.json is taken, the default up to Victoria.
 func ReadFiles(file string, dirs []string) ([]File, error) {
+	if dir, base := filepath.Split(file); base == "policy.yaml" && !exists(file) && exists(dir+"policy.json") {
+		file = dir + "policy.json"
+	}
 	names := []string{file}
 	for _, d := range dirs {
 		entries, err := os.ReadDir(d)
@@ -45,6 +48,11 @@ func ReadFiles(file string, dirs []string) ([]File, error) {
 		out = append(out, File{Name: n, Text: text})
 	}
 	return out, nil
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // override is a rule of a file.

@@ -57,7 +57,7 @@ func testCaller(project string, roles ...string) (*identity.Caller, map[string]a
 
 // answer is what this package says to a question. Rules that cannot be read deny, as with oslo.policy; New refuses them.
 func answer(q question, c *identity.Caller) bool {
-	e := &Engine{rules: map[string]rule{}, defaultRule: "default", newOnly: true, keep: 1, sets: map[string]*Set{}}
+	e := &ruleset{rules: map[string]rule{}, defaultRule: "default", newOnly: true, keep: 1, sets: map[string]*Set{}}
 	for name, r := range q.Rules {
 		var k check
 		var err error
@@ -72,7 +72,7 @@ func answer(q question, c *identity.Caller) bool {
 		}
 		e.rules[name] = rule{check: k}
 	}
-	return e.Compile(c).Allows(q.Rule, Attrs(q.Target))
+	return e.compile(c).Allows(q.Rule, Attrs(q.Target))
 }
 
 func TestAgainstOsloPolicy(t *testing.T) {
@@ -178,13 +178,13 @@ func TestDefaultsAgainstNeutron(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name := range e.rules {
+		for name := range e.now.Load().rules {
 			if theirs[name] == nil {
 				t.Errorf("%s is no rule of Neutron's", name)
 			}
 		}
 		for name, want := range theirs {
-			if _, ok := e.rules[name]; !ok {
+			if _, ok := e.now.Load().rules[name]; !ok {
 				t.Errorf("%s is missing", name)
 				continue
 			}

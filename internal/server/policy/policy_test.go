@@ -310,12 +310,13 @@ func TestCompileTellsCallersApart(t *testing.T) {
 
 func TestCacheIsBounded(t *testing.T) {
 	e := engine(t, lines(`context_is_admin: "role:admin"`))
-	e.keep = 8
+	rs := e.now.Load()
+	rs.keep = 8
 	for i := range 20 {
 		e.Compile(caller(fmt.Sprint(i)))
 	}
-	if len(e.sets) != e.keep {
-		t.Errorf("%d sets, want %d", len(e.sets), e.keep)
+	if len(rs.sets) != rs.keep {
+		t.Errorf("%d sets, want %d", len(rs.sets), rs.keep)
 	}
 }
 
@@ -340,7 +341,7 @@ func FuzzParse(f *testing.F) {
 			}
 			t.Fatalf("%q prints as %q: %v", rule, c.String(), err)
 		}
-		k := &compiler{engine: &Engine{}, creds: creds{"project_id": {"p"}, "roles": {"admin"}}, done: map[string]check{}}
+		k := &compiler{engine: &ruleset{}, creds: creds{"project_id": {"p"}, "roles": {"admin"}}, done: map[string]check{}}
 		if a, b := eval(k.fold(c), target), eval(k.fold(again), target); a != b {
 			t.Errorf("%q: %v, printed and read again %v", rule, a, b)
 		}
@@ -351,7 +352,7 @@ func BenchmarkCompile(b *testing.B) {
 	e := engine(b, Options{})
 	c := caller("p", "member", "reader")
 	for b.Loop() {
-		compile(e, c)
+		compile(e.now.Load(), c)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // Set is what one caller may do. It never changes and is safe for concurrent use; keep one per request, for Compile
 // hands out the same one again as long as nothing changes.
 type Set struct {
-	engine   *Engine
+	engine   *ruleset
 	project  string
 	scope    string
 	rules    map[string]check // folded
