@@ -62,10 +62,11 @@ func (r *run) neighborDiscovery() bool {
 	return h != nil && h.v6 && h.icmp() && (h.icmpType == icmp6NS || h.icmpType == icmp6NA)
 }
 
-// nd takes a neighbour solicitation or advertisement of an instance (RFC 4861, sections 7.1 and 7.2).
+// nd takes a neighbour solicitation or advertisement of an instance (RFC 4861, sections 7.1 and 7.2;
+// RFC 6980 for fragments).
 func (r *run) nd() {
 	h, m := r.p.ip, r.p.payload()
-	if len(m) < 24 || h.ttl != 255 || h.icmpCode != 0 || h.frag || m[8] == 0xff {
+	if len(m) < 24 || h.ttl != 255 || h.icmpCode != 0 || h.fragHeader || !mayBeTarget(netip.AddrFrom16([16]byte(m[8:24]))) {
 		r.drop(reason.Malformed, "nd", "hop limit %d, code %d, length %d or target is wrong for neighbour discovery", h.ttl, h.icmpCode, len(m))
 		return
 	}
@@ -80,6 +81,9 @@ func (r *run) nd() {
 	}
 	r.answer("nd", target, func(mac model.MAC, router bool) []byte { return advertisement(&r.p, target, mac, router) })
 }
+
+// mayBeTarget: a solicitation is about one host's IPv6 address.
+func mayBeTarget(a netip.Addr) bool { return !a.IsMulticast() && !a.Is4In6() }
 
 // guardND: the link-layer address option must tell the sender's MAC, and an advertisement's target must be the port's.
 func (r *run) guardND(target netip.Addr, m []byte) bool {

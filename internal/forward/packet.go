@@ -58,11 +58,13 @@ type ipHeader struct {
 	length, l4 int
 	df         bool
 	// Fragments: id, offset in bytes, more to come.
-	frag    bool
-	id      uint32
-	offset  int
-	more    bool
-	sourced bool // IPv4 loose or strict source route, IPv6 routing header type 0
+	frag   bool
+	id     uint32
+	offset int
+	more   bool
+	// fragHeader: an IPv6 fragment header, also one of a packet that is whole.
+	fragHeader bool
+	sourced    bool // IPv4 loose or strict source route, IPv6 routing header type 0
 	// Ports of TCP, UDP and SCTP, or type, code and (in sport) identifier of ICMP; only if upper.
 	upper        bool
 	sport, dport uint16
@@ -197,7 +199,7 @@ func extension(h *ipHeader, b []byte) (size int, last bool) {
 			return -1, false
 		}
 		size = fragHdr
-		h.id, h.offset, h.more = be32(b[4:]), int(be16(b[2:])&^7), b[3]&1 != 0
+		h.fragHeader, h.id, h.offset, h.more = true, be32(b[4:]), int(be16(b[2:])&^7), b[3]&1 != 0
 		last = h.offset > 0
 		h.frag = last || h.more // else it is whole, an "atomic" one (RFC 6946)
 	default:

@@ -144,6 +144,7 @@ func ndCases() []Case {
 	low := IP{Src: me, Dst: addr("red2", true), TTL: 254}.ICMP(135, 0, 0, addr("red2", true).AsSlice())
 	multicastTarget := IP{Src: me, Dst: addr("red2", true), TTL: 255}.ICMP(135, 0, 0, netip.MustParseAddr("ff02::1").AsSlice())
 	frag := IP{Src: me, Dst: addr("red2", true), TTL: 255}.ICMP(135, 0, 0, append(addr("red2", true).AsSlice(), 1, 1, 0, 0, 0, 0, 0, 0)).Fragment6(9, 0, 24)
+	whole := IP{Src: me, Dst: addr("red2", true), TTL: 255}.ICMP(135, 0, 0, addr("red2", true).AsSlice()).Fragment6(9, 0, 24)
 	return []Case{
 		answered("NS for a neighbour on the same host", me, addr("red3", true), PortMAC("red3"), false),
 		answered("NS for a neighbour on another host", me, addr("red2", true), PortMAC("red2"), false),
@@ -162,6 +163,9 @@ func ndCases() []Case {
 		dropped("NS cut short", short.Frame(PortMAC("red2"), m), reason.Malformed),
 		dropped("NS for a multicast address", multicastTarget.Frame(PortMAC("red2"), m), reason.Malformed),
 		dropped("NS in a fragment", frag.Frame(PortMAC("red2"), m), reason.Malformed),
+		dropped("NS with a fragment header", whole.Frame(PortMAC("red2"), m), reason.Malformed),
+		dropped("NS for an IPv4-mapped address", Solicit(m, me, mustAddr("::ffff:172.16.42.12")), reason.Malformed),
+		dropped("NA for no address", claims(none), reason.SpoofedARP),
 		dropped("NA for another's address", claims(addr("red3", true)), reason.SpoofedARP),
 		dropped("NA for the router's address", claims(DemoAddr(0, 1, true)), reason.SpoofedARP),
 		single("unsolicited NA reaches the network", Send{From: "red1", Frame: unsolicited, Want: Want{To: everyone(unsolicited)}}),

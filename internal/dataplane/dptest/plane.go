@@ -20,7 +20,7 @@ type Plane interface {
 	Apply(s *hostplan.State) error
 	// Forget empties the tables of connections and fragments, and lifts all rate limits.
 	Forget() error
-	// Send puts one frame in and says what came out of it.
+	// Send puts one frame in and says what came out of it. ErrSkip: the frame cannot be put in.
 	Send(in forward.Input, frame []byte) (Outcome, error)
 }
 
