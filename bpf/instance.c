@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The slow path of a packet from an instance: checks it, and finds out whether it is answered, punted, flooded, routed
+ * or put out (docs/pipeline.md, sections 3 to 5).
+ */
+#include "lib/lookup.h"
+
+static __noinline int unspecified_ok(const struct pkt *p)
+{
+	if (!p->v6) {
+		struct ip bcast;
+
+		ip_from4(&bcast, 0xffffffff);
+		return p->proto == IP_UDP && p->frag == FRAG_NONE && p->key.sport == htons(68) &&
+		       p->key.dport == htons(67) && ip_eq(&p->key.daddr, &bcast);
+	}
+	if (p->proto != IP_ICMP6 || p->frag == FRAG_LATER)
+		return 0;
+	return p->icmp_type == 131 || p->icmp_type == 132 || p->icmp_type == 133 || p->icmp_type == 135 ||
+	       p->icmp_type == 143;
+}
+
+/* Anti-spoofing of an IP packet (3.5). Returns a reason. */
+static __noinline int check_source(const struct pkt *p)
+{
+	if (!known_mac(p->ep, p->key.smac))
+		return R_SPOOFED_MAC;
+	if (ip_unspecified(&p->key.saddr)) {
+		if (!unspecified_ok(p))
+			return R_SPOOFED_IP;
+	} else if (!may_send(p->ep, p->key.smac, &p->key.saddr)) {
+		return R_SPOOFED_IP;
+	}
+	if (p->frag == FRAG_LATER)
+		return R_NONE;
+	if (p->proto == IP_UDP) {
+		if (!p->v6 && p->key.sport == htons(67) && p->key.dport == htons(68))
+			return R_ROGUE_DHCP;
+		if (p->v6 && p->key.sport == htons(547) && p->key.dport == htons(546))
+			return R_ROGUE_DHCP;
+	}
+	if (p->v6 && p->proto == IP_ICMP6 && (p->icmp_type == 134 || p->icmp_type == 137))
+		return R_ROGUE_RA;
+	return R_NONE;
+}
+
+/* Which kind of punt the packet is, or 0 (3.6). */
+static __noinline int punt_kind(const struct pkt *p, const struct endpoint *e, const struct network *n)
+{
+	if (p->frag != FRAG_NONE)
+		return 0;
+	if (p->proto == IP_UDP && !p->v6 && p->key.sport == htons(68) && p->key.dport == htons(67)) {
+		__be32 dst = ip_to4(&p->key.daddr);
+
+		return e->flags & EP_DHCP4 && (dst == 0xffffffff || dst == e->dhcp4) ? PUNT_DHCP4 : 0;
+	}
+	if (p->proto == IP_UDP && p->v6 && p->key.sport == htons(546) && p->key.dport == htons(547))
+		return n->flags & NET_DHCP6 ? PUNT_DHCP6 : 0;
+	if (p->v6 && p->proto == IP_ICMP6 && p->icmp_type == 133)
+		return n->flags & NET_RA ? PUNT_RS : 0;
+	return 0;
+}
+
+/* Unknown destination: flooded where addresses are learned. */
+static __inline int unknown(struct __sk_buff *skb, struct pkt *p, const struct network *n, __u32 reason)
+{
+	if (n->flags & NET_LEARNING)
+		return jump_to(skb, p, P_FLOOD);
+	return drop(skb, p, reason);
+}
+
+/* Where to, by destination MAC (3.8). */
+static __noinline int forward_l2(struct __sk_buff *skb, struct pkt *p, struct network *n)
+{
+	struct neighbor *b;
+	struct mac_val *m;
+
+	if (p->group)
+		return jump_to(skb, p, P_FLOOD);
+	m = find_mac(p->net, p->key.dmac);
+	if (m && m->kind == KIND_RIF) {
+		if (p->unpoliced)
+			return consumed(p);
+		if (!p->is_ip)
+			return drop(skb, p, R_ETHER_TYPE);
+		p->rif = m->slot;
+		return jump_to(skb, p, P_ROUTE);
+	}
+	b = m ? find_neighbor(m->slot) : NULL;
+	if (!b)
+		return unknown(skb, p, n, R_UNKNOWN_MAC);
+	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
+	p->ep_dst = b->ep;
+	p->peer = b->peer;
+	if (p->ep_dst == p->ep)
+		return drop(skb, p, R_UNKNOWN_MAC);
+	if (p->seg_len > n->mtu)
+		return drop(skb, p, R_TOO_BIG);
+	p->mtu = n->mtu;
+	return jump_to(skb, p, P_OUTPUT);
+}
+
+struct arp {
+	__be16 htype, ptype;
+	__u8 hlen, plen;
+	__be16 op;
+	__u8 sha[6], spa[4], tha[6], tpa[4];
+};
+
+/* Does the address belong to the asking endpoint itself? */
+static __noinline int own_address(const struct pkt *p, const struct endpoint *e, const struct addr_val *v, const struct ip *a)
+{
+	struct neighbor *b;
+
+	if (v && v->kind == KIND_NEIGHBOR) {
+		b = bpf_map_lookup_elem(&neighbors, &v->slot);
+		if (b && b->ep == p->ep)
+			return 1;
+	}
+	if (ip_is_eui64(a, e->mac))
+		return 1;
+	return 0;
+}
+
+/* ARP from an instance (section 4). */
+static __noinline int do_arp(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, struct network *n)
+{
+	struct ip spa, tpa;
+	struct addr_val *v;
+	struct arp a;
+	__be32 w;
+
+	p->unpoliced = 1;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &a, sizeof(a)))
+		return drop(skb, p, R_MALFORMED);
+	if (a.htype != htons(1) || a.ptype != htons(ETH_V4) || a.hlen != 6 || a.plen != 4 ||
+	    (a.op != htons(1) && a.op != htons(2)))
+		return drop(skb, p, R_MALFORMED);
+	memcpy(&w, a.spa, 4);
+	ip_from4(&spa, w);
+	memcpy(&w, a.tpa, 4);
+	ip_from4(&tpa, w);
+	if (e->flags & EP_SECURE) {
+		if (!mac_eq(a.sha, p->key.smac))
+			return drop(skb, p, R_SPOOFED_ARP);
+		if (!known_mac(p->ep, p->key.smac))
+			return drop(skb, p, R_SPOOFED_MAC);
+		if (ip_unspecified(&spa) ? a.op != htons(1) : !may_send(p->ep, p->key.smac, &spa))
+			return drop(skb, p, R_SPOOFED_ARP);
+	} else {
+		v = find_addr(p->net, &spa);
+		if (v && v->kind == KIND_RIF)
+			return drop(skb, p, R_SPOOFED_ARP);
+	}
+	if (a.op == htons(2))
+		return forward_l2(skb, p, n);
+	if (ip_eq(&spa, &tpa))
+		return jump_to(skb, p, P_FLOOD);
+	v = find_addr(p->net, &tpa);
+	if (own_address(p, e, v, &tpa))
+		return drop(skb, p, R_SELF_DAD);
+	if (v && (v->kind == KIND_RIF || find_neighbor(v->slot))) {
+		mac_copy(p->reply_mac, v->mac);
+		return jump_to(skb, p, P_ARP);
+	}
+	return unknown(skb, p, n, R_NO_NEIGHBOR);
+}
+
+struct nd {
+	__u8 type, code;
+	__u16 check;
+	__be32 flags;
+	__be32 target[4];
+	__u8 opt_type, opt_len, opt_mac[6];
+};
+
+/* The MAC in an EUI-64 link-local address. */
+static __inline int eui64_mac(const struct ip *a, __u8 *mac)
+{
+	__u64 d = a->d[1];
+
+	if (a->d[0] != 0x80fe || ((d >> 24) & 0xffff) != 0xfeff)
+		return 0;
+	mac[0] = (__u8)d ^ 2;
+	mac[1] = d >> 8;
+	mac[2] = d >> 16;
+	mac[3] = d >> 40;
+	mac[4] = d >> 48;
+	mac[5] = d >> 56;
+	return 1;
+}
+
+/* A neighbour solicitation: whose address is it? (5.3 to 5.6) */
+static __noinline int do_solicit(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, struct network *n)
+{
+	struct ip target = p->vtep;
+	struct addr_val *v = find_addr(p->net, &target);
+	struct mac_val *m;
+	__u8 mac[6];
+
+	if (own_address(p, e, v, &target))
+		return drop(skb, p, R_SELF_DAD);
+	if (v && (v->kind == KIND_RIF || find_neighbor(v->slot))) {
+		mac_copy(p->reply_mac, v->mac);
+		p->reply_router = v->kind == KIND_RIF;
+		return jump_to(skb, p, P_ND);
+	}
+	if (!v && eui64_mac(&target, mac)) {
+		m = find_mac(p->net, mac);
+		if (m && (m->kind == KIND_RIF || find_neighbor(m->slot))) {
+			mac_copy(p->reply_mac, mac);
+			p->reply_router = m->kind == KIND_RIF;
+			return jump_to(skb, p, P_ND);
+		}
+	}
+	return unknown(skb, p, n, R_NO_NEIGHBOR);
+}
+
+/* Neighbour solicitations and advertisements (section 5). */
+static __noinline int do_nd(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, struct network *n)
+{
+	__u32 have = p->l3_len + ETH_HLEN - p->l4_off;
+	int ns = p->icmp_type == 135;
+	struct addr_val *v;
+	struct ip target;
+	struct nd h = {};
+
+	p->unpoliced = 1;
+	if (p->ttl != 255 || p->icmp_code || have < 24 || p->frag_header || bpf_skb_load_bytes(skb, p->l4_off, &h, 24))
+		return drop(skb, p, R_MALFORMED);
+	ip_from6(&target, h.target);
+	if (ip6_multicast(&target))
+		return drop(skb, p, R_MALFORMED);
+	if (have >= 32 && bpf_skb_load_bytes(skb, p->l4_off + 24, &h.opt_type, 8))
+		return drop(skb, p, R_MALFORMED);
+	if (e->flags & EP_SECURE) {
+		if (h.opt_type == (ns ? 1 : 2) && !mac_eq(h.opt_mac, p->key.smac))
+			return drop(skb, p, R_SPOOFED_ARP);
+		if (!ns && !may_send(p->ep, p->key.smac, &target))
+			return drop(skb, p, R_SPOOFED_ARP);
+	} else if (!ns) {
+		v = find_addr(p->net, &target);
+		if (v && v->kind == KIND_RIF)
+			return drop(skb, p, R_SPOOFED_ARP);
+	}
+	if (!ns)
+		return forward_l2(skb, p, n);
+	p->vtep = target;
+	return do_solicit(skb, p, e, n);
+}
+
+static __noinline int do_ip(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, struct network *n)
+{
+	int r = parse_ip(skb, p);
+
+	if (r)
+		return drop(skb, p, r);
+	if (e->flags & EP_SECURE) {
+		r = check_source(p);
+		if (r)
+			return drop(skb, p, r);
+	}
+	r = punt_kind(p, e, n);
+	if (r)
+		return do_punt(skb, p, e, r);
+	if (p->v6 && p->proto == IP_ICMP6 && p->frag != FRAG_LATER && (p->icmp_type == 135 || p->icmp_type == 136))
+		return do_nd(skb, p, e, n);
+	return forward_l2(skb, p, n);
+}
+
+SEC("tc/instance")
+int instance(struct __sk_buff *skb)
+{
+	struct pkt *p = scratch_pkt();
+	struct endpoint *e;
+	struct network *n;
+	struct test_in *t;
+	__u32 ifindex = skb->ifindex, *slot;
+	int r;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	memset(p, 0, __builtin_offsetof(struct pkt, buf));
+	if (opt_test) {
+		t = bpf_map_lookup_elem(&test_input, &zero);
+		if (t)
+			ifindex = t->ifindex;
+	}
+	p->key.src = ifindex;
+	slot = bpf_map_lookup_elem(&devices, &ifindex);
+	e = slot ? bpf_map_lookup_elem(&endpoints, slot) : NULL;
+	if (!e || e->ifindex != ifindex)
+		return drop(skb, p, R_UNKNOWN_ENDPOINT);
+	p->ep = *slot;
+	p->net = e->net;
+	stamp(p, STAMP_SRC, e->gs, e->gen);
+	if (!(e->flags & EP_UP))
+		return drop(skb, p, R_ENDPOINT_DOWN);
+	n = bpf_map_lookup_elem(&networks, &e->net);
+	if (!n)
+		return drop(skb, p, R_NOT_PROGRAMMED);
+	stamp(p, STAMP_NET, n->gs, n->gen);
+	r = parse_eth(skb, p);
+	if (r)
+		return drop(skb, p, r);
+	if (p->ethertype == ETH_ARP)
+		return do_arp(skb, p, e, n);
+	if (p->ethertype == ETH_V4 || p->ethertype == ETH_V6)
+		return do_ip(skb, p, e, n);
+	if (e->flags & EP_SECURE)
+		return drop(skb, p, R_ETHER_TYPE);
+	return forward_l2(skb, p, n);
+}

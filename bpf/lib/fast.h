@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The fast path that both hooks share: a key from the first bytes of the packet, one lookup, the generations, one
+ * rewrite. Whatever it does not understand goes the slow way, which says what is wrong with it.
+ */
+#ifndef WEFT_FAST_H
+#define WEFT_FAST_H
+
+#include "verdict.h"
+
+enum { FAST_HEAD = ETH_HLEN + 40 + 20 };
+
+struct fast {
+	struct flow_key key;
+	__u32 l3_len;
+	__u32 l4_len; /* known for TCP and UDP: GSO */
+	__u8 ttl;
+	__u8 tcp_flags;
+};
+
+/* IPv4 without options and fragments. Returns the offset of layer 4, or 0. */
+static __inline __u32 fast_v4(void *data, void *end, struct fast *x)
+{
+	struct ipv4 *h = data + ETH_HLEN;
+
+	if ((void *)(h + 1) > end || h->vihl != 0x45 || h->frag & htons(0x3fff))
+		return 0;
+	x->l3_len = ntohs(h->len);
+	if (x->l3_len < 20 || data + ETH_HLEN + 20 > end)
+		return 0;
+	x->ttl = h->ttl;
+	x->key.proto = h->proto;
+	ip_from4(&x->key.saddr, h->src);
+	ip_from4(&x->key.daddr, h->dst);
+	return ETH_HLEN + 20;
+}
+
+static __inline __u32 fast_v6(void *data, void *end, struct fast *x)
+{
+	struct ipv6 *h = data + ETH_HLEN;
+
+	if ((void *)(h + 1) > end || (h->vtf & 0xf0) != 0x60 || h->len == 0)
+		return 0;
+	x->l3_len = 40 + ntohs(h->len);
+	x->ttl = h->hop;
+	x->key.proto = h->next;
+	x->key.flags |= FK_V6;
+	ip_from6(&x->key.saddr, h->src);
+	ip_from6(&x->key.daddr, h->dst);
+	return ETH_HLEN + 40;
+}
+
+/* Ports or ICMP id. Returns whether flows of this kind are cached. */
+static __inline int fast_l4(void *data, void *end, __u32 off, struct fast *x)
+{
+	__u8 *h = data + off;
+	int v6 = x->key.flags & FK_V6;
+
+	if (x->key.proto == IP_TCP) {
+		if (h + 20 > (__u8 *)end)
+			return 0;
+		x->l4_len = (h[12] >> 4) * 4;
+		x->tcp_flags = h[13];
+		if (x->l4_len < 20 || off - ETH_HLEN + x->l4_len > x->l3_len)
+			return 0;
+	} else {
+		if (h + 8 > (__u8 *)end || off - ETH_HLEN + 8 > x->l3_len)
+			return 0;
+		x->l4_len = 8;
+		if (x->key.proto == (v6 ? IP_ICMP6 : IP_ICMP)) {
+			__u8 type = h[0];
+
+			if (v6 ? type != 128 && type != 129 : type != 8 && type != 0)
+				return 0;
+			x->key.sport = *(__be16 *)(h + 4);
+			x->key.dport = htons(type << 8 | h[1]);
+			return 1;
+		}
+		if (x->key.proto != IP_UDP)
+			return 0;
+	}
+	x->key.sport = *(__be16 *)h;
+	x->key.dport = *(__be16 *)(h + 2);
+	return 1;
+}
+
+/* Fills the key but for src. Returns whether the packet may be in the cache. */
+static __inline int fast_parse(struct __sk_buff *skb, struct fast *x)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct eth *e = data;
+	__u32 off;
+
+	if (skb->vlan_present)
+		return 0;
+	if (data + FAST_HEAD > end) {
+		__u32 n = skb->len < FAST_HEAD ? skb->len : FAST_HEAD;
+
+		if (bpf_skb_pull_data(skb, n))
+			return 0;
+		data = (void *)(long)skb->data;
+		end = (void *)(long)skb->data_end;
+		e = data;
+	}
+	if (data + ETH_HLEN > end)
+		return 0;
+	mac_copy(x->key.smac, e->src);
+	mac_copy(x->key.dmac, e->dst);
+	if (e->type == htons(ETH_V4))
+		off = fast_v4(data, end, x);
+	else if (e->type == htons(ETH_V6))
+		off = fast_v6(data, end, x);
+	else
+		return 0;
+	return off && x->l3_len + ETH_HLEN <= skb->len && fast_l4(data, end, off, x);
+}
+
+static __inline __u64 gen_at(__u32 gs)
+{
+	__u32 *g = bpf_map_lookup_elem(&gens, &gs);
+
+	return g ? READ_ONCE(*g) : 0;
+}
+
+/* Is the decision still the one that would be made? */
+static __inline int fast_valid(const struct flow_val *f)
+{
+	__u64 sum = gen_at(f->gs[0]) + gen_at(f->gs[1]) + gen_at(f->gs[2]) + gen_at(f->gs[3]) + gen_at(f->gs[4]);
+
+	return sum == f->gen_sum;
+}
+
+/* Does the packet fit, and live on? */
+static __inline int fast_fits(struct __sk_buff *skb, const struct flow_val *f, const struct fast *x)
+{
+	__u32 len = x->l3_len;
+
+	if (len > f->mtu) {
+		if (!skb->gso_size)
+			return 0;
+		len = (x->key.flags & FK_V6 ? 40 : 20) + x->l4_len + skb->gso_size;
+		if (len > f->mtu)
+			return 0;
+	}
+	return !(f->flags & F_ROUTED) || x->ttl > 1;
+}
+
+/* Writes what the flow says into the packet. Returns whether it could. */
+static __inline int fast_rewrite(struct __sk_buff *skb, const struct flow_val *f, const struct fast *x)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct eth *e = data;
+
+	if (!(f->flags & (F_ROUTED | F_SMAC)))
+		return 1;
+	if (data + ETH_HLEN + 40 > end)
+		return 0;
+	mac_copy(e->src, f->smac);
+	if (!(f->flags & F_ROUTED))
+		return 1;
+	mac_copy(e->dst, f->dmac);
+	if (x->key.flags & FK_V6) {
+		struct ipv6 *h = data + ETH_HLEN;
+
+		h->hop--;
+	} else {
+		struct ipv4 *h = data + ETH_HLEN;
+		__u32 sum = h->check + htons(0x0100); /* RFC 1141 */
+
+		h->check = sum + (sum >= 0xffff);
+		h->ttl--;
+	}
+	return 1;
+}
+
+static __inline void fast_record(struct __sk_buff *skb, const struct flow_val *f)
+{
+	struct record *d;
+
+	if (!opt_record)
+		return;
+	d = bpf_map_lookup_elem(&decision, &zero);
+	if (!d)
+		return;
+	memset(d, 0, sizeof(*d));
+	d->verdict = f->flags & F_LOCAL ? V_LOCAL : V_TUNNEL;
+	d->flags = D_FLOW_HIT | (f->flags & F_ROUTED ? D_ROUTED : 0);
+	d->ep = f->ep_src;
+	d->ep_dst = f->ep_dst;
+	d->ifindex = f->ifindex;
+	d->peer = f->peer;
+	d->vni = f->flags & F_LOCAL ? 0 : f->vni;
+	d->rule = f->rule_src ? f->rule_src : f->rule_dst;
+}
+
+#endif

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Every map, its key and its value (docs/pipeline.md, section 11). The Go side is generated from these definitions.
+ * The layout is frozen under VERSION in internal/dataplane/ebpf: a change of one of these structs raises it.
+ */
+#ifndef WEFT_MAPS_H
+#define WEFT_MAPS_H
+
+#include "kernel.h"
+
+/* An address: IPv4 as ::ffff:a.b.c.d, in network byte order. */
+struct ip {
+	__u64 d[2];
+};
+
+/* Flags of struct host. */
+enum { CFG_VTEP = 1, CFG_VTEP6 = 2 };
+
+struct host {
+	struct ip vtep;
+	__u8 dvr_mac[6];
+	__u16 pad;
+	__u32 vxlan_ifindex;
+	__u32 flags;
+	__u32 storm_rate, storm_burst; /* packets per second, packets; 0 = no limit */
+	__u32 punt_rate, punt_burst;
+	__u32 error_rate, error_burst;
+	__u32 event_rate, event_burst;
+	__u32 conn_share; /* connections that one endpoint may hold */
+	__u32 pad2[3];
+};
+
+/* Flags of struct endpoint. */
+enum {
+	EP_UP = 1,
+	EP_SECURE = 2,    /* port security */
+	EP_DHCP4 = 4,     /* has a lease to hand out */
+	EP_ALLOW_ALL = 8, /* security groups are not enforced */
+	EP_POLICY = 16,   /* has security groups */
+	EP_STATEFUL = 32,
+	EP_PEER = 64, /* deliver by redirect_peer */
+};
+
+struct endpoint {
+	__u32 gs, gen;
+	__u8 uuid[16];
+	__u32 net;
+	__u32 ifindex;
+	__u8 mac[6];
+	__u16 pad;
+	__u32 mtu;
+	__u32 flags;
+	__u32 policy;
+	__be32 dhcp4; /* DHCP4.Server */
+	__u32 conn_share; /* 0: the host's */
+	__u32 rules; /* reserved */
+};
+
+struct bucket {
+	__u64 last; /* ns */
+	__u32 tokens;
+	__u32 pad;
+};
+
+enum { BUCKET_PUNT, BUCKET_STORM, BUCKET_ERROR, BUCKET_EVENT, BUCKETS };
+
+struct ep_run {
+	struct bucket buckets[BUCKETS];
+	__u64 conns;
+	__u64 spare[3];
+};
+
+/* Flags of struct network. */
+enum { NET_VXLAN = 1, NET_LEARNING = 2, NET_RA = 4, NET_DHCP6 = 8, NET_EXTERNAL = 16 };
+
+struct network {
+	__u32 gs, gen;
+	__u8 uuid[16];
+	__u32 vni;
+	__u32 mtu;
+	__u32 flags;
+	__u32 flood_version;
+	__u32 flood_endpoints; /* the first entries of the list */
+	__u32 flood_total;
+	__u8 rmac4[6]; /* the first subnet's router MAC, by family */
+	__u8 rmac6[6];
+	__u32 spare[3];
+};
+
+struct peer {
+	__u32 gs, gen;
+	struct ip vtep;
+	__u8 dvr_mac[6];
+	__u16 pad;
+	__u32 pmtu; /* largest inner IP packet; 0: not known */
+	__u32 spare;
+};
+
+enum { KIND_RIF = 1, KIND_NEIGHBOR = 2 };
+
+struct mac_key {
+	__u32 net;
+	__u8 mac[6];
+	__u16 pad;
+};
+
+struct mac_val {
+	__u32 kind;
+	__u32 slot;
+};
+
+struct addr_key {
+	__u32 net, pad;
+	struct ip addr;
+};
+
+struct addr_val {
+	__u32 kind;
+	__u32 slot;
+	__u8 mac[6];
+	__u16 pad;
+};
+
+struct neighbor {
+	__u32 gs, gen;
+	__u8 uuid[16];
+	__u32 net;
+	__u32 ep;   /* slot, if here */
+	__u32 peer; /* if elsewhere; neither: bound nowhere */
+	__u8 mac[6];
+	__u16 pad;
+};
+
+struct spoof_key {
+	__u32 plen;
+	__u32 ep;
+	__u8 mac[6];
+	__u16 pad;
+	struct ip addr;
+};
+
+enum { SPOOF_V4 = 1, SPOOF_V6 = 2 };
+
+enum { ROUTER_UP = 1 };
+
+struct router {
+	__u32 gs, gen;
+	__u8 uuid[16];
+	__u32 flags;
+	__u32 spare;
+};
+
+struct rif {
+	__u8 uuid[16];
+	__u32 router;
+	__u32 net;
+	__u32 mtu;
+	__u8 mac[6];
+	__u16 pad;
+	__u32 spare[2];
+};
+
+/* Key of the LPM maps routes (id = router), subnets (net), sources (rif), class_net (scope). */
+struct lpm_key {
+	__u32 plen;
+	__u32 id;
+	struct ip addr;
+};
+
+enum { ROUTE_BLACKHOLE = 1, ROUTE_VIA = 2, ROUTE_V4 = 4 };
+
+struct route_val {
+	__u32 rif;
+	__u32 flags;
+	struct ip via;
+};
+
+struct rmac {
+	__u8 mac[6];
+	__u16 v4;
+};
+
+struct local_key {
+	__u32 router, pad;
+	struct ip addr;
+};
+
+struct flood_key {
+	__u32 net;
+	__u32 version;
+	__u32 index;
+};
+
+struct flood_val {
+	__u32 ep;   /* an endpoint here */
+	__u32 peer; /* or a peer */
+};
+
+/* Flags of struct flow_key. */
+enum { FK_OVERLAY = 1, FK_LATER = 2, FK_V6 = 4 };
+
+struct flow_key {
+	struct ip saddr, daddr;
+	__u32 src; /* ifindex, or VNI with FK_OVERLAY */
+	__be16 sport, dport;
+	__u8 smac[6], dmac[6];
+	__u8 proto;
+	__u8 flags;
+	__u16 pad;
+};
+
+/* Flags of struct flow_val. */
+enum {
+	F_LOCAL = 1,
+	F_PEER = 2,    /* redirect_peer */
+	F_ROUTED = 4,  /* TTL and both MACs */
+	F_SMAC = 8,    /* source MAC alone */
+	F_CONN_SRC = 16,
+	F_CONN_DST = 32,
+	F_NAT_SRC = 64, /* reserved: north-south */
+	F_NAT_DST = 128,
+};
+
+struct flow_val {
+	__u64 gen_sum;
+	__u32 gs[5];
+	__u32 mtu; /* largest L3 packet */
+	__u32 flags;
+	__u8 dmac[6], smac[6];
+	__u32 ifindex;
+	__u32 ep_src, ep_dst;
+	__u32 peer;
+	__u32 vni;
+	__u32 rule_src, rule_dst;
+	struct ip vtep; /* where to; from the overlay: where it must come from */
+	__u64 touched;  /* when the connections were last written, ns */
+	struct ip nat_addr;
+	__be16 nat_sport, nat_dport;
+	__u32 spare;
+};
+
+/* Flags of struct conn_key. */
+enum { CK_V6 = 1 };
+
+struct conn_key {
+	struct ip local, remote;
+	__u32 ep;
+	__be16 lport, rport;
+	__u8 proto;
+	__u8 flags;
+	__u16 pad;
+	__u32 pad2;
+};
+
+enum { CONN_NONE, CONN_NEW, CONN_REPLIED, CONN_FIN, CONN_CLOSED };
+
+struct conn_val {
+	__u64 created, seen, expires;
+	__u32 policy;
+	__u32 rule;
+	__u8 state;
+	__u8 egress;       /* the original direction */
+	__u8 tcp_flags[2]; /* seen: original, reply */
+	__u32 nat_kind;
+	__u64 packets[2], bytes[2];
+	__u32 ack[2], win[2];
+	struct ip nat_addr;
+	__be16 nat_port, nat_rport;
+	__u32 nat_peer;
+};
+
+struct frag_key {
+	struct ip saddr, daddr;
+	__u32 src; /* ifindex, or VNI with FK_OVERLAY */
+	__u32 id;
+	__u8 proto;
+	__u8 flags;
+	__u16 pad;
+	__u32 pad2;
+};
+
+struct frag_val {
+	__be16 sport, dport;
+	__u32 pad;
+	__u64 expires;
+};
+
+/* Classes of the map timeouts. */
+enum { T_TCP_SYN, T_TCP_ESTABLISHED, T_TCP_FIN, T_TCP_CLOSED, T_UDP, T_UDP_REPLIED, T_ICMP, T_GENERIC, T_FRAG, TIMEOUTS = 16 };
+
+struct polclass_key {
+	__u32 policy;
+	__u32 set;
+};
+
+enum { DIR_EGRESS = 1, DIR_V6 = 2, PROTO_ANY = 255 };
+
+struct polrule_key {
+	__u32 plen;
+	__u32 policy;
+	__u32 class;
+	__u8 dir;
+	__u8 proto;
+	__be16 port;
+};
+
+struct polrule {
+	__u32 rule; /* slot in rules */
+	__u32 rank; /* by rule id: the lowest wins */
+};
+
+struct rule_hits {
+	__u64 conns, packets, bytes;
+};
+
+struct learned_key {
+	__u32 net;
+	__u32 kind;
+	struct ip addr; /* or MAC */
+};
+
+struct learned {
+	__u32 neighbor;
+	__u32 pad;
+	__u64 seen;
+};
+
+struct fip {
+	__u32 ep;
+	__u32 net;
+	struct ip addr;
+	__u8 mac[6];
+	__u16 pad;
+	__u32 via;
+	__u32 spare;
+};
+
+struct snat {
+	struct ip addr;
+	__u32 peer;
+	__u16 port_min, port_max;
+};
+
+struct drop_key {
+	__u32 ep;
+	__u32 reason;
+};
+
+struct counter {
+	__u64 packets, bytes;
+};
+
+enum { EVENT_DATA = 128 };
+
+struct event {
+	__u64 time;
+	__u32 ep;
+	__u32 rule;
+	__u16 reason;
+	__u16 data_len;
+	__u32 len;
+	__u8 data[EVENT_DATA];
+};
+
+/* Kinds of punt: dataplane.PuntKind. */
+enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL };
+
+struct punt {
+	__u8 uuid[16];
+	__u32 ep;
+	__u16 kind;
+	__u16 len;
+};
+
+enum { V_NONE, V_DROP, V_LOCAL, V_TUNNEL, V_FLOOD, V_ANSWER, V_PUNT, V_CONSUMED };
+enum { D_FLOW_HIT = 1, D_FLOW_NEW = 2, D_ROUTED = 4, D_OVERLAY = 8 };
+
+/* What became of the packet. */
+struct record {
+	__u8 verdict;
+	__u8 flags;
+	__u16 reason;
+	__u32 ep;
+	__u32 net;
+	__u32 router;
+	__u32 ifindex;
+	__u32 ep_dst;
+	__u32 peer;
+	__u32 vni;
+	__u32 rule;
+	__u32 mtu;
+	__u32 targets;
+	__u8 punt;
+	__u8 conn_src, conn_dst;
+	__u8 pad;
+	__u32 pad2[4];
+};
+
+/* What a test puts in place of what only a real packet has. */
+struct test_in {
+	__u32 ifindex;
+	__u32 vni;
+	struct ip vtep;
+};
+
+/* Programs behind tail calls. */
+enum {
+	P_INSTANCE,
+	P_OVERLAY,
+	P_ROUTE,
+	P_OUTPUT,
+	P_FLOOD,
+	P_ARP,
+	P_ND,
+	P_ECHO,
+	P_ERROR,
+	PROGRAMS = 32,
+};
+
+enum { ANSWER_MAX = 1312, PUNT_MAX = 16384, BUF_SIZE = PUNT_MAX + 64 };
+
+/* Fragment kinds of struct pkt. */
+enum { FRAG_NONE, FRAG_FIRST, FRAG_LATER };
+
+/* The parsed packet and what has been decided so far, between tail calls. */
+struct pkt {
+	struct flow_key key;
+	struct ip vtep; /* of the sender, from the overlay */
+	__u32 ep, net, router, rif;
+	__u32 nbr, peer, ep_dst;
+	__u32 gs[5], gen[5];
+	__u32 l3_len;  /* of the packet as it is */
+	__u32 seg_len; /* of its largest segment */
+	__u32 l4_off;
+	__u32 mtu;
+	__u32 frag_id;
+	__u16 ethertype;
+	__u8 proto;
+	__u8 frag;
+	__u8 icmp_type, icmp_code;
+	__u8 tcp_flags;
+	__u8 ttl;
+	__u8 options;   /* IPv4 options or IPv6 extension headers */
+	__u8 srcrouted;
+	__u8 dont_frag;
+	__u8 group;     /* destination MAC is a group */
+	__u8 overlay;
+	__u8 hops;      /* routers passed */
+	__u8 cacheable;
+	__u8 is_ip;
+	__u8 v6;
+	__u8 unpoliced; /* ARP and ND */
+	__u8 flow_flags;
+	__u8 frag_header; /* IPv6, also that of an atomic fragment */
+	__u8 smac[6], dmac[6]; /* to write */
+	__u8 entry_mac[6];     /* the interface that the packet entered the first router by */
+	__u8 reply_mac[6];     /* answers of ARP and ND */
+	__u8 reply_router;
+	__u8 err_type, err_code;
+	__u32 err_mtu;
+	__u32 flood_next, flood_version, flood_end;
+	__u32 conn_src, conn_dst, rule_src, rule_dst;
+	__u8 flow_made;
+	__u8 pad2[3];
+	__u32 targets;
+	__u8 buf[BUF_SIZE];
+};
+
+#define MAP(name, kind, k, v, n, f)                                                                                    \
+	struct {                                                                                                       \
+		__uint(type, kind);                                                                                    \
+		__type(key, k);                                                                                        \
+		__type(value, v);                                                                                      \
+		__uint(max_entries, n);                                                                                \
+		__uint(map_flags, f);                                                                                  \
+	} name SEC(".maps")
+
+MAP(config, BPF_MAP_TYPE_ARRAY, __u32, struct host, 1, 0);
+MAP(devices, BPF_MAP_TYPE_HASH, __u32, __u32, 8192, 0);
+MAP(endpoints, BPF_MAP_TYPE_HASH, __u32, struct endpoint, 8192, 0);
+MAP(ep_state, BPF_MAP_TYPE_ARRAY, __u32, struct ep_run, 8192, 0);
+MAP(networks, BPF_MAP_TYPE_HASH, __u32, struct network, 8192, 0);
+MAP(vnis, BPF_MAP_TYPE_HASH, __u32, __u32, 8192, 0);
+MAP(peers, BPF_MAP_TYPE_HASH, __u32, struct peer, 4096, 0);
+MAP(vteps, BPF_MAP_TYPE_HASH, struct ip, __u32, 4096, 0);
+MAP(macs, BPF_MAP_TYPE_HASH, struct mac_key, struct mac_val, 131072, BPF_F_NO_PREALLOC);
+MAP(addrs, BPF_MAP_TYPE_HASH, struct addr_key, struct addr_val, 262144, BPF_F_NO_PREALLOC);
+MAP(neighbors, BPF_MAP_TYPE_HASH, __u32, struct neighbor, 131072, BPF_F_NO_PREALLOC);
+MAP(spoof, BPF_MAP_TYPE_LPM_TRIE, struct spoof_key, __u32, 131072, BPF_F_NO_PREALLOC);
+MAP(routers, BPF_MAP_TYPE_HASH, __u32, struct router, 8192, 0);
+MAP(rifs, BPF_MAP_TYPE_HASH, __u32, struct rif, 16384, 0);
+MAP(locals, BPF_MAP_TYPE_HASH, struct local_key, __u32, 65536, BPF_F_NO_PREALLOC);
+MAP(sources, BPF_MAP_TYPE_LPM_TRIE, struct lpm_key, struct ip, 65536, BPF_F_NO_PREALLOC);
+MAP(routes, BPF_MAP_TYPE_LPM_TRIE, struct lpm_key, struct route_val, 131072, BPF_F_NO_PREALLOC);
+MAP(subnets, BPF_MAP_TYPE_LPM_TRIE, struct lpm_key, struct rmac, 32768, BPF_F_NO_PREALLOC);
+MAP(floods, BPF_MAP_TYPE_HASH, struct flood_key, struct flood_val, 262144, BPF_F_NO_PREALLOC);
+MAP(gens, BPF_MAP_TYPE_ARRAY, __u32, __u32, 262144, 0);
+MAP(flow, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow_val, 131072, 0);
+MAP(conn, BPF_MAP_TYPE_HASH, struct conn_key, struct conn_val, 131072, 0);
+MAP(frag, BPF_MAP_TYPE_LRU_HASH, struct frag_key, struct frag_val, 8192, 0);
+MAP(timeouts, BPF_MAP_TYPE_ARRAY, __u32, __u32, TIMEOUTS, 0);
+MAP(class_addr, BPF_MAP_TYPE_HASH, struct addr_key, __u32, 262144, BPF_F_NO_PREALLOC);
+MAP(class_net, BPF_MAP_TYPE_LPM_TRIE, struct lpm_key, __u32, 65536, BPF_F_NO_PREALLOC);
+MAP(pol_class, BPF_MAP_TYPE_HASH, struct polclass_key, __u32, 131072, BPF_F_NO_PREALLOC);
+MAP(pol_rules, BPF_MAP_TYPE_LPM_TRIE, struct polrule_key, struct polrule, 524288, BPF_F_NO_PREALLOC);
+MAP(rules, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct rule_hits, 65536, 0);
+MAP(decision, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct record, 1, 0);
+MAP(clones, BPF_MAP_TYPE_ARRAY, __u32, struct flood_val, 4096, 0);
+MAP(test_input, BPF_MAP_TYPE_ARRAY, __u32, struct test_in, 1, 0);
+MAP(scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct pkt, 1, 0);
+MAP(drops, BPF_MAP_TYPE_PERCPU_HASH, struct drop_key, struct counter, 16384, 0);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__type(value, struct event);
+	__uint(max_entries, 1 << 18);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__type(value, struct punt);
+	__uint(max_entries, 1 << 20);
+} punts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+	__uint(max_entries, PROGRAMS);
+} jump SEC(".maps");
+
+/* Set when the programs are loaded; dead code goes. */
+const volatile __u8 opt_record = 0; /* write the decision record for each packet */
+const volatile __u8 opt_test = 0;   /* packets come from BPF_PROG_RUN: test_input, no clones */
+
+static const __u32 zero = 0;
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* How a packet's walk ends: the decision record, counters, events, rate limits, delivery. */
+#ifndef WEFT_VERDICT_H
+#define WEFT_VERDICT_H
+
+#include "packet.h"
+
+static __inline struct pkt *scratch_pkt(void)
+{
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static __inline void record(const struct pkt *p, __u8 verdict, __u16 reason)
+{
+	struct record *d;
+
+	if (!opt_record)
+		return;
+	d = bpf_map_lookup_elem(&decision, &zero);
+	if (!d)
+		return;
+	memset(d, 0, sizeof(*d));
+	d->verdict = verdict;
+	d->reason = reason;
+	d->flags = (p->overlay ? D_OVERLAY : 0) | (p->flow_flags & F_ROUTED ? D_ROUTED : 0) | (p->flow_made ? D_FLOW_NEW : 0);
+	d->ep = p->ep;
+	d->net = p->net;
+	d->router = p->router;
+	d->ep_dst = p->ep_dst;
+	d->peer = p->peer;
+	d->rule = p->rule_src ? p->rule_src : p->rule_dst;
+	d->mtu = p->err_mtu;
+	d->targets = p->targets;
+	d->conn_src = p->conn_src;
+	d->conn_dst = p->conn_dst;
+}
+
+/* Takes one token of an endpoint's bucket. rate 0: no limit. Races between CPUs give or take a token. */
+static __noinline int limited(__u32 ep, __u32 which, __u32 rate, __u32 burst)
+{
+	struct ep_run *s = bpf_map_lookup_elem(&ep_state, &ep);
+	struct bucket *b;
+	__u64 now, gain;
+
+	if (rate == 0 || !s)
+		return 0;
+	if (which >= BUCKETS)
+		return 0;
+	b = &s->buckets[which];
+	now = bpf_ktime_get_coarse_ns();
+	gain = (now - b->last) / 1000 * rate / 1000000;
+	if (b->last == 0 || gain >= burst) {
+		b->tokens = burst;
+		b->last = now;
+	} else if (gain) {
+		b->tokens = b->tokens + gain > burst ? burst : b->tokens + gain;
+		b->last = now;
+	}
+	if (b->tokens == 0)
+		return 1;
+	b->tokens--;
+	return 0;
+}
+
+static __inline void count_drop(__u32 ep, __u32 reason, __u32 len)
+{
+	struct drop_key k = {.ep = ep, .reason = reason};
+	struct counter *c = bpf_map_lookup_elem(&drops, &k), first = {.packets = 1, .bytes = len};
+
+	if (c) {
+		c->packets++;
+		c->bytes += len;
+	} else {
+		bpf_map_update_elem(&drops, &k, &first, BPF_NOEXIST);
+	}
+}
+
+static __noinline int drop_event(struct __sk_buff *skb, __u32 ep, __u32 reason, __u32 rule)
+{
+	struct host *c = bpf_map_lookup_elem(&config, &zero);
+	struct event *e;
+	__u32 n = skb->len;
+
+	if (!c || limited(ep, BUCKET_EVENT, c->event_rate, c->event_burst))
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e)
+		return 0;
+	e->time = bpf_ktime_get_ns();
+	e->ep = ep;
+	e->rule = rule;
+	e->reason = reason;
+	e->len = skb->len;
+	if (n > EVENT_DATA)
+		n = EVENT_DATA;
+	barrier_var(n);
+	if (n < 1 || n > EVENT_DATA || bpf_skb_load_bytes(skb, 0, e->data, n))
+		n = 0;
+	e->data_len = n;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* Ends the walk: the packet is gone, counted, and told. */
+static __noinline int drop(struct __sk_buff *skb, struct pkt *p, __u32 reason)
+{
+	__u32 ep = p->overlay ? p->ep_dst : p->ep;
+	int verdict = TC_ACT_SHOT;
+
+	/*
+	 * A tail call in a subprogram comes back to the subprogram's caller with the other program's verdict. The compiler,
+	 * which takes it for a call, must not conclude that all that can come back is this constant.
+	 */
+	barrier_var(verdict);
+	count_drop(ep, reason, skb->len);
+	drop_event(skb, ep, reason, p->rule_src ? p->rule_src : p->rule_dst);
+	record(p, V_DROP, reason);
+	return verdict;
+}
+
+static __inline int consumed(struct pkt *p)
+{
+	record(p, V_CONSUMED, R_NONE);
+	return TC_ACT_SHOT;
+}
+
+static __inline int jump_to(struct __sk_buff *skb, struct pkt *p, __u32 prog)
+{
+	bpf_tail_call(skb, &jump, prog);
+	return drop(skb, p, R_NOT_PROGRAMMED);
+}
+
+/* Sends the frame, which has been made into an answer, back to the device it came from. */
+static __inline int answer(struct __sk_buff *skb, struct pkt *p, __u32 reason)
+{
+	struct record *d;
+
+	record(p, V_ANSWER, reason);
+	if (opt_record) {
+		d = bpf_map_lookup_elem(&decision, &zero);
+		if (d)
+			d->ifindex = p->key.src;
+	}
+	return bpf_redirect(p->key.src, 0);
+}
+
+static __inline int to_endpoint(struct __sk_buff *skb, __u32 ifindex, int peer)
+{
+	if (peer) {
+		/* Frames for another MAC than the device's are PACKET_OTHERHOST, which the peer's stack would drop. */
+		if (skb->pkt_type != PACKET_HOST)
+			bpf_skb_change_type(skb, PACKET_HOST);
+		return bpf_redirect_peer(ifindex, 0);
+	}
+	return bpf_redirect(ifindex, 0);
+}
+
+static __inline int set_tunnel(struct __sk_buff *skb, const struct ip *vtep, __u32 vni)
+{
+	struct host *c = bpf_map_lookup_elem(&config, &zero);
+	struct bpf_tunnel_key k = {};
+
+	if (!c)
+		return -1;
+	k.tunnel_id = vni;
+	k.tunnel_ttl = 64;
+	/* Peers know this host by one address; routing alone might choose another. */
+	if (ip_mapped(vtep)) {
+		k.remote_ipv4 = ntohl(ip_to4(vtep));
+		k.local_ipv4 = ntohl(ip_to4(&c->vtep));
+		return bpf_skb_set_tunnel_key(skb, &k, sizeof(k), BPF_F_ZERO_CSUM_TX | BPF_F_DONT_FRAGMENT);
+	}
+	memcpy(k.remote_ipv6, vtep, 16);
+	memcpy(k.local_ipv6, &c->vtep, 16);
+	return bpf_skb_set_tunnel_key(skb, &k, sizeof(k), BPF_F_TUNINFO_IPV6 | BPF_F_DONT_FRAGMENT);
+}
+
+/* Hands the packet to user space. The ring buffer's record is struct punt and the frame. */
+static __noinline int do_punt(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, __u32 kind)
+{
+	struct host *c = bpf_map_lookup_elem(&config, &zero);
+	struct punt *u = (struct punt *)p->buf;
+	struct record *d;
+	__u32 n = skb->len;
+
+	if (!c)
+		return drop(skb, p, R_NOT_PROGRAMMED);
+	if (limited(p->ep, BUCKET_PUNT, c->punt_rate, c->punt_burst))
+		return drop(skb, p, R_STORM_LIMIT);
+	memcpy(u->uuid, e->uuid, 16);
+	u->ep = p->ep;
+	u->kind = kind;
+	u->len = n;
+	if (n < 14 || n > PUNT_MAX)
+		return drop(skb, p, R_TOO_BIG);
+	barrier_var(n);
+	n &= 0x7fff;
+	if (n < 14 || n > PUNT_MAX)
+		return drop(skb, p, R_TOO_BIG);
+	if (bpf_skb_load_bytes(skb, 0, p->buf + sizeof(*u), n))
+		return drop(skb, p, R_INTERNAL);
+	if (bpf_ringbuf_output(&punts, p->buf, n + sizeof(*u), 0))
+		return drop(skb, p, R_STORM_LIMIT);
+	record(p, V_PUNT, kind == PUNT_FRAGMENT ? R_TOO_BIG : R_NONE);
+	if (opt_record) {
+		d = bpf_map_lookup_elem(&decision, &zero);
+		if (d)
+			d->punt = kind;
+	}
+	return TC_ACT_SHOT;
+}
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The end of a decision: the destination is known, policy is judged, the flow is remembered and the packet sent
+ * (docs/pipeline.md, section 10).
+ */
+#include "lib/policy.h"
+
+/* TTL - hops and both MACs, or the source MAC alone. */
+static __noinline int rewrite(struct __sk_buff *skb, const struct pkt *p, const __u8 *smac)
+{
+	__u32 ttl_off = ETH_HLEN + (p->v6 ? 7 : 8);
+	__u8 macs[12], old[2], new[2];
+
+	if (p->flow_flags & F_SMAC)
+		return bpf_skb_store_bytes(skb, 6, smac, 6, 0) ? R_INTERNAL : R_NONE;
+	if (!(p->flow_flags & F_ROUTED))
+		return R_NONE;
+	mac_copy(macs, p->dmac);
+	mac_copy(macs + 6, smac);
+	if (bpf_skb_load_bytes(skb, ttl_off, old, 2))
+		return R_INTERNAL;
+	new[0] = old[0] - p->hops;
+	new[1] = old[1];
+	if (!p->v6) {
+		__u16 from, to;
+
+		memcpy(&from, old, 2);
+		memcpy(&to, new, 2);
+		if (bpf_l3_csum_replace(skb, ETH_HLEN + 10, from, to, 2))
+			return R_INTERNAL;
+	}
+	if (bpf_skb_store_bytes(skb, ttl_off, new, 1, 0) || bpf_skb_store_bytes(skb, 0, macs, 12, 0))
+		return R_INTERNAL;
+	return R_NONE;
+}
+
+/* Fills in where a frame for a peer goes. Returns a reason. */
+static __noinline int to_peer(struct pkt *p, struct flow_val *f)
+{
+	struct host *c = bpf_map_lookup_elem(&config, &zero);
+	struct network *n = bpf_map_lookup_elem(&networks, &p->net);
+	struct peer *q = bpf_map_lookup_elem(&peers, &p->peer);
+
+	if (!c || !n || !q || !(c->flags & CFG_VTEP) || !(n->flags & NET_VXLAN))
+		return R_NO_TUNNEL;
+	if (p->flow_flags & F_ROUTED) {
+		if (mac_zero(c->dvr_mac))
+			return R_NO_TUNNEL;
+		mac_copy(p->smac, c->dvr_mac);
+	}
+	if (q->pmtu && p->seg_len > q->pmtu)
+		return R_TOO_BIG;
+	if (q->pmtu && q->pmtu < f->mtu)
+		f->mtu = q->pmtu;
+	stamp(p, STAMP_DST, q->gs, q->gen);
+	f->vtep = q->vtep;
+	f->vni = n->vni;
+	f->ifindex = c->vxlan_ifindex;
+	return R_NONE;
+}
+
+static __noinline int to_local(struct pkt *p, struct flow_val *f)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->ep_dst);
+
+	if (!e)
+		return R_NOT_PROGRAMMED;
+	if (!(e->flags & EP_UP))
+		return R_ENDPOINT_DOWN;
+	stamp(p, STAMP_DST, e->gs, e->gen);
+	f->ifindex = e->ifindex;
+	f->flags |= F_LOCAL | (e->flags & EP_PEER ? F_PEER : 0);
+	return R_NONE;
+}
+
+static __inline int judge(struct __sk_buff *skb, struct pkt *p, __u32 slot, __u32 egress)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &slot);
+
+	return e ? judge_plain(p, e, egress) : R_NOT_PROGRAMMED;
+}
+
+static __noinline void remember(struct pkt *p, struct flow_val *f)
+{
+	int i;
+
+	f->flags |= p->flow_flags;
+	f->gen_sum = 0;
+	for (i = 0; i < 5; i++) {
+		f->gs[i] = p->gs[i];
+		f->gen_sum += p->gen[i];
+	}
+	mac_copy(f->dmac, p->dmac);
+	mac_copy(f->smac, p->smac);
+	f->ep_src = p->ep;
+	f->ep_dst = p->ep_dst;
+	f->peer = p->peer;
+	f->rule_src = p->rule_src;
+	f->rule_dst = p->rule_dst;
+	f->touched = bpf_ktime_get_coarse_ns();
+	if (p->overlay)
+		f->vtep = p->vtep;
+	if (!bpf_map_update_elem(&flow, &p->key, f, BPF_ANY))
+		p->flow_made = 1;
+}
+
+static __noinline int judge_both(struct __sk_buff *skb, struct pkt *p)
+{
+	int r;
+
+	if (!p->is_ip || p->unpoliced)
+		return R_NONE;
+	if (!p->overlay) {
+		r = judge(skb, p, p->ep, 1);
+		if (r)
+			return r;
+	}
+	return p->ep_dst ? judge(skb, p, p->ep_dst, 0) : R_NONE;
+}
+
+SEC("tc/output")
+int output(struct __sk_buff *skb)
+{
+	struct pkt *p = scratch_pkt();
+	struct flow_val f = {};
+	struct record *d;
+	int r;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	f.mtu = p->mtu;
+	r = p->ep_dst ? to_local(p, &f) : to_peer(p, &f);
+	if (r)
+		return drop(skb, p, r);
+	r = judge_both(skb, p);
+	if (r)
+		return drop(skb, p, r);
+	if (p->cacheable)
+		remember(p, &f);
+	r = rewrite(skb, p, p->smac);
+	if (r)
+		return drop(skb, p, r);
+	record(p, p->ep_dst ? V_LOCAL : V_TUNNEL, R_NONE);
+	if (opt_record) {
+		d = bpf_map_lookup_elem(&decision, &zero);
+		if (d) {
+			d->ifindex = f.ifindex;
+			d->vni = f.vni;
+		}
+	}
+	if (p->ep_dst)
+		return to_endpoint(skb, f.ifindex, f.flags & F_PEER);
+	if (set_tunnel(skb, &f.vtep, f.vni))
+		return drop(skb, p, R_INTERNAL);
+	return bpf_redirect(f.ifindex, 0);
+}

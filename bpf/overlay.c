@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The slow path of a packet from another host (docs/pipeline.md, section 9). */
+#include "lib/lookup.h"
+#include "lib/tunnel.h"
+
+/* A routed frame has the sender's DVR MAC; the instance is to see its gateway's. Returns a reason. */
+static __noinline int restore_router_mac(struct pkt *p, const struct network *n)
+{
+	struct lpm_key k = {.plen = 160, .id = p->net, .addr = p->key.daddr};
+	struct rmac *m = bpf_map_lookup_elem(&subnets, &k);
+
+	if (m && !!m->v4 != p->v6 && !mac_zero(m->mac))
+		mac_copy(p->smac, m->mac);
+	else if (p->v6)
+		mac_copy(p->smac, n->rmac6);
+	else
+		mac_copy(p->smac, n->rmac4);
+	if (mac_zero(p->smac))
+		return R_NOT_FOR_US;
+	p->flow_flags |= F_SMAC;
+	return R_NONE;
+}
+
+static __noinline int deliver(struct __sk_buff *skb, struct pkt *p, struct network *n, struct peer *q)
+{
+	struct mac_val *m = find_mac(p->net, p->key.dmac);
+	struct neighbor *b = m && m->kind == KIND_NEIGHBOR ? find_neighbor(m->slot) : NULL;
+	int r;
+
+	if (!b || !b->ep) {
+		if (n->flags & NET_LEARNING)
+			return jump_to(skb, p, P_FLOOD);
+		return drop(skb, p, R_NOT_FOR_US);
+	}
+	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
+	p->ep_dst = b->ep;
+	if (p->seg_len > n->mtu)
+		return drop(skb, p, R_TOO_BIG);
+	p->mtu = n->mtu;
+	if (p->is_ip && !mac_zero(q->dvr_mac) && mac_eq(p->key.smac, q->dvr_mac)) {
+		r = restore_router_mac(p, n);
+		if (r)
+			return drop(skb, p, r);
+	}
+	p->peer = 0;
+	return jump_to(skb, p, P_OUTPUT);
+}
+
+SEC("tc/overlay")
+int overlay(struct __sk_buff *skb)
+{
+	struct pkt *p = scratch_pkt();
+	struct network *n;
+	struct peer *q;
+	__u32 *slot;
+	int r;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	memset(p, 0, __builtin_offsetof(struct pkt, buf));
+	p->overlay = 1;
+	p->key.flags = FK_OVERLAY;
+	if (!tunnel_of(skb, &p->key.src, &p->vtep))
+		return drop(skb, p, R_INTERNAL);
+	slot = bpf_map_lookup_elem(&vteps, &p->vtep);
+	q = slot ? bpf_map_lookup_elem(&peers, slot) : NULL;
+	if (!q)
+		return drop(skb, p, R_UNKNOWN_VTEP);
+	p->peer = *slot;
+	stamp(p, STAMP_ROUTER, q->gs, q->gen);
+	slot = bpf_map_lookup_elem(&vnis, &p->key.src);
+	n = slot ? bpf_map_lookup_elem(&networks, slot) : NULL;
+	if (!n)
+		return drop(skb, p, R_UNKNOWN_VNI);
+	p->net = *slot;
+	stamp(p, STAMP_NET, n->gs, n->gen);
+	r = parse_eth(skb, p);
+	if (r)
+		return drop(skb, p, r);
+	if (p->ethertype == ETH_V4 || p->ethertype == ETH_V6) {
+		r = parse_ip(skb, p);
+		if (r)
+			return drop(skb, p, r);
+	}
+	if (p->group)
+		return jump_to(skb, p, P_FLOOD);
+	return deliver(skb, p, n, q);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* A distributed router's decision about a packet that an instance sent to its MAC (docs/pipeline.md, section 6). */
+#include "lib/lookup.h"
+
+enum { MAX_HOPS = 4 };
+
+/* Addresses that are never routed, by the first byte; see 6.3. */
+static __inline int v4_unroutable(__be32 a)
+{
+	__u8 b0 = a, b1 = a >> 8;
+
+	return b0 == 0 || b0 == 127 || b0 >= 224 || (b0 == 169 && b1 == 254);
+}
+
+static __inline int v6_unroutable(const struct ip *a)
+{
+	return ip6_multicast(a) || (a->d[0] == 0 && (a->d[1] == 0 || a->d[1] == (1ULL << 56)));
+}
+
+static __noinline int unroutable(const struct pkt *p, int local)
+{
+	if (!p->v6)
+		return v4_unroutable(ip_to4(&p->key.saddr)) || v4_unroutable(ip_to4(&p->key.daddr));
+	if (v6_unroutable(&p->key.saddr) || v6_unroutable(&p->key.daddr))
+		return 1;
+	return !local && (ip6_link_local(&p->key.saddr) || ip6_link_local(&p->key.daddr));
+}
+
+static __inline int is_local(const struct pkt *p, const struct rif *f)
+{
+	struct local_key k = {.router = f->router, .addr = p->key.daddr};
+
+	return ip_is_eui64(&p->key.daddr, f->mac) || bpf_map_lookup_elem(&locals, &k);
+}
+
+static __inline int error(struct __sk_buff *skb, struct pkt *p, __u32 reason, __u8 type, __u8 code)
+{
+	p->err_type = type;
+	p->err_code = code;
+	p->targets = reason;
+	return jump_to(skb, p, P_ERROR);
+}
+
+/* The packet is for the router itself (section 7). */
+static __noinline int local(struct __sk_buff *skb, struct pkt *p)
+{
+	if (is_icmp(p) && p->frag == FRAG_NONE && p->icmp_code == 0 && p->icmp_type == (p->v6 ? 128 : 8))
+		return jump_to(skb, p, P_ECHO);
+	if ((p->proto == IP_TCP || p->proto == IP_UDP) && p->frag != FRAG_LATER)
+		return error(skb, p, R_CLOSED_PORT, p->v6 ? 1 : 3, p->v6 ? 4 : 3);
+	return drop(skb, p, R_CLOSED_PORT);
+}
+
+/* Next hop b on network n, through interface f: size, TTL, MACs. */
+static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct neighbor *b, struct rif *f)
+{
+	struct network *n = bpf_map_lookup_elem(&networks, &f->net);
+	struct peer *q = NULL;
+	__u32 mtu;
+
+	if (!n)
+		return drop(skb, p, R_NOT_PROGRAMMED);
+	mtu = n->mtu;
+	if (b->peer) {
+		__u32 slot = b->peer;
+
+		q = bpf_map_lookup_elem(&peers, &slot);
+		if (q && q->pmtu && q->pmtu < mtu)
+			mtu = q->pmtu;
+	}
+	if (p->seg_len > mtu) {
+		struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->ep);
+
+		p->err_mtu = mtu;
+		if (p->v6)
+			return error(skb, p, R_TOO_BIG, 2, 0);
+		if (p->dont_frag)
+			return error(skb, p, R_TOO_BIG, 3, 4);
+		return e ? do_punt(skb, p, e, PUNT_FRAGMENT) : drop(skb, p, R_INTERNAL);
+	}
+	stamp(p, STAMP_NET, n->gs, n->gen);
+	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
+	p->net = f->net;
+	p->ep_dst = b->ep;
+	p->peer = b->peer;
+	p->mtu = mtu;
+	p->hops++;
+	p->flow_flags |= F_ROUTED;
+	mac_copy(p->smac, f->mac);
+	return jump_to(skb, p, P_OUTPUT);
+}
+
+/* The longest matching route and its next hop (6.6 and 6.7). */
+static __noinline int next_hop(struct __sk_buff *skb, struct pkt *p)
+{
+	struct lpm_key k = {.plen = 160, .id = p->router, .addr = p->key.daddr};
+	struct route_val *r = bpf_map_lookup_elem(&routes, &k);
+	struct neighbor *b = NULL;
+	struct addr_val *v;
+	struct rif *f;
+	struct ip hop = p->key.daddr;
+
+	if (!r || !!(r->flags & ROUTE_V4) == p->v6)
+		return error(skb, p, R_NO_ROUTE, p->v6 ? 1 : 3, 0);
+	if (r->flags & ROUTE_BLACKHOLE)
+		return drop(skb, p, R_BLACKHOLE);
+	if (r->flags & ROUTE_VIA)
+		hop = r->via;
+	f = bpf_map_lookup_elem(&rifs, &r->rif);
+	if (!f)
+		return drop(skb, p, R_NOT_PROGRAMMED);
+	v = find_addr(f->net, &hop);
+	if (v && v->kind == KIND_RIF) {
+		struct rif *g = bpf_map_lookup_elem(&rifs, &v->slot);
+
+		if (g && g->router != p->router) {
+			p->rif = v->slot;
+			p->hops++;
+			p->ttl--;
+			return jump_to(skb, p, P_ROUTE);
+		}
+	} else if (v) {
+		b = find_neighbor(v->slot);
+	}
+	if (!b)
+		return error(skb, p, R_NO_NEIGHBOR, p->v6 ? 1 : 3, p->v6 ? 3 : 1);
+	mac_copy(p->dmac, v->mac);
+	return to_neighbor(skb, p, b, f);
+}
+
+SEC("tc/route")
+int route(struct __sk_buff *skb)
+{
+	struct pkt *p = scratch_pkt();
+	struct router *r;
+	struct rif *f;
+	int here;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	f = bpf_map_lookup_elem(&rifs, &p->rif);
+	r = f ? bpf_map_lookup_elem(&routers, &f->router) : NULL;
+	if (!r)
+		return drop(skb, p, R_NOT_PROGRAMMED);
+	p->router = f->router;
+	stamp(p, STAMP_ROUTER, r->gs, r->gen);
+	if (p->hops == 0)
+		mac_copy(p->entry_mac, f->mac);
+	else
+		p->cacheable = 0;
+	if (p->hops >= MAX_HOPS)
+		return drop(skb, p, R_TTL_EXCEEDED);
+	if (!(r->flags & ROUTER_UP))
+		return drop(skb, p, R_ROUTER_DOWN);
+	if (p->srcrouted)
+		return drop(skb, p, R_SOURCE_ROUTED);
+	here = is_local(p, f);
+	if (unroutable(p, here))
+		return drop(skb, p, R_LINK_SCOPE);
+	if (here)
+		return local(skb, p);
+	if (p->ttl <= 1)
+		return error(skb, p, R_TTL_EXCEEDED, p->v6 ? 3 : 11, 0);
+	return next_hop(skb, p);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The data plane: all programs in one object, so that they share its maps. */
+#include "from_instance.c"
+#include "from_overlay.c"
+#include "instance.c"
+#include "overlay.c"
+#include "route.c"
+#include "output.c"
+#include "flood.c"
+#include "answer.c"
+
+char __license[] SEC("license") = "Dual BSD/GPL";

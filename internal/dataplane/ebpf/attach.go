@@ -1,0 +1,144 @@
+package ebpf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/weft-cloud/weft/internal/linux"
+)
+
+// filterName marks our tc filters where there is no tcx.
+const filterName = "weft_ingress"
+
+// attacher keeps one program on the ingress of each of our devices, by a pinned tcx link, or by a clsact filter where the
+// kernel has no tcx (before 6.6). Both outlive the process and are replaced in place.
+type attacher struct {
+	dir string // of the pinned links
+	// clsact: tcx is not there, or not wanted.
+	clsact bool
+	// done are the devices that carry this process's program, by index, with their names.
+	done map[int]string
+}
+
+func (a *attacher) pin(index int) string { return filepath.Join(a.dir, strconv.Itoa(index)) }
+
+// ensure puts the program on the device.
+func (a *attacher) ensure(index int, name string, prog *ebpf.Program) error {
+	if a.done[index] == name {
+		return nil
+	}
+	if !a.clsact {
+		err := a.tcx(index, prog)
+		if err == nil {
+			a.done[index] = name
+			return nil
+		}
+		if !errors.Is(err, ebpf.ErrNotSupported) {
+			return fmt.Errorf("attach to %s: %w", name, err)
+		}
+		a.clsact = true
+	}
+	if err := linux.ReplaceIngressFilter("", name, filterName, prog.FD()); err != nil {
+		return err
+	}
+	a.done[index] = name
+	return nil
+}
+
+func (a *attacher) tcx(index int, prog *ebpf.Program) error {
+	pin := a.pin(index)
+	old, err := link.LoadPinnedLink(pin, nil)
+	if err == nil {
+		defer old.Close()
+		if linkIndex(old) == index {
+			return old.Update(prog)
+		}
+		// The interface is gone and its index is another's now.
+		if err := os.Remove(pin); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("open pinned link %s: %w", pin, err)
+	}
+	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: prog, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return l.Pin(pin)
+}
+
+// linkIndex is the interface of a link, 0 if it hangs on none any more.
+func linkIndex(l link.Link) int {
+	info, err := l.Info()
+	if err != nil {
+		return 0
+	}
+	if t := info.TCX(); t != nil {
+		return int(t.Ifindex)
+	}
+	return 0
+}
+
+// clean forgets devices that no longer exist. A device that is there keeps its program: without one, what its instance
+// sends would reach the host.
+func (a *attacher) clean() error {
+	links, err := linux.Links("")
+	if err != nil {
+		return err
+	}
+	there := map[int]string{}
+	for _, l := range links {
+		there[l.Index] = l.Name
+	}
+	for i, name := range a.done {
+		if there[i] != name {
+			delete(a.done, i)
+		}
+	}
+	pins, err := os.ReadDir(a.dir)
+	if err != nil {
+		return fmt.Errorf("list pinned links: %w", err)
+	}
+	for _, p := range pins {
+		i, err := strconv.Atoi(p.Name())
+		if _, ok := there[i]; err != nil || ok {
+			continue
+		}
+		if err := os.Remove(a.pin(i)); err != nil {
+			return fmt.Errorf("unpin link: %w", err)
+		}
+	}
+	return nil
+}
+
+// Cleanup takes away everything that a plane with this pin directory left in the kernel: links, filters, maps, programs and
+// the tunnel device. Traffic stops. It is for `weft lab down` and tests; nothing being there is no error.
+func Cleanup(pinDir string) error {
+	var errs []error
+	if links, err := linux.Links(""); err != nil {
+		errs = append(errs, err)
+	} else {
+		for _, l := range links {
+			if strings.HasPrefix(l.Name, "tap") || l.Name == VXLANDevice {
+				errs = append(errs, linux.DelIngressFilters("", l.Name, filterName))
+			}
+		}
+	}
+	if err := linux.DelLink("", VXLANDevice); err != nil && !linux.IsNoLink(err) {
+		errs = append(errs, err)
+	}
+	// bpffs pins vanish with their files, and links and maps with their last pin.
+	if err := os.RemoveAll(pinDir); err != nil {
+		errs = append(errs, fmt.Errorf("remove %s: %w", pinDir, err))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,102 @@
+package ebpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/forward"
+	"github.com/weft-cloud/weft/internal/hostplan"
+)
+
+// testRunner is a Runner, or a skip with the reason.
+func testRunner(t testing.TB) *Runner {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("BPF programs are loaded as root only")
+	}
+	r, err := NewRunner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// underTest is a Runner as a dptest.Plane.
+type underTest struct {
+	r *Runner
+	s *hostplan.State
+	t testing.TB
+}
+
+func (u *underTest) Apply(s *hostplan.State) error {
+	u.s = s
+	if p := u.r.Apply(s, Limits{}); len(p) > 0 {
+		return fmt.Errorf("%v", p)
+	}
+	return nil
+}
+
+func (u *underTest) Forget() error { return u.r.Forget() }
+
+func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error) {
+	o, err := u.r.Run(Packet{From: in.Port, VTEP: in.Outer, VNI: in.VNI, Frame: frame})
+	if errors.Is(err, ErrNotRunnable) {
+		u.t.Skip(err)
+	} else if err != nil {
+		return dptest.Outcome{}, err
+	}
+	if o.Reason == reason.NotProgrammed {
+		u.t.Skip("rules of security groups are not judged yet")
+	}
+	out := dptest.Outcome{Reason: o.Reason}
+	add := func(x forward.Output) { out.Outputs = append(out.Outputs, x) }
+	peer := func(host string, vni uint32, frame []byte) {
+		add(forward.Output{Kind: forward.Tunnel, VNI: vni, Peer: host, VTEP: u.s.Peers[host].VTEP, Frame: frame})
+	}
+	switch o.Verdict {
+	case Local:
+		add(forward.Output{Kind: forward.Deliver, Port: o.Port, Frame: o.Frame})
+	case Answer:
+		add(forward.Output{Kind: forward.Reply, Port: o.Port, Frame: o.Frame})
+	case Tunnel:
+		peer(o.Peer, o.VNI, o.Frame)
+	case PuntedVerdict:
+		add(forward.Output{Kind: forward.Punt, Port: in.Port, Punt: o.Punt, Frame: o.Frame})
+	case Flood:
+		vni := in.VNI
+		if e := u.s.Endpoints[in.Port]; e != nil {
+			vni = u.s.Networks[e.Network].VNI
+		}
+		for _, f := range o.Flood {
+			if f.Peer != "" {
+				peer(f.Peer, vni, frame)
+			} else {
+				add(forward.Output{Kind: forward.Deliver, Port: f.Port, Frame: frame})
+			}
+		}
+	}
+	return out, nil
+}
+
+// The table of hard packets, each host's programs in maps of their own.
+func TestHardPackets(t *testing.T) {
+	planes := map[string]*underTest{}
+	top := t
+	dptest.RunCases(t, func(t testing.TB, s *hostplan.State) dptest.Plane {
+		u := planes[s.Host]
+		if u == nil {
+			u = &underTest{r: testRunner(top)}
+			planes[s.Host] = u
+		}
+		u.t = t
+		if err := u.Apply(s); err != nil {
+			t.Fatal(err)
+		}
+		return u
+	})
+}

@@ -1,0 +1,313 @@
+package ebpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/linux"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// VXLANDevice is the name of the tunnel device, VXLANPort its UDP port (RFC 7348).
+const (
+	VXLANDevice = "weft-vxlan"
+	VXLANPort   = 4789
+)
+
+// Config is what a plane is made with.
+type Config struct {
+	// PinDir is a directory of this host's own on a BPF file system. It is made if need be. Required.
+	PinDir string
+	// VXLANMTU of the tunnel device; 0: the kernel's choice. It bounds nothing that the programs do not bound already.
+	VXLANMTU int
+	// Redirect is "auto" (or "") or "plain": never redirect_peer, so that tcpdump on a veth's host end sees everything.
+	Redirect string
+	// Attach is "auto" (or ""): tcx where the kernel has it, or "clsact".
+	Attach string
+	Limits Limits
+	// Record makes the programs write a decision record for each packet; it costs some nanoseconds.
+	Record bool
+	Logger *slog.Logger
+}
+
+// Plane is the eBPF data plane of the host whose network namespace New is called in.
+type Plane struct {
+	cfg     Config
+	coll    *ebpf.Collection
+	t       *tables
+	att     *attacher
+	rd      *ringbuf.Reader
+	punts   chan dataplane.Punt
+	drained chan struct{}
+	raw     int
+
+	// last is what the last Apply was given, and whether all of it was done.
+	last   dataplane.Desired
+	result dataplane.Result
+	clean  bool
+	// plain are the devices that sysctls were set on, by index; peers caches how a device is delivered to.
+	quiet map[int]string
+
+	// mu guards ifindex, which Inject reads beside Apply.
+	mu      sync.Mutex
+	ifindex map[model.PortID]int
+}
+
+var _ dataplane.Plane = (*Plane)(nil)
+
+// New loads the programs, takes over what a former process left below the pin directory, and starts to deliver punts. What
+// hangs on devices already goes on with the new programs from the first Apply on.
+func New(cfg Config) (*Plane, error) {
+	if err := Probe(); err != nil {
+		return nil, err
+	}
+	if cfg.Redirect != "" && cfg.Redirect != "auto" && cfg.Redirect != "plain" {
+		return nil, fmt.Errorf("redirect = %q: it is auto or plain", cfg.Redirect)
+	}
+	if cfg.Attach != "" && cfg.Attach != "auto" && cfg.Attach != "clsact" {
+		return nil, fmt.Errorf("attach = %q: it is auto or clsact", cfg.Attach)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	dir := filepath.Join(cfg.PinDir, version)
+	if err := os.MkdirAll(filepath.Join(dir, "links"), 0o700); err != nil {
+		return nil, fmt.Errorf("make the pin directory: %w", err)
+	}
+	if err := bpffs(dir); err != nil {
+		return nil, err
+	}
+	coll, err := load(options{record: cfg.Record, pinPath: dir})
+	if err != nil {
+		return nil, err
+	}
+	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 256), drained: make(chan struct{}), raw: -1,
+		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", done: map[int]string{}},
+		quiet: map[int]string{}, ifindex: map[model.PortID]int{}}
+	if err := p.open(dir); err != nil {
+		coll.Close()
+		return nil, err
+	}
+	go p.drain()
+	return p, nil
+}
+
+func (p *Plane) open(dir string) error {
+	if err := p.t.load(); err != nil {
+		return err
+	}
+	if err := pinJump(dir, p.coll.Maps["jump"]); err != nil {
+		return err
+	}
+	raw, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open a packet socket: %w", err)
+	}
+	p.raw = raw
+	p.rd, err = ringbuf.NewReader(p.coll.Maps["punts"])
+	if err != nil {
+		unix.Close(raw) //nolint:errcheck // nothing was written
+		return fmt.Errorf("open the ring buffer of punts: %w", err)
+	}
+	return nil
+}
+
+// pinJump pins the map of tail calls under the next number. The kernel empties such a map when the last process lets go
+// of it, unless it is pinned; the programs of the former process need theirs until each of their links has been updated,
+// so that one stays, too.
+func pinJump(dir string, m *ebpf.Map) error {
+	old, err := filepath.Glob(filepath.Join(dir, "jump-*"))
+	if err != nil {
+		return err
+	}
+	var nums []int
+	for _, f := range old {
+		if n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(f), "jump-")); err == nil {
+			nums = append(nums, n)
+		}
+	}
+	slices.Sort(nums)
+	next := 1
+	if n := len(nums); n > 0 {
+		next = nums[n-1] + 1
+		nums = nums[:n-1]
+	}
+	if err := m.Pin(filepath.Join(dir, fmt.Sprintf("jump-%d", next))); err != nil {
+		return fmt.Errorf("pin the map of tail calls: %w", err)
+	}
+	for _, n := range nums {
+		if err := os.Remove(filepath.Join(dir, fmt.Sprintf("jump-%d", n))); err != nil {
+			return fmt.Errorf("unpin an old map of tail calls: %w", err)
+		}
+	}
+	return nil
+}
+
+// Apply implements dataplane.Plane.
+func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return dataplane.Result{}, err
+	}
+	if p.clean && d.State == p.last.State && d.InSync == p.last.InSync && maps.Equal(d.Devices, p.last.Devices) {
+		return p.result, nil
+	}
+	p.clean = false
+	vxlan, err := p.tunnel(d.State)
+	if err != nil {
+		return dataplane.Result{}, err
+	}
+	res := dataplane.Result{Programmed: map[model.PortID]bool{}}
+	bad := p.attach(d, &res)
+	ports := portsOf(d.State, d.Devices, p.peered)
+	maps.DeleteFunc(ports, func(name string, _ port) bool { return bad[name] })
+	c, host := compile(p.t, d.State, ports, p.cfg.Limits)
+	host.VxlanIfindex = vxlan
+	failed := p.t.sync(host, d.InSync)
+	res.Failed = append(res.Failed, c.failures(failed)...)
+	p.report(d.State, ports, failed, &res)
+	if err := p.att.clean(); err != nil {
+		res.Failed = append(res.Failed, hostplan.Problem{Kind: "host", ID: d.State.Host, Why: err.Error()})
+	}
+	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0
+	p.last.Devices = maps.Clone(d.Devices)
+	return res, nil
+}
+
+// tunnel makes the VXLAN device, with its program on it, if the host has a tunnel address.
+func (p *Plane) tunnel(s *hostplan.State) (uint32, error) {
+	if !s.VTEP.IsValid() {
+		return 0, nil
+	}
+	l, err := linux.EnsureVXLAN("", linux.VXLAN{Name: VXLANDevice, Port: VXLANPort, MTU: p.cfg.VXLANMTU})
+	if err != nil {
+		return 0, err
+	}
+	if err := p.att.ensure(l.Index, l.Name, p.coll.Programs["from_overlay"]); err != nil {
+		return 0, err
+	}
+	return uint32(l.Index), nil //nolint:gosec // positive
+}
+
+// attach puts the program on every device found, also on one whose endpoint is not known yet: what it sends is then dropped.
+// It returns the devices that could not be had.
+func (p *Plane) attach(d dataplane.Desired, res *dataplane.Result) map[string]bool {
+	bad := map[string]bool{}
+	for name, dev := range d.Devices {
+		err := p.quieten(dev)
+		if err == nil {
+			err = p.att.ensure(dev.Index, name, p.coll.Programs["from_instance"])
+		}
+		if err == nil && !dev.Up {
+			err = linux.SetUp("", name)
+		}
+		if err != nil {
+			bad[name] = true
+			res.Failed = append(res.Failed, hostplan.Problem{Kind: "device", ID: name, Why: err.Error()})
+		}
+	}
+	return bad
+}
+
+// quieten takes away what makes the host itself answer on the device, before anything else is done with it.
+func (p *Plane) quieten(dev dataplane.Device) error {
+	if p.quiet[dev.Index] == dev.Name {
+		return nil
+	}
+	for key, v := range map[string]string{"net/ipv6/conf/%s/disable_ipv6": "1", "net/ipv4/conf/%s/arp_ignore": "8", "net/ipv4/conf/%s/forwarding": "0"} {
+		if _, err := linux.SetSysctl("", fmt.Sprintf(key, dev.Name), v); err != nil {
+			return err
+		}
+	}
+	p.quiet[dev.Index] = dev.Name
+	return nil
+}
+
+// peered reports whether the device takes redirect_peer.
+func (p *Plane) peered(d dataplane.Device) bool {
+	if p.cfg.Redirect == "plain" {
+		return false
+	}
+	ok, err := linux.VethPeerElsewhere("", d.Name)
+	return err == nil && ok
+}
+
+// report says which endpoints are wholly programmed.
+func (p *Plane) report(s *hostplan.State, ports map[string]port, failed map[root]error, res *dataplane.Result) {
+	idx := map[model.PortID]int{}
+	for id, e := range s.Endpoints {
+		dev, ok := ports[e.Device]
+		if !ok {
+			continue
+		}
+		slot, net := p.t.ids[rootEndpoint].find(id.UUID), p.t.ids[rootNetwork].find(e.Network.UUID)
+		if _, ok := p.t.endpoints.have[slot]; !ok {
+			continue
+		}
+		idx[id] = int(dev.ifindex)
+		if failed[root{rootEndpoint, slot}] == nil && failed[root{rootNetwork, net}] == nil && failed[root{}] == nil {
+			res.Programmed[id] = true
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ifindex = idx
+}
+
+// Punts implements dataplane.Plane.
+func (p *Plane) Punts() <-chan dataplane.Punt { return p.punts }
+
+// drain hands punts on; when nobody takes them they are lost, as packets are.
+func (p *Plane) drain() {
+	defer close(p.drained)
+	defer close(p.punts)
+	for {
+		rec, err := p.rd.Read()
+		if errors.Is(err, ringbuf.ErrClosed) {
+			return
+		} else if err != nil {
+			p.cfg.Logger.Warn("read punted packets", "error", err)
+			return
+		}
+		select {
+		case p.punts <- punted(rec.RawSample):
+		default:
+		}
+	}
+}
+
+// Inject implements dataplane.Plane.
+func (p *Plane) Inject(id model.PortID, frame []byte) error {
+	p.mu.Lock()
+	index, ok := p.ifindex[id]
+	p.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("inject to port %s: it has no device on this host", id)
+	}
+	if err := unix.Sendto(p.raw, frame, 0, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
+		return fmt.Errorf("inject to port %s: %w", id, err)
+	}
+	return nil
+}
+
+// Close implements dataplane.Plane.
+func (p *Plane) Close() error {
+	err := p.rd.Close()
+	<-p.drained
+	p.coll.Close()
+	return errors.Join(err, unix.Close(p.raw))
+}

@@ -1,0 +1,238 @@
+package ebpf
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+)
+
+// The C enumerations of bpf/lib/maps.h that have no type of their own to be generated from.
+const (
+	cfgVTEP, cfgVTEP6 = 1, 2
+
+	epUp, epSecure, epDHCP4, epAllowAll, epPolicy, epStateful, epPeer = 1, 2, 4, 8, 16, 32, 64
+
+	netVXLAN, netLearning, netRA, netDHCP6, netExternal = 1, 2, 4, 8, 16
+
+	kindRif, kindNeighbor = 1, 2
+
+	routerUp = 1
+
+	routeBlackhole, routeVia, routeV4 = 1, 2, 4
+
+	spoofV4, spoofV6 = 1, 2
+)
+
+// tables are all maps that the agent writes.
+type tables struct {
+	gens  *generations
+	ids   map[rootKind]*slots
+	rifID *slots
+
+	endpoints *rootTable[weftEndpoint]
+	networks  *rootTable[weftNetwork]
+	peers     *rootTable[weftPeer]
+	neighbors *rootTable[weftNeighbor]
+	routers   *rootTable[weftRouter]
+
+	devices *table[uint32, uint32]
+	vnis    *table[uint32, uint32]
+	vteps   *table[weftIp, uint32]
+	macs    *table[weftMacKey, weftMacVal]
+	addrs   *table[weftAddrKey, weftAddrVal]
+	spoof   *table[weftSpoofKey, uint32]
+	rifs    *table[uint32, weftRif]
+	locals  *table[weftLocalKey, uint32]
+	sources *table[weftLpmKey, weftIp]
+	routes  *table[weftLpmKey, weftRouteVal]
+	subnets *table[weftLpmKey, weftRmac]
+	floods  *floodTable
+
+	parts  []parts
+	config *ebpf.Map
+	host   weftHost
+	states *ebpf.Map
+}
+
+// newTables lays the tables over a set of loaded maps.
+func newTables(m map[string]*ebpf.Map) *tables {
+	t := &tables{gens: newGenerations(m["gens"]), ids: map[rootKind]*slots{}, config: m["config"], states: m["ep_state"]}
+	for kind, name := range map[rootKind]string{rootEndpoint: "endpoints", rootNetwork: "networks", rootPeer: "peers",
+		rootNeighbor: "neighbors", rootRouter: "routers"} {
+		t.ids[kind] = newSlots(m[name].MaxEntries(), t.gens)
+	}
+	t.rifID = newSlots(m["rifs"].MaxEntries(), nil)
+	t.endpoints = &rootTable[weftEndpoint]{kind: rootEndpoint, m: m["endpoints"], slots: t.ids[rootEndpoint],
+		stamp: func(v *weftEndpoint) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftEndpoint) [16]byte { return v.Uuid }}
+	t.networks = &rootTable[weftNetwork]{kind: rootNetwork, m: m["networks"], slots: t.ids[rootNetwork],
+		stamp: func(v *weftNetwork) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftNetwork) [16]byte { return v.Uuid },
+		silent: func(v *weftNetwork) { v.FloodVersion, v.FloodEndpoints, v.FloodTotal = 0, 0, 0 }}
+	t.peers = &rootTable[weftPeer]{kind: rootPeer, m: m["peers"], slots: t.ids[rootPeer],
+		stamp: func(v *weftPeer) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftPeer) [16]byte { return addrOf(v.Vtep).As16() }}
+	t.neighbors = &rootTable[weftNeighbor]{kind: rootNeighbor, m: m["neighbors"], slots: t.ids[rootNeighbor],
+		stamp: func(v *weftNeighbor) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftNeighbor) [16]byte { return v.Uuid }}
+	t.routers = &rootTable[weftRouter]{kind: rootRouter, m: m["routers"], slots: t.ids[rootRouter],
+		stamp: func(v *weftRouter) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftRouter) [16]byte { return v.Uuid }}
+	initRoots(t)
+	t.layParts(m)
+	return t
+}
+
+func initRoots(t *tables) {
+	t.endpoints.have, t.endpoints.want = map[uint32]weftEndpoint{}, map[uint32]weftEndpoint{}
+	t.networks.have, t.networks.want = map[uint32]weftNetwork{}, map[uint32]weftNetwork{}
+	t.peers.have, t.peers.want = map[uint32]weftPeer{}, map[uint32]weftPeer{}
+	t.neighbors.have, t.neighbors.want = map[uint32]weftNeighbor{}, map[uint32]weftNeighbor{}
+	t.routers.have, t.routers.want = map[uint32]weftRouter{}, map[uint32]weftRouter{}
+}
+
+func (t *tables) layParts(m map[string]*ebpf.Map) {
+	ofSlot := func(kind rootKind) func(uint32) root { return func(s uint32) root { return root{kind, s} } }
+	ep, nw, peer, rt := ofSlot(rootEndpoint), ofSlot(rootNetwork), ofSlot(rootPeer), ofSlot(rootRouter)
+	// A router interface's entries belong to its router; the interface may be one that is only in the kernel yet.
+	ofRif := func(slot uint32) root {
+		if r, ok := t.rifs.want[slot]; ok {
+			return rt(r.Router)
+		}
+		return rt(t.rifs.have[slot].Router)
+	}
+	holder := func(kind, slot uint32) root {
+		if kind == kindRif {
+			return ofRif(slot)
+		}
+		return root{rootNeighbor, slot}
+	}
+	t.devices = newTable("devices", m["devices"], func(_ uint32, v uint32) root { return ep(v) })
+	t.vnis = newTable("vnis", m["vnis"], func(_ uint32, v uint32) root { return nw(v) })
+	t.vteps = newTable("vteps", m["vteps"], func(_ weftIp, v uint32) root { return peer(v) })
+	t.macs = newTable("macs", m["macs"], func(_ weftMacKey, v weftMacVal) root { return holder(v.Kind, v.Slot) })
+	t.addrs = newTable("addrs", m["addrs"], func(_ weftAddrKey, v weftAddrVal) root { return holder(v.Kind, v.Slot) })
+	t.spoof = newTable("spoof", m["spoof"], func(k weftSpoofKey, _ uint32) root { return ep(k.Ep) })
+	t.rifs = newTable("rifs", m["rifs"], func(_ uint32, v weftRif) root { return rt(v.Router) })
+	t.locals = newTable("locals", m["locals"], func(k weftLocalKey, _ uint32) root { return rt(k.Router) })
+	t.sources = newTable("sources", m["sources"], func(k weftLpmKey, _ weftIp) root { return ofRif(k.Id) })
+	t.routes = newTable("routes", m["routes"], func(k weftLpmKey, _ weftRouteVal) root { return rt(k.Id) })
+	t.subnets = newTable("subnets", m["subnets"], func(k weftLpmKey, _ weftRmac) root { return nw(k.Id) })
+	t.floods = &floodTable{m: m["floods"], have: map[uint32]floodList{}, want: map[uint32]floodList{}}
+	// Devices last: an endpoint answers to its interface once everything else is there.
+	t.parts = []parts{t.vnis, t.vteps, t.rifs, t.locals, t.sources, t.routes, t.subnets, t.macs, t.addrs, t.spoof, t.devices}
+}
+
+// load reads what a former process left in the kernel.
+func (t *tables) load() error {
+	for _, l := range []interface{ load() error }{t.endpoints, t.networks, t.peers, t.neighbors, t.routers} {
+		if err := l.load(); err != nil {
+			return err
+		}
+	}
+	for _, p := range t.parts {
+		if err := p.load(); err != nil {
+			return err
+		}
+	}
+	for slot, v := range t.rifs.have {
+		t.rifID.restore(v.Uuid, slot, 0)
+	}
+	if err := t.config.Lookup(uint32(0), &t.host); err != nil {
+		return fmt.Errorf("read map config: %w", err)
+	}
+	return t.floods.load(t.networks.have)
+}
+
+func (t *tables) begin() {
+	for _, s := range t.ids {
+		clear(s.touched)
+	}
+	clear(t.rifID.touched)
+	t.endpoints.begin()
+	t.networks.begin()
+	t.peers.begin()
+	t.neighbors.begin()
+	t.routers.begin()
+	for _, p := range t.parts {
+		p.begin()
+	}
+	clear(t.floods.want)
+}
+
+// sync brings the kernel to what is wanted. deletes false: nothing goes (the feed is not in sync).
+//
+// The order is that of docs/pipeline.md, section 13: parts, then the objects under a new generation, then the generation;
+// objects that go are voided first.
+func (t *tables) sync(host weftHost, deletes bool) map[root]error {
+	failed, dirty := map[root]error{}, map[root]bool{}
+	if err := t.writeHost(host, dirty); err != nil {
+		failed[root{}] = err
+	}
+	for _, p := range t.parts {
+		p.write(dirty, failed)
+	}
+	if deletes {
+		for _, p := range slices.Backward(t.parts) {
+			p.prune(dirty, failed)
+		}
+	}
+	t.floods.write(t.networks, deletes, failed)
+	t.peers.write(t.gens, dirty, failed)
+	t.networks.write(t.gens, dirty, failed)
+	t.neighbors.write(t.gens, dirty, failed)
+	t.routers.write(t.gens, dirty, failed)
+	t.resetStates(failed)
+	t.endpoints.write(t.gens, dirty, failed)
+	if deletes {
+		t.endpoints.prune(t.gens, failed)
+		t.routers.prune(t.gens, failed)
+		t.neighbors.prune(t.gens, failed)
+		t.networks.prune(t.gens, failed)
+		t.peers.prune(t.gens, failed)
+		t.sweep()
+	}
+	t.floods.prune(t.networks.have)
+	return failed
+}
+
+// resetStates clears the buckets and counts that a former holder of an endpoint's slot left.
+func (t *tables) resetStates(failed map[root]error) {
+	for slot := range t.endpoints.want {
+		if _, ok := t.endpoints.have[slot]; ok {
+			continue
+		}
+		if err := t.states.Put(slot, &weftEpRun{}); err != nil {
+			failed[root{rootEndpoint, slot}] = fmt.Errorf("write map ep_state: %w", err)
+		}
+	}
+}
+
+// sweep gives back the numbers of what is neither in the kernel nor named by the last compilation.
+func (t *tables) sweep() {
+	sweep(t.ids[rootEndpoint], t.endpoints.have)
+	sweep(t.ids[rootNetwork], t.networks.have)
+	sweep(t.ids[rootPeer], t.peers.have)
+	sweep(t.ids[rootNeighbor], t.neighbors.have)
+	sweep(t.ids[rootRouter], t.routers.have)
+	sweep(t.rifID, t.rifs.have)
+}
+
+func sweep[V any](s *slots, have map[uint32]V) {
+	for id, slot := range s.byID {
+		if _, ok := have[slot]; !ok && !s.touched[slot] {
+			s.release(id, slot)
+		}
+	}
+}
+
+// writeHost stores the host's own values. Every peer's generation goes up with them, for each tunnelled flow holds them.
+func (t *tables) writeHost(host weftHost, dirty map[root]bool) error {
+	if host == t.host {
+		return nil
+	}
+	if err := t.config.Put(uint32(0), &host); err != nil {
+		return fmt.Errorf("write map config: %w", err)
+	}
+	t.host = host
+	for slot := range t.peers.want {
+		dirty[root{rootPeer, slot}] = true
+	}
+	return nil
+}
