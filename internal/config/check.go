@@ -29,6 +29,9 @@ func (l *Loaded) checkServer() []*Error {
 		l.note(Name{"DEFAULT", "agent_down_time"}, fmt.Sprintf(
 			"is less than twice report_interval (%v), so that one late report makes an agent look dead", l.Agent.ReportInterval))
 	}
+	if n := &l.Server.Nova; (n.OnPortStatus || n.OnPortData) && n.AuthURL == "" {
+		l.note(Name{"nova", "auth_url"}, "is not set, so that Nova is not told of ports; instances that wait for it (vif_plugging_timeout) will not start")
+	}
 	if r := &l.Server.Router; r.Distributed && !r.EnableDVR {
 		c.fail("DEFAULT", "router_distributed", "routers shall be distributed, but enable_dvr = false", "delete one of the two lines")
 	}

@@ -22,7 +22,7 @@ func src(lines ...string) []Source {
 
 // serverWith is a configuration that a server accepts, and lines more.
 func serverWith(lines ...string) []Source {
-	return append([]Source{{Name: "base.conf", Text: []byte("[DEFAULT]\nauth_strategy = noauth\n")}}, src(lines...)...)
+	return append([]Source{{Name: "base.conf", Text: []byte("[DEFAULT]\nauth_strategy = noauth\n[nova]\nauth_url = http://k:5000\n")}}, src(lines...)...)
 }
 
 func TestFaults(t *testing.T) {
