@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,13 +17,14 @@ func (s *Store) DoneIntents(ctx context.Context, ids []model.UUID) error {
 		return s.wrap("forget intents", s.open(ctx))
 	}
 	return s.tx(ctx, "forget intents", func(ctx context.Context, c *sql.Conn, _ meta) error {
-		del := newInsert("DELETE FROM weft_intents WHERE (id) IN (", 1, ")")
+		sc := &script{conn: c}
+		del := newInsert(sc, "DELETE FROM weft_intents WHERE (id) IN (", 1, ")")
 		for _, id := range ids {
-			if err := del.add(ctx, c, 0, id[:]); err != nil {
+			if err := del.add(ctx, 0, id[:]); err != nil {
 				return err
 			}
 		}
-		return del.flush(ctx, c)
+		return errors.Join(del.flush(ctx), sc.run(ctx))
 	})
 }
 
@@ -75,20 +77,21 @@ func (s *Store) Replace(ctx context.Context, snap store.Snapshot, entries func(y
 	}
 	err = s.tx(ctx, "replace", func(ctx context.Context, c *sql.Conn, _ meta) error {
 		for _, table := range []string{"weft_entries", "weft_log", "weft_intents", "weft_heartbeats"} {
-			if _, err := c.ExecContext(ctx, "DELETE FROM "+table); err != nil {
+			if err := empty(ctx, c, table); err != nil {
 				return fmt.Errorf("empty %s: %w", table, err)
 			}
 		}
-		if err := replaceEntries(ctx, c, snap.Revision, entries); err != nil {
+		sc := &script{conn: c}
+		if err := replaceEntries(ctx, sc, snap.Revision, entries); err != nil {
 			return err
 		}
-		intents := newInsert("INSERT INTO weft_intents (revision, place, id, kind, body) VALUES", 5, "")
+		intents := newInsert(sc, "INSERT INTO weft_intents (revision, place, id, kind, body) VALUES", 5, "")
 		for i, in := range snap.Intents { // revision 0 sorts them before all that come later
-			if err := intents.add(ctx, c, len(in.Body), 0, i, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
+			if err := intents.add(ctx, len(in.Body), 0, i, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
 				return err
 			}
 		}
-		if err := intents.flush(ctx, c); err != nil {
+		if err := errors.Join(intents.flush(ctx), sc.run(ctx)); err != nil {
 			return err
 		}
 		_, err := c.ExecContext(ctx, "UPDATE weft_meta SET lineage = ?, revision = ?, batch = ?, since = ?, trimmed = ?, level = ?",
@@ -101,8 +104,21 @@ func (s *Store) Replace(ctx context.Context, snap store.Snapshot, entries func(y
 	return model.Position{Lineage: lineage, Revision: snap.Revision}, nil
 }
 
-func replaceEntries(ctx context.Context, c *sql.Conn, revision uint64, entries func(yield func(store.Entry) error) error) error {
-	puts := newPutEntries()
+// empty deletes all rows in steps, each of which is quicker than ioTimeout. (TRUNCATE would commit.)
+func empty(ctx context.Context, c *sql.Conn, table string) error {
+	for {
+		res, err := c.ExecContext(ctx, "DELETE FROM "+table+" LIMIT 10000")
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+func replaceEntries(ctx context.Context, sc *script, revision uint64, entries func(yield func(store.Entry) error) error) error {
+	puts := newPutEntries(sc)
 	err := entries(func(e store.Entry) error {
 		if err := store.CheckName(e.Kind, e.Key); err != nil {
 			return err
@@ -110,12 +126,12 @@ func replaceEntries(ctx context.Context, c *sql.Conn, revision uint64, entries f
 		if e.Revision > revision {
 			return fmt.Errorf("entry %s %q has revision %d, the snapshot %d", e.Kind, e.Key, e.Revision, revision)
 		}
-		return putEntry(ctx, c, puts, &e)
+		return putEntry(ctx, puts, &e)
 	})
 	if err != nil {
 		return err
 	}
-	return puts.flush(ctx, c)
+	return puts.flush(ctx)
 }
 
 // trimStep is how many log rows one transaction of Trim removes, so that writers do not wait long for the lock.

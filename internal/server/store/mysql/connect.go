@@ -39,7 +39,7 @@ func (o *Options) driverConfig() (*mysql.Config, error) {
 	default:
 		return nil, errors.New("neither host nor socket is given")
 	}
-	cfg.InterpolateParams = true // one round trip per statement
+	cfg.InterpolateParams, cfg.MultiStatements = true, true // one round trip for several statements; arguments are always bound
 	cfg.ClientFoundRows = true
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
 	cfg.Logger = &mysql.NopLogger{} // what it would log comes back as an error, too

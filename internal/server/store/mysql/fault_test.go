@@ -424,3 +424,62 @@ func testSettings(t *testing.T, srv *server) {
 		t.Errorf("a newer weft's tables: %v", err)
 	}
 }
+
+// testDeadlock: when the server chooses the append as a deadlock's victim it ends the transaction, and whatever is sent
+// after that would stay by itself. The append must send nothing more and say that it lost.
+func testDeadlock(t *testing.T, srv *server) {
+	name := srv.database(t)
+	s := open(t, srv.options(name))
+	before := storetest.Load(t, s)
+	db := srv.root(t)
+	defer db.Close()
+	srv.exec(t, "CREATE TABLE "+name+".ballast (n INT PRIMARY KEY) ENGINE=InnoDB")
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	for _, q := range []string{ // many rows, so that the other transaction is the cheaper victim
+		"INSERT INTO " + name + ".ballast SELECT seq FROM " + name + ".seq_1_to_5000",
+		"INSERT INTO " + name + ".weft_entries VALUES ('port', 'k1', 0, 0, 0, '')",
+	} {
+		if _, err := tx.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	big := func(key string) store.Mutation {
+		return store.Mutation{Kind: "port", Key: key, Body: make([]byte, 700<<10)}
+	}
+	b := store.Batch{ID: model.UUID{1}, Revision: 1, At: noon, Mutations: []store.Mutation{big("k0"), big("k1"), big("k2"), big("k3"), {Kind: "port", Key: "k4"}},
+		Intents: []store.Intent{{ID: model.UUID{2}, Kind: "nova"}}}
+	answer := make(chan error, 1)
+	go func() { answer <- s.Append(t.Context(), before.Snap.Position, []store.Batch{b}) }()
+	eventually(t, "the append waiting for k1", func(ctx context.Context) error {
+		var n int
+		err := db.QueryRowContext(ctx, "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO weft_entries%' AND time_ms > 100").Scan(&n)
+		if err == nil && n == 0 {
+			err = errors.New("nobody waits")
+		}
+		select {
+		case early := <-answer:
+			t.Fatalf("append did not wait: %v", early)
+		default:
+		}
+		return err
+	})
+	if _, err := tx.Exec("SELECT * FROM " + name + ".weft_meta FOR UPDATE"); err != nil {
+		t.Fatalf("the other transaction was the victim: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answer; !errors.Is(err, store.ErrConflict) {
+		t.Errorf("append: %v", err)
+	}
+	if d := storetest.Load(t, s); len(d.Entries) > 0 || len(d.Snap.Intents) > 0 || d.Snap.Revision > 0 {
+		t.Errorf("left behind: %d entries, %d intents, revision %d", len(d.Entries), len(d.Snap.Intents), d.Snap.Revision)
+	}
+	if err := s.Append(t.Context(), before.Snap.Position, []store.Batch{b}); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}

@@ -130,10 +130,7 @@ func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, c *sql.Co
 	}
 	defer c.Close()
 	ctx = context.WithoutCancel(ctx) // see store.Store
-	if _, err := c.ExecContext(ctx, "START TRANSACTION"); err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	m, err := readMeta(ctx, c, " FOR UPDATE")
+	m, err := readMeta(ctx, c, "START TRANSACTION; ", " FOR UPDATE")
 	if err == nil {
 		err = f(ctx, c, m)
 	}

@@ -53,7 +53,7 @@ func TestMariaDB(t *testing.T) {
 		name string
 		f    func(t *testing.T, srv *server)
 	}{
-		{"Network", testNetwork}, {"HeldCommit", testHeldCommit}, {"Servers", testServers}, {"LostRace", testLostRace},
+		{"Network", testNetwork}, {"HeldCommit", testHeldCommit}, {"Servers", testServers}, {"LostRace", testLostRace}, {"Deadlock", testDeadlock},
 		{"Lease", testLease}, {"Settings", testSettings}, {"Crash", testCrash},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.f(t, srv) })

@@ -31,7 +31,7 @@ func (s *Store) snapshot(ctx context.Context, op string, f func(tx *sql.Tx) erro
 func (s *Store) Load(ctx context.Context, visit func(store.Entry) error) (store.Snapshot, error) {
 	var snap store.Snapshot
 	err := s.snapshot(ctx, "load", func(tx *sql.Tx) error {
-		m, err := readMeta(ctx, tx, "")
+		m, err := readMeta(ctx, tx, "", "")
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (s *Store) Head(ctx context.Context) (store.Head, error) {
 	if s.closed.Load() {
 		return store.Head{}, s.wrap("read head", store.ErrClosed)
 	}
-	m, err := readMeta(ctx, s.db, "")
+	m, err := readMeta(ctx, s.db, "", "")
 	return m.Head, s.wrap("read head", err)
 }
 
@@ -103,7 +103,7 @@ func (s *Store) Head(ctx context.Context) (store.Head, error) {
 func (s *Store) Tail(ctx context.Context, after model.Position, limit int) ([]store.Batch, error) {
 	var out []store.Batch
 	err := s.snapshot(ctx, "tail after "+after.String(), func(tx *sql.Tx) error {
-		m, err := readMeta(ctx, tx, "")
+		m, err := readMeta(ctx, tx, "", "")
 		if err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (s *Store) Heartbeats(ctx context.Context) (out []store.Heartbeat, err erro
 func (s *Store) Check(ctx context.Context) ([]*store.CorruptError, error) {
 	var out []*store.CorruptError
 	err := s.snapshot(ctx, "check", func(tx *sql.Tx) error {
-		m, err := readMeta(ctx, tx, "")
+		m, err := readMeta(ctx, tx, "", "")
 		if err != nil {
 			return err
 		}

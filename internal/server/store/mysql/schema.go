@@ -110,10 +110,10 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// readMeta reads the row; lock is "" or " FOR UPDATE".
-func readMeta(ctx context.Context, q queryer, lock string) (m meta, err error) {
+// readMeta reads the row, with what is to come before and behind its SELECT in the same round trip.
+func readMeta(ctx context.Context, q queryer, before, behind string) (m meta, err error) {
 	var lineage, batch []byte
-	row := q.QueryRowContext(ctx, "SELECT lineage, revision, batch, since, trimmed, level FROM weft_meta WHERE id = 1"+lock)
+	row := q.QueryRowContext(ctx, before+"SELECT lineage, revision, batch, since, trimmed, level FROM weft_meta WHERE id = 1"+behind)
 	if err = row.Scan(&lineage, &m.Revision, &batch, &m.since, &m.trimmed, &m.level); err != nil {
 		return m, fmt.Errorf("read position: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -70,41 +69,44 @@ func put(ctx context.Context, c *sql.Conn, head store.Head, batches []store.Batc
 	if err != nil {
 		return err
 	}
-	log := newInsert("INSERT INTO weft_log (revision, batch, prev, made, data) VALUES", 5, "")
-	intents := newInsert("INSERT INTO weft_intents (revision, place, id, kind, body) VALUES", 5, "")
+	sc := &script{conn: c}
+	log := newInsert(sc, "INSERT INTO weft_log (revision, batch, prev, made, data) VALUES", 5, "")
+	intents := newInsert(sc, "INSERT INTO weft_intents (revision, place, id, kind, body) VALUES", 5, "")
 	for i := range batches {
 		b := &batches[i]
-		if err := log.add(ctx, c, len(rows[i]), b.Revision, b.ID[:], b.Prev[:], b.At.UnixMicro(), rows[i]); err != nil {
-			return fmt.Errorf("log: %w", err)
+		if err := log.add(ctx, len(rows[i]), b.Revision, b.ID[:], b.Prev[:], b.At.UnixMicro(), rows[i]); err != nil {
+			return err
 		}
 		for j := range b.Intents {
 			in := &b.Intents[j]
-			if err := intents.add(ctx, c, len(in.Body), b.Revision, j, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
-				return fmt.Errorf("intents: %w", err)
+			if err := intents.add(ctx, len(in.Body), b.Revision, j, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
+				return err
 			}
 		}
 	}
-	if err := errors.Join(log.flush(ctx, c), intents.flush(ctx, c), putEntries(ctx, c, batches)); err != nil {
+	if err := errors.Join(log.flush(ctx), intents.flush(ctx), putEntries(ctx, sc, batches)); err != nil {
 		return err
 	}
 	last := &batches[len(batches)-1]
-	_, err = c.ExecContext(ctx, "UPDATE weft_meta SET revision = ?, batch = ? WHERE id = 1", last.Revision, last.ID[:])
-	return err
+	if err := sc.add(ctx, 0, "UPDATE weft_meta SET revision = ?, batch = ? WHERE id = 1", last.Revision, last.ID[:]); err != nil {
+		return err
+	}
+	return sc.run(ctx)
 }
 
 type name struct{ kind, key string }
 
-func newPutEntries() *insert {
-	return newInsert("INSERT INTO weft_entries (kind, name, version, revision, checksum, body) VALUES", 6,
+func newPutEntries(sc *script) *insert {
+	return newInsert(sc, "INSERT INTO weft_entries (kind, name, version, revision, checksum, body) VALUES", 6,
 		" ON DUPLICATE KEY UPDATE version = VALUES(version), revision = VALUES(revision), checksum = VALUES(checksum), body = VALUES(body)")
 }
 
-func putEntry(ctx context.Context, c *sql.Conn, to *insert, e *store.Entry) error {
-	return to.add(ctx, c, len(e.Body), []byte(e.Kind), []byte(e.Key), e.Schema, e.Revision, store.EntrySum(e), notNil(e.Body))
+func putEntry(ctx context.Context, to *insert, e *store.Entry) error {
+	return to.add(ctx, len(e.Body), []byte(e.Kind), []byte(e.Key), e.Schema, e.Revision, store.EntrySum(e), notNil(e.Body))
 }
 
 // putEntries writes the last image of each entry that the batches write: what was in between is in the log only.
-func putEntries(ctx context.Context, c *sql.Conn, batches []store.Batch) error {
+func putEntries(ctx context.Context, sc *script, batches []store.Batch) error {
 	last := map[name]uint64{}
 	for i := range batches {
 		for j := range batches[i].Mutations {
@@ -112,7 +114,7 @@ func putEntries(ctx context.Context, c *sql.Conn, batches []store.Batch) error {
 			last[name{m.Kind, m.Key}] = uint64(i)<<32 | uint64(j)
 		}
 	}
-	puts, dels := newPutEntries(), newInsert("DELETE FROM weft_entries WHERE (kind, name) IN (", 2, ")")
+	puts, dels := newPutEntries(sc), newInsert(sc, "DELETE FROM weft_entries WHERE (kind, name) IN (", 2, ")")
 	for i := range batches {
 		for j := range batches[i].Mutations {
 			m := &batches[i].Mutations[j]
@@ -121,64 +123,16 @@ func putEntries(ctx context.Context, c *sql.Conn, batches []store.Batch) error {
 			}
 			var err error
 			if m.Body == nil {
-				err = dels.add(ctx, c, 0, []byte(m.Kind), []byte(m.Key))
+				err = dels.add(ctx, 0, []byte(m.Kind), []byte(m.Key))
 			} else {
-				err = putEntry(ctx, c, puts, &store.Entry{Kind: m.Kind, Key: m.Key, Schema: m.Schema, Revision: batches[i].Revision, Body: m.Body})
+				err = putEntry(ctx, puts, &store.Entry{Kind: m.Kind, Key: m.Key, Schema: m.Schema, Revision: batches[i].Revision, Body: m.Body})
 			}
 			if err != nil {
-				return fmt.Errorf("entry %s %q: %w", m.Kind, m.Key, err)
+				return err
 			}
 		}
 	}
-	if err := errors.Join(puts.flush(ctx, c), dels.flush(ctx, c)); err != nil {
-		return fmt.Errorf("entries: %w", err)
-	}
-	return nil
-}
-
-// insert gathers rows for one statement, so that a group costs few round trips, and sends them before they get too large.
-type insert struct {
-	head, row, tail string
-	rows, size      int
-	args            []any
-}
-
-// Bounds of one statement: its bytes when escaped must stay far below max_allowed_packet.
-const (
-	statementRows  = 500
-	statementBytes = 1 << 20
-)
-
-func newInsert(head string, columns int, tail string) *insert {
-	return &insert{head: head, row: "(?" + strings.Repeat(", ?", columns-1) + ")", tail: tail}
-}
-
-func (in *insert) add(ctx context.Context, c *sql.Conn, size int, args ...any) error {
-	if in.rows > 0 && (in.rows >= statementRows || in.size+size > statementBytes) {
-		if err := in.flush(ctx, c); err != nil {
-			return err
-		}
-	}
-	in.rows, in.size, in.args = in.rows+1, in.size+size, append(in.args, args...)
-	return nil
-}
-
-func (in *insert) flush(ctx context.Context, c *sql.Conn) (err error) {
-	if in.rows == 0 {
-		return nil
-	}
-	query := in.head + strings.Repeat(in.row+", ", in.rows-1) + in.row + in.tail
-	if in.size <= statementBytes {
-		_, err = c.ExecContext(ctx, query, in.args...)
-	} else { // one huge row: the binary protocol does not escape, and so does not double it
-		var st *sql.Stmt
-		if st, err = c.PrepareContext(ctx, query); err == nil {
-			_, err = st.ExecContext(ctx, in.args...)
-			err = errors.Join(err, st.Close())
-		}
-	}
-	in.rows, in.size, in.args = 0, 0, in.args[:0]
-	return err
+	return errors.Join(puts.flush(ctx), dels.flush(ctx))
 }
 
 // Drop implements store.Store.
