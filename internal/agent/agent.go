@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
@@ -18,10 +19,11 @@ import (
 
 // Config is what the agent says of its host, and how patient it is.
 type Config struct {
-	Host, Version    string
-	VTEP             netip.Addr // invalid: no tunnels
-	AgentMode        string     // legacy, dvr, dvr_snat, dvr_no_external
-	DataPlane        string     // ebpf, ovs, null
+	Host, Version string
+	// VTEP is asked for before each Hello, so that an error only puts off the connection; invalid: no tunnels. Required.
+	VTEP             func(context.Context) (netip.Addr, error)
+	AgentMode        string // legacy, dvr, dvr_snat, dvr_no_external
+	DataPlane        string // ebpf, ovs, null
 	AvailabilityZone string
 	BridgeMappings   map[string]string
 	Options          hostplan.Options
@@ -56,6 +58,8 @@ type Deps struct {
 	Responders map[dataplane.PuntKind]Responder
 	// OnState, if set, is called with each new State, in order, by one goroutine; it must not block.
 	OnState func(*hostplan.State)
+	// Services, if set, tells what the host's services were asked by a port, for the status.
+	Services func(model.PortID) tally.Port
 	// Rand returns a number in [0,1).
 	Rand func() float64
 	Log  *slog.Logger

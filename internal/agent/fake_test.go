@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -256,7 +257,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.deps = Deps{
-		Config: Config{Host: "h0", Heartbeat: time.Second, Backoff: Range{5 * time.Millisecond, 20 * time.Millisecond},
+		Config: Config{Host: "h0", VTEP: func(context.Context) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.1"), nil }, Heartbeat: time.Second, Backoff: Range{5 * time.Millisecond, 20 * time.Millisecond},
 			Retry: Range{5 * time.Millisecond, 20 * time.Millisecond}, SaveAfter: 5 * time.Millisecond},
 		Feed: wire.NewFeedClient(conn), Plane: r.plane, Devices: r.devices, Dir: r.dir, Rand: rand.Float64, Responders: r.deps.Responders,
 		Log: slog.New(slog.NewTextHandler(testWriter{r.t}, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/weft-cloud/weft/internal/wire"
@@ -69,12 +70,16 @@ func (a *Agent) session(ctx context.Context) (welcomed bool, err error) {
 	defer cancel()
 	slow := time.AfterFunc(handshake, cancel)
 	defer slow.Stop()
+	vtep, err := a.Config.VTEP(ctx)
+	if err != nil {
+		return false, err
+	}
 	stream, err := a.Feed.Connect(ctx)
 	if err != nil {
 		return false, fmt.Errorf("connect: %w", err)
 	}
 	var hello *wire.AgentMessage
-	if !a.call(ctx, func() { hello = a.hello() }) {
+	if !a.call(ctx, func() { hello = a.hello(vtep) }) {
 		return false, ctx.Err()
 	}
 	sent := time.Now()
@@ -128,10 +133,10 @@ func (a *Agent) heartbeatEvery(w *wire.Welcome) time.Duration {
 	return a.Config.Heartbeat
 }
 
-func (a *Agent) hello() *wire.AgentMessage {
+func (a *Agent) hello(vtep netip.Addr) *wire.AgentMessage {
 	c, s := &a.Config, a.core.scope
 	return &wire.AgentMessage{Kind: &wire.AgentMessage_Hello{Hello: &wire.Hello{
-		Host: c.Host, Version: c.Version, Vtep: wire.AddrBytes(c.VTEP), AgentMode: c.AgentMode, DataPlane: c.DataPlane,
+		Host: c.Host, Version: c.Version, Vtep: wire.AddrBytes(vtep), AgentMode: c.AgentMode, DataPlane: c.DataPlane,
 		BridgeMappings: c.BridgeMappings, AvailabilityZone: c.AvailabilityZone, StartedAt: a.started.Unix(),
 		Position: wire.FromPosition(s.position), Have: s.refs(),
 	}}}

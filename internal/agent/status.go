@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -54,6 +55,8 @@ type EndpointStatus struct {
 	// Present: the device is there. Programmed: the plane carries the port out.
 	Present    bool `json:"present"`
 	Programmed bool `json:"programmed"`
+	// Services: what the port asked of DHCP, router advertisements and so on, and what it was answered.
+	Services *tally.Port `json:"services,omitempty"`
 }
 
 // status is asked in the owner goroutine.
@@ -80,6 +83,11 @@ func (a *Agent) status() Status {
 			Present: present, Programmed: c.done.result.Programmed[id]}
 		for _, p := range e.Addresses {
 			es.Addresses = append(es.Addresses, p.Addr().String())
+		}
+		if a.Services != nil {
+			if p := a.Services(id); p.Asked > 0 {
+				es.Services = &p
+			}
 		}
 		s.Endpoints = append(s.Endpoints, es)
 	}

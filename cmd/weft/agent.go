@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/weft-cloud/weft/internal/agent"
+	"github.com/weft-cloud/weft/internal/agent/dhcp"
+	"github.com/weft-cloud/weft/internal/agent/fragment"
+	"github.com/weft-cloud/weft/internal/agent/ra"
+	"github.com/weft-cloud/weft/internal/agent/tally"
+	"github.com/weft-cloud/weft/internal/config"
+	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/dataplane/null"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/linux"
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/obs"
+	"github.com/weft-cloud/weft/internal/pki"
+	"github.com/weft-cloud/weft/internal/wire"
+)
+
+func newAgentCmd() *cobra.Command {
+	var flags configFlags
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run this host's part: program its data plane, answer its instances, report to the server",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := flags.load(config.LoadAgent)
+			if err != nil {
+				return err
+			}
+			log := obs.NewLogger(os.Stderr, l.Agent.Debug)
+			for _, n := range l.Notices {
+				log.Info("configuration", "notice", n.String())
+			}
+			return runAgent(cmd.Context(), l, log)
+		},
+	}
+	flags.bind(cmd)
+	cmd.AddCommand(newAgentStatusCmd())
+	return cmd
+}
+
+// securityGroupsCarried: the feed does not bring security groups yet, so enforcing them would shut every port.
+const securityGroupsCarried = false
+
+func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
+	cfg := &l.Agent
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("[weft] state_dir: %w", err)
+	}
+	conn, err := dialFeed(cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	plane, devices, err := openPlane(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := plane.Close(); err != nil {
+			log.Warn("let go of the data plane", "error", err)
+		}
+	}()
+	if cfg.SecurityGroups && !securityGroupsCarried {
+		log.Warn("security groups are not enforced yet: instances are held to their own addresses, and nothing else is filtered")
+	}
+	s := newServices(plane, log)
+	a := agent.New(agent.Deps{
+		Config: agentConfig(l), Feed: wire.NewFeedClient(conn), Plane: plane, Devices: devices, Dir: cfg.StateDir,
+		Responders: s.responders, OnState: s.take, Services: s.book.Of, Rand: rand.Float64, Log: log,
+	})
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.Run(ctx) })
+	g.Go(func() error { return ignore(s.announcer.Run(ctx), context.Canceled) })
+	log.Info("agent started", "host", cfg.Host, "dataPlane", cfg.DataPlane, "mode", cfg.L3.Mode, "server", cfg.Server)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	err = g.Wait()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	return err
+}
+
+func agentConfig(l *config.Loaded) agent.Config {
+	cfg := &l.Agent
+	mappings := map[string]string{}
+	for _, m := range cfg.BridgeMappings {
+		mappings[m.Key] = m.Value
+	}
+	lease := uint32(0) // for ever
+	if d := l.Server.DHCP.Lease; d > 0 {
+		lease = uint32(min(d/time.Second, 1<<32-2))
+	}
+	return agent.Config{
+		Host: cfg.Host, Version: version(), VTEP: func(context.Context) (netip.Addr, error) { return localAddress(cfg) },
+		AgentMode: cfg.L3.Mode, DataPlane: cfg.DataPlane, AvailabilityZone: cfg.AvailabilityZone, BridgeMappings: mappings,
+		Options: hostplan.Options{
+			Firewall: cfg.SecurityGroups && securityGroupsCarried, LeaseSeconds: lease, DNSDomain: l.Server.DHCP.Domain,
+			IsolatedMetadata: cfg.DHCP.IsolatedMetadata, ForceMetadata: cfg.DHCP.ForceMetadata,
+		},
+		Heartbeat: cfg.ReportInterval,
+		Backoff:   agent.Range{Min: 100 * time.Millisecond, Max: 5 * time.Second},
+		Retry:     agent.Range{Min: 500 * time.Millisecond, Max: 30 * time.Second},
+		SaveAfter: 200 * time.Millisecond,
+	}
+}
+
+// dialFeed prepares the connection; nothing is sent before the agent runs, and a server that is away is no error.
+func dialFeed(cfg *config.Agent) (*grpc.ClientConn, error) {
+	host, _, err := net.SplitHostPort(cfg.Server)
+	if err != nil {
+		return nil, fmt.Errorf("[weft] server = %s: %w; write it as controller:9697", cfg.Server, err)
+	}
+	tls, err := pki.Files{CA: cfg.TLS.CAFile, Cert: cfg.TLS.CertFile, Key: cfg.TLS.KeyFile}.ClientTLS(host)
+	if err != nil {
+		return nil, fmt.Errorf("certificates of [weft]: %w", err)
+	}
+	conn, err := grpc.NewClient("dns:///"+cfg.Server, grpc.WithTransportCredentials(credentials.NewTLS(tls)),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 5 * time.Second,
+			Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second}}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)), grpc.WithNoProxy())
+	if err != nil {
+		return nil, fmt.Errorf("[weft] server = %s: %w", cfg.Server, err)
+	}
+	return conn, nil
+}
+
+// localAddress is local_ip or, without it, the address from which this host reaches the server. No packet is sent for it.
+func localAddress(cfg *config.Agent) (netip.Addr, error) {
+	if cfg.LocalIP.IsValid() {
+		return cfg.LocalIP, nil
+	}
+	c, err := net.Dial("udp", cfg.Server)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find out this host's tunnel address: %w; set [ovs] local_ip", err)
+	}
+	defer c.Close()
+	a, err := netip.ParseAddrPort(c.LocalAddr().String())
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find out this host's tunnel address: %w; set [ovs] local_ip", err)
+	}
+	return a.Addr().Unmap(), nil
+}
+
+// openPlane makes the data plane, and what finds the devices that it needs.
+func openPlane(cfg *config.Agent, _ *slog.Logger) (dataplane.Plane, agent.Devices, error) {
+	switch cfg.DataPlane {
+	case "null":
+		return null.New(), nil, nil
+	}
+	return nil, nil, fmt.Errorf("[weft] data_plane = %s is not in this build; use null", cfg.DataPlane)
+}
+
+// taps finds the interfaces that hypervisors make.
+type taps struct{}
+
+func (taps) Watch(ctx context.Context, changed func(map[string]dataplane.Device)) error {
+	return linux.WatchLinks(ctx, "tap", func(links map[string]linux.Link) {
+		found := make(map[string]dataplane.Device, len(links))
+		for name, l := range links {
+			found[name] = dataplane.Device{Name: name, Index: l.Index, Up: l.Up, MTU: l.MTU}
+		}
+		changed(found)
+	})
+}
+
+// services answer instances.
+type services struct {
+	book       *tally.Book
+	responders map[dataplane.PuntKind]agent.Responder
+	announcer  *ra.Announcer
+}
+
+func newServices(plane dataplane.Plane, log *slog.Logger) *services {
+	// A port's questions past this are not answered: what boots asks a dozen times.
+	book := tally.New(tally.Deps{Now: time.Now, PerSecond: 20, Burst: 50})
+	s := &services{
+		book: book,
+		responders: map[dataplane.PuntKind]agent.Responder{
+			dataplane.PuntDHCP4: dhcp.New4(book), dataplane.PuntDHCP6: dhcp.New6(book), dataplane.PuntRS: ra.New(book),
+		},
+		announcer: ra.NewAnnouncer(ra.Deps{Inject: plane.Inject, Log: log, Interval: ra.DefaultInterval, Now: time.Now, Rand: rand.Int64N}),
+	}
+	if p, ok := plane.(dataplane.Resender); ok {
+		s.responders[dataplane.PuntFragment] = fragment.New(fragment.Deps{Resend: p.Resend,
+			Failed: func(err error) { log.Debug("packet lost", "error", err) }})
+	}
+	return s
+}
+
+// take hands a new State to those who want it.
+func (s *services) take(st *hostplan.State) {
+	s.announcer.Update(st)
+	s.book.Keep(func(id model.PortID) bool { return st.Endpoints[id] != nil })
+}
