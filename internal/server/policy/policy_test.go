@@ -123,6 +123,40 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// TestScopeAgreesWithShows: Scope and Shows are two ways to say which objects a caller sees.
+func TestScopeAgreesWithShows(t *testing.T) {
+	rules := []Options{{}, {EnforceNewDefaults: true}, lines(`get_network: "@"`, `get_port: "!"`), lines(`get_network: "not rule:shared"`, `get_port: "role:member and not rule:network_device"`)}
+	for i, opts := range rules {
+		for _, who := range [][]string{{"admin"}, {"member", "reader"}, {"reader"}, {"advsvc"}, nil} {
+			for _, project := range []string{"p", ""} {
+				s := engine(t, opts).Compile(caller(project, who...))
+				for _, res := range []string{"network", "port", "subnet", "security_group", "security_group_rule", "agent", "floatingip_port_forwarding"} {
+					v := s.Scope(res)
+					for _, o := range []Attrs{
+						{"project_id": "p"}, {"project_id": "q"}, {"project_id": ""}, {"project_id": "q", "shared": "True"}, {"project_id": "q", "router:external": "True"},
+						{"project_id": "q", "network:project_id": "p"}, {"project_id": "q", "network:shared": "True"}, {"project_id": "p", "device_owner": "network:dhcp"},
+						{"ext_parent:project_id": "p"}, {"project_id": "q", "security_group:project_id": "p"}, {"device_owner": "compute:x", "project_id": "q"},
+					} {
+						_, nested := o["ext_parent:project_id"]
+						_, rule := o["security_group:project_id"]
+						if rule && res != "security_group_rule" || nested && res != "floatingip_port_forwarding" {
+							continue // no such object
+						}
+						shared := o["shared"] == "True" || o["network:shared"] == "True"
+						mine := func(attr string) bool { return o[attr] == project && project != "" }
+						got := v.All || v.Own && mine("project_id") || v.Shared && shared || v.External && o["router:external"] == "True" ||
+							v.NetworkOwner && mine("network:project_id") || v.ParentOwner && (mine("ext_parent:project_id") || mine("security_group:project_id")) ||
+							v.Ask && s.Shows(res, o)
+						if want := s.Shows(res, o); got != want {
+							t.Errorf("rules %d, %v of %q, %s %v: scope %+v says %v, Shows %v", i, who, project, res, o, v, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestMask(t *testing.T) {
 	for _, tc := range []struct {
 		name, resource string

@@ -97,8 +97,30 @@ type Visibility struct {
 	External     bool // networks with router:external
 	NetworkOwner bool // objects on a network of Set.Project
 	ParentOwner  bool // objects under a router, floating IP or security group of Set.Project
-	// Ask: beyond these, an object in the caller's reach may be shown if Allows("get_<resource>", object) says so.
+	// Ask: beyond these, an object is shown if Shows says so.
 	Ask bool
+}
+
+// Shows reports whether the caller sees one object of a resource. Scope says the same of many at once, but for Ask. It
+// is more than Allows("get_<resource>", target): a rule that holds for everybody's objects does not put them in the
+// caller's reach, as Neutron's queries would not find them.
+func (s *Set) Shows(resource string, target Target) bool {
+	return s.Allows("get_"+resource, target) && (s.service || s.reaches(target))
+}
+
+// reaches reports whether Neutron's queries would find the object for an ordinary caller.
+func (s *Set) reaches(t Target) bool {
+	for _, attr := range []string{"project_id", "network:project_id", "ext_parent:project_id", "security_group:project_id"} {
+		if p, ok := t.Attr(attr); ok && p == s.project && p != "" {
+			return true
+		}
+	}
+	for _, attr := range []string{"shared", "network:shared", "router:external"} {
+		if v, ok := t.Attr(attr); ok && v == "True" {
+			return true
+		}
+	}
+	return false
 }
 
 // Scope says which objects of a resource ("network", "port") the caller may see.
