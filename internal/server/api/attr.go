@@ -20,8 +20,14 @@ type attr[T, X any] struct {
 	name string
 	// post and put say whether a client may send the attribute; required, whether POST must have it.
 	post, put, required bool
-	// guarded: policy has a rule for the attribute on its own (Neutron's enforce_policy), to set it and to see it.
-	guarded bool
+	// guarded: policy may have a rule for setting the attribute (Neutron's enforce_policy). explicit says whether a
+	// creation that sends a value is asked about it; nil: any but null. subs are the keys of the attribute's
+	// dictionaries that have rules of their own.
+	guarded  bool
+	explicit func(v Value) bool
+	subs     []string
+	// text is the value as policy rules compare it; nil: rules cannot.
+	text func(v *T, x *View) string
 	// parse turns the client's value into an assignment. Errors: reason, or a *model.Error passed on as it is.
 	parse func(v Value) (assign[T, X], error)
 	// absent assigns the default when POST does not have the attribute; nil: the zero value is the default.
@@ -61,8 +67,41 @@ func (a *attr[T, X]) rw() *attr[T, X] { a.post, a.put = true, true; return a }
 // must makes POST refuse a body without the attribute.
 func (a *attr[T, X]) must() *attr[T, X] { a.post, a.required = true, true; return a }
 
-// guard tells that policy has a rule for the attribute.
-func (a *attr[T, X]) guard() *attr[T, X] { a.guarded = true; return a }
+// guard tells that policy may have rules for setting the attribute, and for keys of the dictionaries in it. Creation
+// with false or "" is not asked about: those are the defaults.
+func (a *attr[T, X]) guard(subs ...string) *attr[T, X] {
+	a.guarded, a.subs = true, subs
+	a.explicit = func(v Value) bool {
+		on, ok := parseBool(v.text)
+		return v.kind != isNull && !(v.kind == isString && v.text == "") && !(v.kind != isString && ok && !on)
+	}
+	return a
+}
+
+// guardAny is guard for an attribute without a default: policy is asked about any value but null.
+func (a *attr[T, X]) guardAny() *attr[T, X] {
+	a.guard().explicit = func(v Value) bool { return v.kind != isNull }
+	return a
+}
+
+// asked appends the names of the rules that setting the attribute to v is under.
+func (a *attr[T, X]) asked(names []string, v Value, create bool) []string {
+	if !a.guarded || (create && !a.explicit(v)) {
+		return names
+	}
+	names = append(names, a.name)
+	for _, sub := range a.subs {
+		_, has := v.get(sub)
+		for _, item := range v.items {
+			_, in := item.get(sub)
+			has = has || in
+		}
+		if has {
+			names = append(names, a.name+":"+sub)
+		}
+	}
+	return names
+}
 
 // limit bounds a text's length in characters.
 func (a *attr[T, X]) limit(n int) *attr[T, X] { a.max = n; return a }
@@ -116,6 +155,7 @@ func (r *Resource[T, X]) add(a *attr[T, X]) *attr[T, X] {
 func (r *Resource[T, X]) text(name string, field func(*T) *string) *attr[T, X] {
 	a := &attr[T, X]{name: name, max: 255}
 	a.append = func(b []byte, v *T, _ *View) []byte { return appendString(b, *field(v)) }
+	a.text = func(v *T, _ *View) string { return *field(v) }
 	a.parse = func(v Value) (assign[T, X], error) {
 		if v.kind == isNull && a.null {
 			return func(t *T, _ *X) { *field(t) = "" }, nil
@@ -148,6 +188,7 @@ func (r *Resource[T, X]) nullable(name string, field func(*T) *string) *attr[T, 
 func (r *Resource[T, X]) flag(name string, field func(*T) *bool) *attr[T, X] {
 	a := &attr[T, X]{name: name}
 	a.append = func(b []byte, v *T, _ *View) []byte { return appendBool(b, *field(v)) }
+	a.text = func(v *T, _ *View) string { return pythonBool(*field(v)) }
 	a.parse = func(v Value) (assign[T, X], error) {
 		on, err := boolValue(v)
 		if err != nil {
@@ -166,6 +207,7 @@ func (r *Resource[T, X]) flag(name string, field func(*T) *bool) *attr[T, X] {
 func (r *Resource[T, X]) flagOf(name string, get func(v *T, x *View) bool) *attr[T, X] {
 	a := &attr[T, X]{name: name}
 	a.append = func(b []byte, v *T, x *View) []byte { return appendBool(b, get(v, x)) }
+	a.text = func(v *T, x *View) string { return pythonBool(get(v, x)) }
 	a.filter = func(x *View, values []string) (func(*T) bool, error) {
 		return boolFilter(values, func(v *T) bool { return get(v, x) })
 	}
@@ -176,6 +218,7 @@ func (r *Resource[T, X]) flagOf(name string, get func(v *T, x *View) bool) *attr
 func (r *Resource[T, X]) uuid(name string, field func(*T) *model.UUID) *attr[T, X] {
 	a := &attr[T, X]{name: name}
 	a.append = func(b []byte, v *T, _ *View) []byte { return appendUUID(b, *field(v)) }
+	a.text = func(v *T, _ *View) string { return field(v).String() }
 	a.parse = func(v Value) (assign[T, X], error) {
 		u, err := uuidValue(v, !a.required)
 		if err != nil {
@@ -327,4 +370,12 @@ func compareBool(a, b bool) int {
 		return 1
 	}
 	return -1
+}
+
+// pythonBool is a boolean as policy rules write it.
+func pythonBool(v bool) string {
+	if v {
+		return "True"
+	}
+	return "False"
 }

@@ -58,14 +58,14 @@ func (r *Resource[T, X]) show(c *call, id string) error {
 	if err != nil {
 		return err
 	}
-	r.answer(c, http.StatusOK, v, x, r.mask(c, q.fields))
+	r.answer(c, http.StatusOK, v, x, r.mask(x, q.fields))
 	return nil
 }
 
 // answer writes one object in its envelope.
-func (r *Resource[T, X]) answer(c *call, code int, v *T, x *View, mask []bool) {
+func (r *Resource[T, X]) answer(c *call, code int, v *T, x *View, m *mask) {
 	b := append(append(c.buffer(), `{"`...), r.name...)
-	b = r.encode(append(b, `": `...), v, x, mask)
+	b = r.encode(append(b, `": `...), v, x, m)
 	c.reply(code, append(b, '}'))
 }
 
@@ -78,15 +78,19 @@ func (r *Resource[T, X]) doCreate(c *call) error {
 		return err
 	}
 	ids := make([]model.UUID, len(objects))
-	w, err := c.do("create_"+r.name, func(tx *world.Tx) error {
+	action := "create_" + r.policy
+	w, err := c.do(action, func(tx *world.Tx) error {
 		if err := r.checkQuota(c, tx, objects); err != nil {
 			return err
 		}
 		for i, o := range objects {
-			if err := c.allowed("create_"+r.name, r.guardedNames(o.given), nil); err != nil {
+			v, x := o.make(nil, r.extraInit)
+			if r.bindParent != nil {
+				r.bindParent(v, c.parent)
+			}
+			if err := r.allowed(c.viewOf(&tx.World), action, o.asked, v); err != nil {
 				return err
 			}
-			v, x := o.make(nil, r.extraInit)
 			if err := r.create(tx, c.by, v, x); err != nil {
 				return err
 			}
@@ -99,14 +103,14 @@ func (r *Resource[T, X]) doCreate(c *call) error {
 	}
 	x := c.viewOf(w)
 	x.Created = true
-	mask := r.mask(c, nil)
+	m := r.mask(x, nil)
 	if !bulk {
-		r.answer(c, http.StatusCreated, r.source.get(w, ids[0]), x, mask)
+		r.answer(c, http.StatusCreated, r.source.get(w, ids[0]), x, m)
 		return nil
 	}
 	b := append(append(c.buffer(), `{"`...), r.plural...)
 	b = appendList(append(b, `": `...), ids, func(b []byte, id model.UUID) []byte {
-		return r.encode(b, r.source.get(w, id), x, mask)
+		return r.encode(b, r.source.get(w, id), x, m)
 	})
 	c.reply(http.StatusCreated, append(b, '}'))
 	return nil
@@ -128,17 +132,6 @@ func (r *Resource[T, X]) checkQuota(c *call, tx *world.Tx, objects []*wanted[T, 
 	return nil
 }
 
-// guardedNames are the attributes sent that policy has rules of their own for.
-func (r *Resource[T, X]) guardedNames(given []string) []string {
-	var out []string
-	for _, name := range given {
-		if r.byName[name].guarded {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
 func (r *Resource[T, X]) doUpdate(c *call, id string) error {
 	if r.update == nil {
 		return errMethod
@@ -147,18 +140,19 @@ func (r *Resource[T, X]) doUpdate(c *call, id string) error {
 	if err != nil {
 		return err
 	}
-	w, err := r.change(c, id, "update_"+r.name, func(tx *world.Tx, old *T) error {
-		if err := c.allowed("update_"+r.name, r.guardedNames(want.given), r.projectOf(old)); err != nil {
+	action := "update_" + r.policy
+	w, err := r.change(c, id, action, func(tx *world.Tx, old *T) error {
+		v, x := want.make(old, r.extraInit)
+		if err := r.allowed(c.viewOf(&tx.World), action, want.asked, v); err != nil {
 			return err
 		}
-		v, x := want.make(old, r.extraInit)
 		return r.update(tx, c.by, Change[T, X]{old, v, x, want.has})
 	})
 	if err != nil {
 		return err
 	}
-	u, _ := model.ParseUUID(id)
-	r.answer(c, http.StatusOK, r.source.get(w, u), c.viewOf(w), r.mask(c, nil))
+	x := c.viewOf(w)
+	r.answer(c, http.StatusOK, r.source.get(w, idOf(id)), x, r.mask(x, nil))
 	return nil
 }
 
@@ -166,8 +160,9 @@ func (r *Resource[T, X]) doDelete(c *call, id string) error {
 	if r.remove == nil {
 		return errMethod
 	}
-	_, err := r.change(c, id, "delete_"+r.name, func(tx *world.Tx, old *T) error {
-		if err := c.allowed("delete_"+r.name, nil, r.projectOf(old)); err != nil {
+	action := "delete_" + r.policy
+	_, err := r.change(c, id, action, func(tx *world.Tx, old *T) error {
+		if err := r.allowed(c.viewOf(&tx.World), action, nil, old); err != nil {
 			return err
 		}
 		return r.remove(tx, c.by, old)
@@ -176,14 +171,6 @@ func (r *Resource[T, X]) doDelete(c *call, id string) error {
 		c.reply(http.StatusNoContent, nil)
 	}
 	return err
-}
-
-func (r *Resource[T, X]) projectOf(v *T) *string {
-	if r.project == nil {
-		return nil
-	}
-	p := r.project(v)
-	return &p
 }
 
 // change runs f in a transaction on an object that the caller sees and whose revision is what If-Match says.

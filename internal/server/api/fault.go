@@ -66,6 +66,9 @@ func (c *call) fault(err error) {
 	}
 	b := c.buffer()
 	if code == http.StatusUnauthorized {
+		if challenge := c.s.deps.Identity.Challenge(); challenge != "" {
+			c.w.Header().Set("WWW-Authenticate", challenge)
+		}
 		b = appendString(append(b, `{"error": {"code": 401, "title": "Unauthorized", "message": `...), e.Message)
 		b = append(b, "}}"...)
 	} else {

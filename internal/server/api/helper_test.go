@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/internal/server/identity"
+	"github.com/weft-cloud/weft/internal/server/policy"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/store/memory"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -76,8 +79,37 @@ func newEnv(t testing.TB, change func(*rules.Config)) *env {
 	done := make(chan error, 1)
 	go func() { done <- e.writer.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	e.handler = api.New(api.Deps{Writer: e.writer, Rules: e.rules, Identity: api.NoAuth{}, Policy: api.AllowAll{}, Log: log, NewID: randomUUID})
+	engine, _, err := policy.New(policy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.handler = api.New(api.Deps{Writer: e.writer, Rules: e.rules, Identity: headerIdentity{}, Policy: engine, Log: log, NewID: randomUUID})
 	return e
+}
+
+// headerIdentity believes X-Project-Id and X-Roles; without roles the caller is administrator.
+type headerIdentity struct{}
+
+func (headerIdentity) Authenticate(r *http.Request) (*identity.Caller, error) {
+	if r.Header.Get("X-Project-Id") == "" {
+		return nil, model.Errf(model.KindUnauthorized, "Unauthorized", "The request you have made requires authentication.")
+	}
+	c := &identity.Caller{ProjectID: r.Header.Get("X-Project-Id"), UserID: "user", IsAdminProject: true}
+	if roles := r.Header.Get("X-Roles"); roles != "" {
+		c.Roles = strings.Split(roles, ",")
+	} else {
+		c.IsAdmin = true
+	}
+	return c, nil
+}
+
+func (headerIdentity) Challenge() string { return `Keystone uri="http://controller:5000"` }
+
+// as is the same server as another project's member sees it.
+func (e *env) as(project string) *env {
+	c := *e
+	c.headers = map[string]string{"X-Project-Id": project, "X-Roles": "member,reader"}
+	return &c
 }
 
 // host registers a live host.

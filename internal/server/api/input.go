@@ -12,7 +12,8 @@ import (
 type wanted[T, X any] struct {
 	assigns []assign[T, X]
 	given   []string
-	project string // of a creation
+	asked   []string // attributes that policy is to be asked about
+	project string   // of a creation
 }
 
 func (w *wanted[T, X]) has(name string) bool { return slices.Contains(w.given, name) }
@@ -108,6 +109,7 @@ func (r *Resource[T, X]) readOne(c *call, obj Value, create bool) (*wanted[T, X]
 			}
 			continue
 		}
+		w.asked = a.asked(w.asked, v, create)
 		f, err := a.parse(v)
 		if err != nil {
 			var why reason

@@ -19,9 +19,9 @@ func (r *Resource[T, X]) list(c *call) error {
 	if err != nil {
 		return err
 	}
-	mask := r.mask(c, q.fields)
+	m := r.mask(x, q.fields)
 	b := append(append(c.buffer(), `{"`...), r.plural...)
-	b = appendList(append(b, `": `...), rows, func(b []byte, v *T) []byte { return r.encode(b, v, x, mask) })
+	b = appendList(append(b, `": `...), rows, func(b []byte, v *T) []byte { return r.encode(b, v, x, m) })
 	b = r.links(c, b, q, rows)
 	c.reply(http.StatusOK, append(b, '}'))
 	return nil

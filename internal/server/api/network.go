@@ -25,10 +25,9 @@ func networkResource(ru *rules.Rules) *networks {
 		update: func(tx *world.Tx, by *rules.Actor, c Change[model.Network, rules.NetworkExtra]) error {
 			return ru.UpdateNetwork(tx, by, c.Old, c.New, c.X)
 		},
-		remove: ru.DeleteNetwork,
-		visible: func(x *View) func(*model.Network) bool {
-			return func(n *model.Network) bool { return n.ProjectID == x.By.Project || n.External }
-		},
+		remove:   ru.DeleteNetwork,
+		shared:   networkShared,
+		external: func(n *model.Network) bool { return n.External },
 		indexes: []index[model.Network]{
 			{"name", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByName(v) }},
 			{"project_id", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByProject(v) }},
@@ -44,13 +43,13 @@ func networkResource(ru *rules.Rules) *networks {
 	networkStatus(r)
 	networkMTU(r)
 	r.flag("router:external", func(n *model.Network) *bool { return &n.External }).rw().guard()
-	r.flag("is_default", func(n *model.Network) *bool { return &n.IsDefault }).rw().
+	r.flag("is_default", func(n *model.Network) *bool { return &n.IsDefault }).rw().guard().
 		when(func(n *model.Network, x *View) bool { return n.External || x.Created })
-	r.flag("port_security_enabled", func(n *model.Network) *bool { return &n.PortSecurity }).rw().
+	r.flag("port_security_enabled", func(n *model.Network) *bool { return &n.PortSecurity }).rw().guardAny().
 		initially(func(n *model.Network, _ *rules.NetworkExtra) { n.PortSecurity = true })
 	r.text("dns_domain", func(n *model.Network) *string { return &n.DNSDomain }).rw().check(checkDomain)
 	r.uuid("qos_policy_id", func(n *model.Network) *model.UUID { return &n.QoSPolicy.UUID })
-	networkShared(r)
+	sharedAttr(r)
 	networkProvider(r)
 	networkDerived(r)
 	r.standard()
@@ -79,12 +78,17 @@ func networkMTU(r *networks) {
 		})
 }
 
-func networkShared(r *networks) {
-	r.flagOf("shared", func(*model.Network, *View) bool { return false }).rw().guard().
+func sharedAttr(r *networks) {
+	r.flagOf("shared", networkShared).rw().guard().
 		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
 			on, err := boolValue(v)
 			return func(_ *model.Network, x *rules.NetworkExtra) { x.Shared = rules.Some(on) }, err
-		}).guarded = false
+		})
+}
+
+// networkShared reports whether a network is shared with the viewer's project.
+func networkShared(n *model.Network, x *View) bool {
+	return rules.Shared(x.W, model.KindNetwork, n.ID.UUID, x.By.Project)
 }
 
 // soleSegment is the segment that the provider attributes show; nil if there are several.

@@ -26,13 +26,8 @@ func portResource(ru *rules.Rules) *ports {
 		update: func(tx *world.Tx, by *rules.Actor, c Change[model.Port, rules.PortExtra]) error {
 			return ru.UpdatePort(tx, by, c.Old, c.New, c.X)
 		},
-		remove: ru.DeletePort,
-		visible: func(x *View) func(*model.Port) bool {
-			return func(p *model.Port) bool {
-				n := x.W.Networks.Get(p.NetworkID)
-				return p.ProjectID == x.By.Project || (n != nil && n.ProjectID == x.By.Project)
-			}
-		},
+		remove:  ru.DeletePort,
+		network: func(p *model.Port) model.NetworkID { return p.NetworkID },
 		indexes: []index[model.Port]{
 			{"mac_address", func(w *world.World, v string) rows[model.Port] {
 				m, err := model.ParseMAC(v)
@@ -61,7 +56,7 @@ func portResource(ru *rules.Rules) *ports {
 	r.flag("admin_state_up", func(p *model.Port) *bool { return &p.AdminStateUp }).rw().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.AdminStateUp = true })
 	r.text("device_id", func(p *model.Port) *string { return &p.DeviceID }).rw()
-	r.text("device_owner", func(p *model.Port) *string { return &p.DeviceOwner }).rw().guard().guarded = false
+	r.text("device_owner", func(p *model.Port) *string { return &p.DeviceOwner }).rw().guard()
 	r.text("status", func(p *model.Port) *string { return &p.Status })
 	portAddresses(r)
 	portSecurity(r)
@@ -80,7 +75,7 @@ func portResource(ru *rules.Rules) *ports {
 
 // portAddresses declares MAC, fixed IPs and allowed address pairs.
 func portAddresses(r *ports) {
-	mac := r.derived("mac_address", func(b []byte, p *model.Port, _ *View) []byte { return appendMAC(b, p.MAC) }).rw()
+	mac := r.derived("mac_address", func(b []byte, p *model.Port, _ *View) []byte { return appendMAC(b, p.MAC) }).rw().guard()
 	mac.convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 		if v.kind == isNull { // port-mac-address-regenerate
 			return func(p *model.Port, _ *rules.PortExtra) { p.MAC = model.MAC{} }, nil
@@ -103,7 +98,7 @@ func portAddresses(r *ports) {
 			b = appendUUID(append(b, `{"subnet_id": `...), f.SubnetID.UUID)
 			return append(appendAddr(append(b, `, "ip_address": `...), f.Address), '}')
 		})
-	}).rw().filterBy(fixedIPsFilter).convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
+	}).rw().guard("ip_address", "subnet_id").filterBy(fixedIPsFilter).convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 		want, err := fixedIPsValue(v)
 		return func(_ *model.Port, x *rules.PortExtra) { x.FixedIPs = rules.Some(want) }, err
 	})
@@ -121,7 +116,7 @@ func portAddresses(r *ports) {
 			}
 			return append(appendMAC(append(b, `, "mac_address": `...), m), '}')
 		})
-	}).rw().convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
+	}).rw().guard("mac_address", "ip_address").convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 		pairs, err := pairsValue(v)
 		return func(p *model.Port, _ *rules.PortExtra) { p.AddressPairs = pairs }, err
 	})
@@ -206,7 +201,7 @@ func pairsValue(v Value) ([]model.AddressPair, error) {
 
 // portSecurity declares port security and security groups.
 func portSecurity(r *ports) {
-	a := r.flag("port_security_enabled", func(p *model.Port) *bool { return &p.PortSecurity }).rw()
+	a := r.flag("port_security_enabled", func(p *model.Port) *bool { return &p.PortSecurity }).rw().guardAny()
 	a.convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 		on, err := boolValue(v)
 		return func(_ *model.Port, x *rules.PortExtra) { x.PortSecurity = rules.Some(on) }, err
@@ -243,10 +238,10 @@ func portSecurity(r *ports) {
 // portBinding declares binding:*.
 func portBinding(r *ports) {
 	r.text("binding:host_id", func(p *model.Port) *string { return &p.Host }).rw().guard().orNull()
-	r.text("binding:vnic_type", func(p *model.Port) *string { return &p.VNICType }).rw().
+	r.text("binding:vnic_type", func(p *model.Port) *string { return &p.VNICType }).rw().guard().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.VNICType = model.VNICNormal }).check(checkVNIC)
-	r.text("binding:vif_type", func(p *model.Port) *string { return &p.VIFType }).guard()
-	r.derived("binding:vif_details", func(b []byte, p *model.Port, _ *View) []byte { return appendRaw(b, p.VIFDetails) }).guard()
+	r.text("binding:vif_type", func(p *model.Port) *string { return &p.VIFType })
+	r.derived("binding:vif_details", func(b []byte, p *model.Port, _ *View) []byte { return appendRaw(b, p.VIFDetails) })
 	r.derived("binding:profile", func(b []byte, p *model.Port, _ *View) []byte { return appendRaw(b, p.Profile) }).rw().guard().
 		convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 			raw, err := dictValue(v)
@@ -348,7 +343,7 @@ func portRest(r *ports) {
 		}
 		return append(b, "null"...)
 	})
-	r.derived("resource_request", func(b []byte, _ *model.Port, _ *View) []byte { return append(b, "null"...) }).guard()
+	r.derived("resource_request", func(b []byte, _ *model.Port, _ *View) []byte { return append(b, "null"...) })
 	r.nullable("data_plane_status", func(p *model.Port) *string { return &p.DataPlaneStatus }).inPut().guard().check(checkPlaneStatus)
 	r.nullable("device_profile", func(p *model.Port) *string { return &p.DeviceProfile }).inPost()
 	r.nullable("numa_affinity_policy", func(p *model.Port) *string { return &p.NUMAAffinityPolicy }).rw().check(checkNUMA)

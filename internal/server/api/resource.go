@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/policy"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
@@ -14,7 +15,10 @@ import (
 type View struct {
 	W     *world.World
 	By    *rules.Actor
+	May   *policy.Set
 	Rules *rules.Rules
+	// Parent is the object that a nested resource is asked for under.
+	Parent model.UUID
 	// Created: the answer to a POST; Detail: one that shows more than others. Neutron's answers differ so.
 	Created, Detail bool
 }
@@ -78,8 +82,19 @@ type Resource[T, X any] struct {
 	create func(tx *world.Tx, by *rules.Actor, v *T, x *X) error
 	update func(tx *world.Tx, by *rules.Actor, c Change[T, X]) error
 	remove func(tx *world.Tx, by *rules.Actor, old *T) error
-	// visible makes the test of what a caller may see; nil: own objects, and everything for an administrator.
-	visible func(x *View) func(v *T) bool
+
+	// What policy may ask of an object beyond its attributes; all may be nil. network: on which network it is. shared:
+	// whether it is shared with the viewer's project. parentProject: whose the router, floating IP or security group is
+	// that it is under.
+	network       func(v *T) model.NetworkID
+	shared        func(v *T, x *View) bool
+	external      func(v *T) bool
+	parentProject func(v *T, x *View) string
+	// parent is the object that a nested resource belongs to.
+	parent     func(v *T) model.UUID
+	bindParent func(v *T, parent model.UUID)
+	// policy is the resource's name in rules, if it is not name.
+	policy string
 	// indexes in the order of preference.
 	indexes []index[T]
 	// actions are PUT /plural/id/action; subs are GET, POST, … of anything else beneath an object.
@@ -169,6 +184,9 @@ func (r *Resource[T, X]) compiled() endpoint {
 	if r.notFound == "" {
 		r.notFound = r.word + "NotFound"
 	}
+	if r.policy == "" {
+		r.policy = r.name
+	}
 	r.byName = make(map[string]*attr[T, X], len(r.attrs))
 	for _, a := range r.attrs {
 		r.byName[a.name] = a
@@ -191,25 +209,12 @@ func (r *Resource[T, X]) find(x *View, id string) (*T, error) {
 	return nil, r.missing(id)
 }
 
-// sees makes the test of what the viewer may see.
-func (r *Resource[T, X]) sees(x *View) func(v *T) bool {
-	switch {
-	case x.By.Admin:
-		return func(*T) bool { return true }
-	case r.visible != nil:
-		return r.visible(x)
-	case r.project == nil:
-		return func(*T) bool { return false }
-	}
-	return func(v *T) bool { return r.project(v) == x.By.Project }
-}
-
-// encode appends an object with the attributes that mask lets through; nil: all.
-func (r *Resource[T, X]) encode(b []byte, v *T, x *View, mask []bool) []byte {
+// encode appends an object with the attributes that m shows.
+func (r *Resource[T, X]) encode(b []byte, v *T, x *View, m *mask) []byte {
 	b = append(b, '{')
 	first := true
 	for i, a := range r.attrs {
-		if a.append == nil || (mask != nil && !mask[i]) || (a.shown != nil && !a.shown(v, x)) {
+		if !m.show[i] || (a.shown != nil && !a.shown(v, x)) || (m.ask != nil && m.ask[i] && !r.maySee(v, x, a.name)) {
 			continue
 		}
 		if !first {
@@ -219,14 +224,4 @@ func (r *Resource[T, X]) encode(b []byte, v *T, x *View, mask []bool) []byte {
 		b = a.append(append(b, a.key...), v, x)
 	}
 	return append(b, '}')
-}
-
-// mask is which attributes are shown: those asked for that the viewer may see.
-func (r *Resource[T, X]) mask(c *call, fields []string) []bool {
-	m := make([]bool, len(r.attrs))
-	for i, a := range r.attrs {
-		m[i] = (len(fields) == 0 || slices.Contains(fields, a.name)) &&
-			(!a.guarded || c.s.deps.Policy.Sees(c.by, "get_"+r.name+":"+a.name))
-	}
-	return m
 }

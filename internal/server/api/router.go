@@ -37,7 +37,7 @@ func routerResource(ru *rules.Rules) *routers {
 		initially(func(v *model.Router, _ *rules.RouterExtra) { v.AdminStateUp = true })
 	r.text("status", func(v *model.Router) *string { return &v.Status })
 	routerKind(r)
-	r.derived("external_gateway_info", appendGateway).rw().convert(gatewayValue)
+	r.derived("external_gateway_info", appendGateway).rw().guard("network_id", "enable_snat", "external_fixed_ips").convert(gatewayValue)
 	r.derived("routes", func(b []byte, v *model.Router, _ *View) []byte { return appendRoutes(b, v.Routes) }).inPut().
 		convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
 			routes, err := routesValue(v)
@@ -57,7 +57,7 @@ func routerResource(ru *rules.Rules) *routers {
 // routerKind declares distributed and ha.
 func routerKind(r *routers) {
 	kind := func(name string, field func(*model.Router) *bool, opt func(*rules.RouterExtra) *rules.Opt[bool]) {
-		r.flag(name, field).rw().guard().convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
+		r.flag(name, field).rw().guardAny().convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
 			if v.kind == isNull {
 				return func(*model.Router, *rules.RouterExtra) {}, nil
 			}
@@ -157,7 +157,7 @@ func changeInterface(c *call, r *routers, id string, add bool) error {
 	}
 	var out *rules.InterfaceResult
 	_, err = r.change(c, id, op, func(tx *world.Tx, v *model.Router) error {
-		if err := c.allowed(op, nil, r.projectOf(v)); err != nil {
+		if err := r.allowed(c.viewOf(&tx.World), op, nil, v); err != nil {
 			return err
 		}
 		var err error
@@ -220,7 +220,7 @@ func changeRoutes(c *call, r *routers, id, op string, rule func(*world.Tx, *mode
 		return badRequest("Invalid input for routes. Reason: %s", err)
 	}
 	w, err := r.change(c, id, op, func(tx *world.Tx, v *model.Router) error {
-		if err := c.allowed(op, nil, r.projectOf(v)); err != nil {
+		if err := r.allowed(c.viewOf(&tx.World), op, nil, v); err != nil {
 			return err
 		}
 		return rule(tx, v, slices.Clone(routes))
@@ -230,6 +230,6 @@ func changeRoutes(c *call, r *routers, id, op string, rule func(*world.Tx, *mode
 	}
 	x := c.viewOf(w)
 	x.Detail = true
-	r.answer(c, http.StatusOK, r.source.get(w, idOf(id)), x, r.mask(c, nil))
+	r.answer(c, http.StatusOK, r.source.get(w, idOf(id)), x, r.mask(x, nil))
 	return nil
 }

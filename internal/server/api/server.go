@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/identity"
+	"github.com/weft-cloud/weft/internal/server/policy"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
@@ -18,18 +20,11 @@ import (
 // maxBody bounds a request's body in bytes.
 const maxBody = 8 << 20
 
-// Identity says who calls. An error of kind unauthorized is answered 401, one of kind unavailable 503.
+// Identity says who calls (package identity). An error of kind unauthorized is answered 401 with the challenge, one of
+// kind unavailable 503.
 type Identity interface {
-	Authenticate(r *http.Request) (*rules.Actor, error)
-}
-
-// Policy says what a caller may do.
-type Policy interface {
-	// Allows reports whether by may take an action ("create_network", "update_port:mac_address") on an object of the
-	// project; nil: the object is new or belongs to none.
-	Allows(by *rules.Actor, action string, project *string) bool
-	// Sees reports whether by may see a guarded attribute ("get_network:provider:network_type").
-	Sees(by *rules.Actor, attribute string) bool
+	Authenticate(r *http.Request) (*identity.Caller, error)
+	Challenge() string
 }
 
 // Deps is what the API needs. All are required but MaxPage.
@@ -37,7 +32,7 @@ type Deps struct {
 	Writer   *world.Writer
 	Rules    *rules.Rules
 	Identity Identity
-	Policy   Policy
+	Policy   *policy.Engine
 	Log      *slog.Logger
 	// NewID makes request ids.
 	NewID func() model.UUID
@@ -73,6 +68,8 @@ type call struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	by        *rules.Actor
+	may       *policy.Set
+	parent    model.UUID // of a nested resource
 	requestID string
 	buf       *[]byte
 }
@@ -103,9 +100,13 @@ func (c *call) serve() error {
 	if version != "v2.0" {
 		return errNoPath
 	}
-	var err error
-	if c.by, err = c.s.deps.Identity.Authenticate(c.r); err != nil {
+	caller, err := c.s.deps.Identity.Authenticate(c.r)
+	if err != nil {
 		return err
+	}
+	c.may = c.s.deps.Policy.Compile(caller)
+	c.by = &rules.Actor{
+		Project: caller.ProjectID, User: caller.UserID, Roles: caller.Roles, Admin: c.may.Admin(), AdvSvc: c.may.Service(),
 	}
 	rest = strings.TrimSuffix(rest, ".json")
 	if rest == "" {
@@ -157,27 +158,8 @@ func (c *call) do(op string, rule world.Rule) (*world.World, error) {
 // view looks at the newest world.
 func (c *call) view() *View { return c.viewOf(c.s.deps.Writer.Snapshot()) }
 
-func (c *call) viewOf(w *world.World) *View { return &View{W: w, By: c.by, Rules: c.s.deps.Rules} }
-
-// allowed asks the policy about an action and the attributes sent that have rules of their own.
-func (c *call) allowed(action string, attrs []string, project *string) error {
-	refused := []string{}
-	ok := c.s.deps.Policy.Allows(c.by, action, project)
-	refused = append(refused, "rule:"+action)
-	for _, a := range attrs {
-		if !c.s.deps.Policy.Allows(c.by, action+":"+a, project) {
-			ok = false
-		}
-		refused = append(refused, "rule:"+action+":"+a)
-	}
-	if ok {
-		return nil
-	}
-	rule := refused[0]
-	if len(refused) > 1 {
-		rule = "(" + strings.Join(refused, " and ") + ")"
-	}
-	return model.Errf(model.KindForbidden, "PolicyNotAuthorized", "%s is disallowed by policy", rule)
+func (c *call) viewOf(w *world.World) *View {
+	return &View{W: w, By: c.by, May: c.may, Rules: c.s.deps.Rules, Parent: c.parent}
 }
 
 // here is the absolute URL of the request's path.
@@ -211,20 +193,3 @@ func (c *call) reply(code int, body []byte) {
 	_, _ = c.w.Write(body)
 	*c.buf = body
 }
-
-// NoAuth takes every caller for an administrator of the project in X-Project-Id (auth_strategy = noauth).
-type NoAuth struct{}
-
-// Authenticate implements Identity.
-func (NoAuth) Authenticate(r *http.Request) (*rules.Actor, error) {
-	return &rules.Actor{Project: r.Header.Get("X-Project-Id"), User: r.Header.Get("X-User-Id"), Admin: true}, nil
-}
-
-// AllowAll lets everybody do everything.
-type AllowAll struct{}
-
-// Allows implements Policy.
-func (AllowAll) Allows(*rules.Actor, string, *string) bool { return true }
-
-// Sees implements Policy.
-func (AllowAll) Sees(*rules.Actor, string) bool { return true }

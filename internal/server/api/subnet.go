@@ -24,12 +24,11 @@ func subnetResource(ru *rules.Rules) *subnets {
 		update: func(tx *world.Tx, by *rules.Actor, c Change[model.Subnet, rules.SubnetExtra]) error {
 			return ru.UpdateSubnet(tx, by, c.Old, c.New, c.X)
 		},
-		remove: ru.DeleteSubnet,
-		visible: func(x *View) func(*model.Subnet) bool {
-			return func(s *model.Subnet) bool {
-				n := x.W.Networks.Get(s.NetworkID)
-				return s.ProjectID == x.By.Project || (n != nil && n.ProjectID == x.By.Project)
-			}
+		remove:  ru.DeleteSubnet,
+		network: func(s *model.Subnet) model.NetworkID { return s.NetworkID },
+		shared: func(s *model.Subnet, x *View) bool {
+			n := x.W.Networks.Get(s.NetworkID)
+			return n != nil && networkShared(n, x)
 		},
 		indexes: []index[model.Subnet]{
 			{"network_id", func(w *world.World, v string) rows[model.Subnet] {
@@ -130,7 +129,7 @@ func subnetLists(r *subnets) {
 			routes, err := routesValue(v)
 			return func(s *model.Subnet, _ *rules.SubnetExtra) { s.HostRoutes = routes }, err
 		})
-	r.derived("service_types", func(b []byte, s *model.Subnet, _ *View) []byte { return appendStrings(b, s.ServiceTypes) }).rw().
+	r.derived("service_types", func(b []byte, s *model.Subnet, _ *View) []byte { return appendStrings(b, s.ServiceTypes) }).rw().guard().
 		convert(func(v Value) (assign[model.Subnet, rules.SubnetExtra], error) {
 			types, err := serviceTypesValue(v)
 			return func(s *model.Subnet, _ *rules.SubnetExtra) { s.ServiceTypes = types }, err

@@ -121,7 +121,7 @@ func (r *Resource[T, X]) showTags(c *call, id, tag string, one bool) error {
 func (r *Resource[T, X]) setTags(c *call, id string, code int, edit func([]string) ([]string, error)) error {
 	var tags []string
 	_, err := r.change(c, id, "update_"+r.plural+"_tags", func(tx *world.Tx, old *T) error {
-		if err := c.allowed("update_"+r.plural+"_tags", nil, r.projectOf(old)); err != nil {
+		if err := r.allowed(c.viewOf(&tx.World), "update_"+r.policy, nil, old); err != nil {
 			return err
 		}
 		var err error

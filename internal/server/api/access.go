@@ -1,0 +1,117 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// target shows an object to policy's rules.
+type target[T, X any] struct {
+	r *Resource[T, X]
+	v *T
+	x *View
+}
+
+// Attr implements policy.Target.
+func (t target[T, X]) Attr(name string) (string, bool) {
+	switch name {
+	case "project_id":
+		if t.r.project == nil {
+			return "", false
+		}
+		return t.r.project(t.v), true
+	case "network:project_id":
+		if n := t.r.networkOf(t.v, t.x); n != nil {
+			return n.ProjectID, true
+		}
+		return "", false
+	case "network:shared":
+		n := t.r.networkOf(t.v, t.x)
+		return pythonBool(n != nil && networkShared(n, t.x)), n != nil
+	case "ext_parent:project_id", "security_group:project_id":
+		if t.r.parentProject == nil {
+			return "", false
+		}
+		return t.r.parentProject(t.v, t.x), true
+	}
+	a := t.r.byName[name]
+	if a == nil || a.text == nil {
+		return "", false
+	}
+	return a.text(t.v, t.x), true
+}
+
+// networkOf is the network that an object is on, nil if it is on none.
+func (r *Resource[T, X]) networkOf(v *T, x *View) *model.Network {
+	if r.network == nil {
+		return nil
+	}
+	return x.W.Networks.Get(r.network(v))
+}
+
+// allowed asks policy about an action on an object, together with attributes that have rules of their own.
+func (r *Resource[T, X]) allowed(x *View, action string, attrs []string, v *T) error {
+	return x.May.Enforce(action, attrs, target[T, X]{r, v, x})
+}
+
+// maySee asks policy whether an object's attribute may be shown.
+func (r *Resource[T, X]) maySee(v *T, x *View, attr string) bool {
+	return x.May.Allows("get_"+r.policy+":"+attr, target[T, X]{r, v, x})
+}
+
+// sees makes the test of what the viewer may see: policy's union of own objects, shared ones and so on.
+func (r *Resource[T, X]) sees(x *View) func(v *T) bool {
+	visible := r.inScope(x)
+	if r.parent == nil {
+		return visible
+	}
+	return func(v *T) bool { return r.parent(v) == x.Parent && visible(v) }
+}
+
+func (r *Resource[T, X]) inScope(x *View) func(v *T) bool {
+	s := x.May.Scope(r.policy)
+	if s.All {
+		return func(*T) bool { return true }
+	}
+	me := x.By.Project
+	return func(v *T) bool {
+		if s.Own && r.project != nil && r.project(v) == me {
+			return true
+		}
+		if s.Shared && r.shared != nil && r.shared(v, x) {
+			return true
+		}
+		if s.External && r.external != nil && r.external(v) {
+			return true
+		}
+		if s.ParentOwner && r.parentProject != nil && r.parentProject(v, x) == me {
+			return true
+		}
+		if s.NetworkOwner {
+			if n := r.networkOf(v, x); n != nil && n.ProjectID == me {
+				return true
+			}
+		}
+		return s.Ask && x.May.Allows("get_"+r.policy, target[T, X]{r, v, x})
+	}
+}
+
+// mask is which attributes are shown, and which of them policy must be asked about for each object.
+type mask struct{ show, ask []bool }
+
+// mask is what the caller asked for and may see.
+func (r *Resource[T, X]) mask(x *View, fields []string) *mask {
+	m := &mask{show: make([]bool, len(r.attrs))}
+	p := x.May.Mask(r.policy)
+	for i, a := range r.attrs {
+		m.show[i] = a.append != nil && (len(fields) == 0 || slices.Contains(fields, a.name)) && !slices.Contains(p.Hidden, a.name)
+		if len(p.Ask) > 0 && slices.Contains(p.Ask, a.name) {
+			if m.ask == nil {
+				m.ask = make([]bool, len(r.attrs))
+			}
+			m.ask[i] = true
+		}
+	}
+	return m
+}

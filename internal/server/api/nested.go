@@ -1,0 +1,44 @@
+package api
+
+import (
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// nest puts child beneath the objects of parent: /parents/ID/children. The child's parent and bindParent must be set; a
+// caller who cannot see the parent does not find the child either.
+func nest[P, PX, T, X any](parent *Resource[P, PX], child *Resource[T, X]) {
+	child.compiled()
+	if parent.subs == nil {
+		parent.subs = map[string]func(c *call, id string, rest []string) error{}
+	}
+	parent.subs[child.path] = func(c *call, id string, rest []string) error {
+		v, err := parent.find(c.view(), id)
+		if err != nil {
+			return err
+		}
+		c.parent = parent.id(v)
+		return child.serve(c, rest)
+	}
+}
+
+// custom is an endpoint that is no collection of objects.
+type custom struct {
+	path   string
+	answer func(c *call, rest []string) error
+}
+
+func (e custom) pathName() string { return e.path }
+
+func (e custom) serve(c *call, rest []string) error { return e.answer(c, rest) }
+
+// object finds what a sub-path is about, as the caller may see it, with the view that it was found in.
+func (r *Resource[T, X]) object(c *call, id string) (*T, *View, error) {
+	x := c.view()
+	v, err := r.find(x, id)
+	return v, x, err
+}
+
+// errNotFound is the fault for something that is not there, where Neutron's words are not the usual ones.
+func errNotFound(typ, format string, args ...any) error {
+	return model.Errf(model.KindNotFound, typ, format, args...)
+}
