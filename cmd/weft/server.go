@@ -208,7 +208,7 @@ func openAPI(p *serverParts) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.New(api.Deps{Writer: p.writer, Rules: p.rules, Identity: g, Policy: g, Log: p.log, NewID: randomUUID, MaxPage: p.cfg.API.PageLimit}), nil
+	return api.New(api.Deps{Writer: p.writer, Rules: p.rules, Identity: g.auth, Policy: g.policy, Log: p.log, NewID: randomUUID, MaxPage: p.cfg.API.PageLimit}), nil
 }
 
 // rulesConfig is the configuration as the rules want it.

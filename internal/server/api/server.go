@@ -27,12 +27,17 @@ type Identity interface {
 	Challenge() string
 }
 
+// Policy says what a caller may do (package policy).
+type Policy interface {
+	Compile(c *identity.Caller) *policy.Set
+}
+
 // Deps is what the API needs. All are required but MaxPage.
 type Deps struct {
 	Writer   *world.Writer
 	Rules    *rules.Rules
 	Identity Identity
-	Policy   *policy.Engine
+	Policy   Policy
 	Log      *slog.Logger
 	// NewID makes request ids.
 	NewID func() model.UUID
