@@ -229,14 +229,14 @@ static __noinline int do_nd(struct __sk_buff *skb, struct pkt *p, struct endpoin
 	if (p->ttl != 255 || p->icmp_code || have < 24 || p->frag_header || bpf_skb_load_bytes(skb, p->l4_off, &h, 24))
 		return drop(skb, p, R_MALFORMED);
 	ip_from6(&target, h.target);
-	if (ip6_multicast(&target))
+	if (ip6_multicast(&target) || ip_mapped(&target))
 		return drop(skb, p, R_MALFORMED);
 	if (have >= 32 && bpf_skb_load_bytes(skb, p->l4_off + 24, &h.opt_type, 8))
 		return drop(skb, p, R_MALFORMED);
 	if (e->flags & EP_SECURE) {
 		if (h.opt_type == (ns ? 1 : 2) && !mac_eq(h.opt_mac, p->key.smac))
 			return drop(skb, p, R_SPOOFED_ARP);
-		if (!ns && !may_send(p->ep, p->key.smac, &target))
+		if (!ns && (ip_unspecified(&target) || !may_send(p->ep, p->key.smac, &target)))
 			return drop(skb, p, R_SPOOFED_ARP);
 	} else if (!ns) {
 		v = find_addr(p->net, &target);

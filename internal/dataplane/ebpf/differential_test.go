@@ -1,0 +1,52 @@
+package ebpf
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/forward"
+	"github.com/weft-cloud/weft/internal/hostplan"
+)
+
+// differ compares the BPF programs with forward. Each host has programs and maps of its own, which go from cloud to cloud,
+// so that what one State leaves behind is in the way of the next.
+func differ(t *testing.T) dptest.Differ {
+	runners := map[string]*Runner{}
+	return dptest.Differ{Plane: func(s *hostplan.State) (dptest.Plane, error) {
+		r := runners[s.Host]
+		if r == nil {
+			r = testRunner(t)
+			runners[s.Host] = r
+		}
+		u := &underTest{r: r, t: t}
+		if err := u.Apply(s); err != nil {
+			return nil, err
+		}
+		return u, u.Forget()
+	}}
+}
+
+// Random clouds, random and broken frames: the programs do what forward says, to the byte. The frames of one cloud are
+// partly repeated, so that cached decisions are compared, too.
+func TestDifferential(t *testing.T) {
+	frames := 0
+	reasons := map[reason.Reason]int{}
+	kinds := map[forward.OutputKind]int{}
+	d := differ(t)
+	d.Count = func(_ dptest.Stimulus, o dptest.Outcome) {
+		frames++
+		reasons[o.Reason]++
+		for _, x := range o.Outputs {
+			kinds[x.Kind]++
+		}
+	}
+	rapid.Check(t, d.Check)
+	t.Logf("%d frames; delivered %d, tunnelled %d, answered %d, punted %d", frames, kinds[forward.Deliver], kinds[forward.Tunnel],
+		kinds[forward.Reply], kinds[forward.Punt])
+	for r, n := range reasons {
+		t.Logf("%6d %s", n, forward.Explain(r).What)
+	}
+}
