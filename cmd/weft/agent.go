@@ -25,6 +25,7 @@ import (
 	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
 	"github.com/weft-cloud/weft/internal/dataplane/null"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
@@ -160,12 +161,21 @@ func localAddress(cfg *config.Agent) (netip.Addr, error) {
 }
 
 // openPlane makes the data plane, and what finds the devices that it needs.
-func openPlane(cfg *config.Agent, _ *slog.Logger) (dataplane.Plane, agent.Devices, error) {
+func openPlane(cfg *config.Agent, log *slog.Logger) (dataplane.Plane, agent.Devices, error) {
 	switch cfg.DataPlane {
 	case "null":
 		return null.New(), nil, nil
+	case "ebpf":
+		if cfg.VXLANPort != ebpf.VXLANPort {
+			return nil, nil, fmt.Errorf("[agent] vxlan_udp_port = %d: the ebpf data plane uses %d only", cfg.VXLANPort, ebpf.VXLANPort)
+		}
+		p, err := ebpf.New(ebpf.Config{PinDir: cfg.PinDir, Redirect: cfg.Redirect, Logger: log})
+		if err != nil {
+			return nil, nil, fmt.Errorf("ebpf data plane: %w", err)
+		}
+		return p, taps{}, nil
 	}
-	return nil, nil, fmt.Errorf("[weft] data_plane = %s is not in this build; use null", cfg.DataPlane)
+	return nil, nil, fmt.Errorf("[weft] data_plane = %s is not in this build; use ebpf or null", cfg.DataPlane)
 }
 
 // taps finds the interfaces that hypervisors make.

@@ -49,18 +49,14 @@ func (f *configFlags) load(load func([]config.Source, string) (*config.Loaded, e
 	if err != nil {
 		return nil, err
 	}
+	if f.stateDir != "" { // as a last file, since other options' defaults refer to it
+		sources = append(sources, config.Source{Name: "--state-dir", Text: []byte("[weft]\nstate_dir = " + f.stateDir + "\n")})
+	}
 	hostname, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("host name: %w", err)
 	}
-	l, err := load(sources, hostname)
-	if err != nil {
-		return nil, err
-	}
-	if f.stateDir != "" {
-		l.Server.StateDir, l.Agent.StateDir = f.stateDir, f.stateDir
-	}
-	return l, nil
+	return load(sources, hostname)
 }
 
 func newServerCmd() *cobra.Command {

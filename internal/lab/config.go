@@ -20,17 +20,18 @@ func (r *Record) serverFiles() []file {
 			"DEFAULT", "host = "+Controller, "bind_host = 0.0.0.0", "bind_port = 9696", "auth_strategy = keystone", "router_distributed = True",
 			"allow_overlapping_ips = True", fmt.Sprintf("global_physnet_mtu = %d", max(r.Options.UnderlayMTU, externalMTU)),
 			"notify_nova_on_port_status_changes = True", "notify_nova_on_port_data_changes = True", "agent_down_time = 15",
-			"keystone_authtoken", "www_authenticate_uri = http://127.0.0.1:5000", "auth_url = http://127.0.0.1:5000", "auth_type = password",
+			"agent", "report_interval = 5",
+			"keystone_authtoken", "www_authenticate_uri = http://127.0.0.1:5000", "auth_url = http://127.0.0.1:5000",
 			"username = neutron", "password = "+r.Passwords.Service, "project_name = service", "user_domain_id = default", "project_domain_id = default",
-			"nova", "auth_url = http://127.0.0.1:5000", "auth_type = password", "username = nova", "password = "+r.Passwords.Service,
+			"nova", "auth_url = http://127.0.0.1:5000", "username = nova", "password = "+r.Passwords.Service,
 			"project_name = service", "user_domain_id = default", "project_domain_id = default", "region_name = RegionOne")},
 		{"ml2_conf.ini", ini(
-			"ml2", "type_drivers = flat,vxlan", "tenant_network_types = vxlan", "mechanism_drivers = openvswitch,l2population",
+			"ml2", "type_drivers = flat,vxlan", "tenant_network_types = vxlan",
 			fmt.Sprintf("path_mtu = %d", r.Options.UnderlayMTU), fmt.Sprintf("physical_network_mtus = %s:%d", physnet, externalMTU),
 			"ml2_type_flat", "flat_networks = "+physnet,
 			"ml2_type_vxlan", "vni_ranges = 10:100",
 			"securitygroup", "enable_security_group = True")},
-		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("feed_bind = %s:%d", underlayAddr(0), feedPort)}, r.tlsOptions("server")...)...)},
+		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("feed_bind = %s:%d", underlayAddr(0), feedPort)}, r.weftOptions("server", "server")...)...)},
 	}
 }
 
@@ -43,12 +44,13 @@ func (r *Record) agentFiles(h Host) []file {
 			"securitygroup", "enable_security_group = True")},
 		{"l3_agent.ini", ini("DEFAULT", "agent_mode = "+h.Mode)},
 		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("server = %s:%d", underlayAddr(0), feedPort), "data_plane = ebpf",
-			"redirect = " + r.Options.Redirect, "pin_dir = " + r.PinDir(h.Name)}, r.tlsOptions(h.Name)...)...)},
+			"redirect = " + r.Options.Redirect, "pin_dir = " + r.PinDir(h.Name)}, r.weftOptions(h.Name, agentJob(h.Name))...)...)},
 	}
 }
 
-func (r *Record) tlsOptions(base string) []string {
-	return []string{"ca_file = " + r.path("tls", pki.CAFile), "cert_file = " + r.path("tls", base+".crt"), "key_file = " + r.path("tls", base+".key")}
+// weftOptions are the certificates of that name and the directory where the process keeps its state.
+func (r *Record) weftOptions(cert, dir string) []string {
+	return []string{"state_dir = " + r.path(dir), "ca_file = " + r.path("tls", pki.CAFile), "cert_file = " + r.path("tls", cert+".crt"), "key_file = " + r.path("tls", cert+".key")}
 }
 
 // ini joins lines: one without "=" begins a section.

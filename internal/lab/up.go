@@ -192,7 +192,7 @@ func (r *Record) startServer(ctx context.Context) error {
 
 func (r *Record) serverSpec() (proc.Spec, error) {
 	exe, err := os.Executable()
-	args := append([]string{exe, "server", "--state-dir", r.path("server")}, r.configArgs(serverJob, r.serverFiles())...)
+	args := append([]string{exe, "server"}, r.configArgs(serverJob, r.serverFiles())...)
 	return proc.Spec{Name: serverJob, Netns: r.Hosts()[0].Netns, Args: args}, err
 }
 
@@ -203,7 +203,7 @@ func (r *Record) startAgents(ctx context.Context) error {
 	}
 	var specs []proc.Spec
 	for _, h := range r.Hosts() {
-		args := append([]string{exe, "agent", "--state-dir", r.path("agent-" + h.Name)}, r.configArgs(h.Name, r.agentFiles(h))...)
+		args := append([]string{exe, "agent"}, r.configArgs(h.Name, r.agentFiles(h))...)
 		specs = append(specs, proc.Spec{Name: agentJob(h.Name), Netns: h.Netns, Args: args})
 	}
 	ended := make(chan string, len(specs))
