@@ -69,7 +69,7 @@ func (c *checks) keystone() {
 	switch {
 	case k.AuthURL == "":
 		c.fail("keystone_authtoken", "auth_url", "auth_strategy is keystone, but Keystone's address is not set", cure)
-	case k.Username == "":
+	case k.Username == "" && k.UserID == "":
 		c.fail("keystone_authtoken", "username", "auth_strategy is keystone, but the user to ask it as is not set", cure)
 	case k.Password.IsZero():
 		c.fail("keystone_authtoken", "password", "the password of "+k.Username+" is not set", cure)

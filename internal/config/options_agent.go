@@ -15,8 +15,9 @@ func (l *Loaded) agentOptions(t *table) {
 	t.port(&a.VXLANPort, "vxlan_udp_port", "4789", "UDP port of VXLAN.")
 
 	t.in("ovs", ForAgent)
-	t.addr(&a.LocalIP, "local_ip", "Address of this host's end of tunnels (VTEP); not set: the one it reaches the server from.")
-	t.str(&l.raw.bridgeMappings, "bridge_mappings", "", "<physical network>:<bridge>, comma separated: what this host's physical networks are attached to.")
+	t.addr(&a.LocalIP, "local_ip", "Address of this host's end of tunnels (VTEP); not set: the one it reaches the server from.").was("vxlan", "local_ip")
+	t.str(&l.raw.bridgeMappings, "bridge_mappings", "", "<physical network>:<bridge>, comma separated: what this host's physical networks are attached to; an interface may stand for a bridge.").
+		was("linux_bridge", "physical_interface_mappings")
 	t.str(&a.OVS.OVSDB, "ovsdb_connection", "tcp:127.0.0.1:6640", "Where Open vSwitch's database listens (data_plane = ovs): tcp:<address>:<port>, ssl:…, unix:<path>.")
 	t.str(&a.OVS.IntegrationBridge, "integration_bridge", "br-int", "The bridge of instances' ports (data_plane = ovs).").was("", "ovs_integration_bridge").must(nonEmpty(&a.OVS.IntegrationBridge))
 	t.str(&a.OVS.TunnelBridge, "tunnel_bridge", "br-tun", "The bridge of tunnels (data_plane = ovs).").must(nonEmpty(&a.OVS.TunnelBridge))

@@ -19,11 +19,14 @@ func goneProcess(t *table) {
 		"log_format", "log_date_format", "logging_context_format_string", "logging_default_format_string",
 		"logging_debug_format_suffix", "logging_exception_prefix", "logging_user_identity_format", "log_config_append",
 		"watch_log_file", "publish_errors", "rate_limit_interval", "rate_limit_burst", "rate_limit_except_level", "log_rotation_type",
-		"use_syslog_rfc_format", "instance_format", "instance_uuid_format", "fatal_deprecations", "default_log_levels", "log_agent_heartbeats")
+		"use_syslog_rfc_format", "instance_format", "instance_uuid_format", "fatal_deprecations", "default_log_levels", "log_agent_heartbeats",
+		"use_eventlog", "log_rotate_interval", "log_rotate_interval_type", "max_logfile_count", "max_logfile_size_mb", "log_options")
 	t.gone("use debug; Weft logs what happened, not each step, unless told to", "verbose")
 	t.gone("one process uses every CPU; there are no worker processes",
 		"api_workers", "rpc_workers", "rpc_state_report_workers", "metadata_workers", "metadata_backlog", "setproctitle", "num_sync_threads", "backlog",
-		"max_header_line", "wsgi_keep_alive", "client_socket_timeout", "tcp_keepidle", "retry_until_window", "wsgi_default_pool_size", "wsgi_log_format")
+		"max_header_line", "wsgi_keep_alive", "client_socket_timeout", "tcp_keepidle", "retry_until_window", "wsgi_default_pool_size", "wsgi_log_format", "wsgi_server_debug")
+	t.gone("there is no back door", "backdoor_port", "backdoor_socket")
+	t.gone("requests under way have five seconds when the server is told to stop", "graceful_shutdown_timeout")
 	t.gone("there are no periodic tasks; what changes is told when it changes",
 		"periodic_interval", "periodic_fuzzy_delay", "resync_interval", "resync_throttle", "bulk_reload_interval", "run_external_periodic_tasks")
 	t.gone("Weft runs as root and needs no helper to become it", "root_helper", "root_helper_daemon", "use_helper_for_ns_read")
@@ -46,7 +49,8 @@ func goneBroker(t *table) {
 		"qpid_protocol", "qpid_tcp_nodelay", "qpid_topology_version", "rpc_zmq_bind_address", "rpc_zmq_matchmaker", "rpc_zmq_port",
 		"rpc_zmq_contexts", "rpc_zmq_topic_backlog", "rpc_zmq_ipc_dir", "rpc_zmq_host", "rpc_cast_timeout", "rpc_thread_pool_size", "rpc_conn_pool_size",
 		"rpc_response_timeout", "rpc_response_max_timeout", "executor_thread_pool_size", "matchmaker_heartbeat_freq", "matchmaker_heartbeat_ttl",
-		"rpc_resources_processing_step", "allowed_rpc_exception_modules")
+		"rpc_resources_processing_step", "allowed_rpc_exception_modules",
+		"conn_pool_min_size", "conn_pool_ttl", "rpc_ping_enabled")
 	t.gone("Weft sends no notifications over a broker", "notification_driver", "notification_topics", "default_notification_level", "default_publisher_id")
 }
 
@@ -58,12 +62,15 @@ func goneServer(t *table) {
 		"dhcp_agent_notification", "enable_traditional_dhcp", "network_scheduler_driver", "network_auto_schedule", "dhcp_load_type",
 		"allow_automatic_dhcp_failover", "enable_services_on_agents_with_admin_state_down")
 	t.gone("the server places a router by the hosts that can carry it", "router_scheduler_driver", "router_auto_schedule", "min_l3_agents_per_router")
-	t.gone("the number is not limited but by max_fixed_ips of nothing: a port has as many as its subnets give", "max_fixed_ips_per_port")
+	t.gone("a port may have as many addresses as its subnets give", "max_fixed_ips_per_port")
 	t.gone("a gateway outside of the subnet is refused where Neutron refuses it", "force_gateway_on_subnet")
 	t.gone("prefix delegation is not offered", "ipv6_pd_enabled", "pd_dhcp_driver", "pd_confs", "vendor_pen", "prefix_delegation_driver")
 	t.gone("names are not sent to an external DNS service", "external_dns_driver")
-	t.gone("load balancers are placed by the server", "loadbalancer_pool_scheduler_driver", "loadbalancer_scheduler_driver")
+	t.gone("load balancers are not scheduled by a driver", "loadbalancer_pool_scheduler_driver", "loadbalancer_scheduler_driver")
 	t.gone("every project's quota is counted as things change", "track_quota_usage")
+	t.gone("there is no list of helpers allowed", "allowed_conntrack_helpers")
+	t.in("ssl", ForServer)
+	t.gone("TLS 1.2 and newer are spoken, with the ciphers of Go's library", "version", "ciphers")
 	t.in("quotas", ForServer)
 	t.gone("every project's quota is counted as things change", "track_quota_usage", "quota_items")
 	t.gone("no quota is kept of it", "quota_vip", "quota_pool", "quota_member", "quota_health_monitor", "quota_firewall", "quota_firewall_policy",
@@ -123,7 +130,8 @@ func goneL2(t *table) {
 	t.gone("resources are not reported to Placement", "resource_provider_bandwidths", "resource_provider_hypervisors",
 		"resource_provider_packet_processing_without_direction", "resource_provider_packet_processing_with_direction",
 		"resource_provider_default_hypervisor", "resource_provider_inventory_defaults", "resource_provider_packet_processing_inventory_defaults")
-	t.gone("Weft waits as long as Open vSwitch needs", "ovsdb_timeout", "bridge_mac_table_size", "igmp_snooping_enable", "ovsdb_debug", "network_vlan_ranges", "tenant_network_type")
+	t.gone("Weft does not tune Open vSwitch", "ovsdb_timeout", "bridge_mac_table_size", "igmp_snooping_enable", "ovsdb_debug", "network_vlan_ranges", "tenant_network_type")
+	t.gone("Open vSwitch is reached on its own host", "ssl_key_file", "ssl_cert_file", "ssl_ca_cert_file")
 }
 
 func goneL3(t *table) {
@@ -134,9 +142,9 @@ func goneL3(t *table) {
 		"metadata_proxy_group", "metadata_proxy_socket_mode", "metadata_proxy_watch_log", "metadata_access_mark", "external_ingress_mark", "cache_url", "default_ttl")
 	t.gone("an external network is found by its physical network", "gateway_external_network_id")
 	t.gone("one agent carries every router it is given", "router_id")
-	t.gone("gateway hosts watch each other without keepalived", "ha_confs_path", "ha_vrrp_auth_type", "ha_vrrp_auth_password", "ha_vrrp_advert_int",
+	t.gone("keepalived is not used", "ha_confs_path", "ha_vrrp_auth_type", "ha_vrrp_auth_password", "ha_vrrp_advert_int",
 		"ha_keepalived_state_change_server_threads", "ha_vrrp_health_check_interval", "keepalived_use_no_track")
-	t.gone("router advertisements are answered by the agent itself", "ra_confs", "radvd_user", "min_rtr_adv_interval", "max_rtr_adv_interval")
+	t.gone("router advertisements are sent by the agent itself, without radvd", "ra_confs", "radvd_user", "min_rtr_adv_interval", "max_rtr_adv_interval")
 	t.gone("there is nothing to force", "ip_lib_force_root", "external_pids")
 }
 
@@ -154,7 +162,7 @@ func goneGroup(group string) string {
 		{"oslo_messaging_", "Weft has no message broker"},
 		{"matchmaker_", "Weft has no message broker"},
 		{"oslo_concurrency", "a lock in the database keeps servers apart"},
-		{"oslo_reports", "see `weft doctor` for the state of a server"},
+		{"oslo_reports", "no reports are written on signals"},
 		{"oslo_versionedobjects", "there is no RPC between versions"},
 		{"privsep", "Weft runs as root and needs no helper to become it"},
 		{"vxlan", "the Linux bridge agent's options mean nothing to Weft"},
@@ -163,15 +171,19 @@ func goneGroup(group string) string {
 		{"sriov_nic", "SR-IOV ports are not offered"},
 		{"ovs_driver", "the data plane is chosen by [weft] data_plane"},
 		{"ovn", "the data plane is chosen by [weft] data_plane"},
+		{"experimental", "nothing of Weft's is behind a switch"},
+		{"sriov_driver", "SR-IOV ports are not offered"},
+		{"dhcp", "the agent answers DHCP itself, in both address families"},
+		{"network_log", "logging of packets is not offered"},
 		{"designate", "names are not sent to an external DNS service"},
 		{"ironic", "bare metal is not told of ports"},
 		{"placement", "resources are not reported to Placement"},
-		{"profiler", "there are metrics at /metrics instead"},
-		{"healthcheck", "there are metrics at /metrics instead"},
+		{"profiler", "requests are not profiled"},
+		{"healthcheck", "there is no such page; ask for /"},
 		{"cors", "no CORS headers are sent"},
 		{"cache", "validated tokens are kept in memory"},
 		{"fwaas", "firewalls as a service are not offered"},
-		{"haproxy", "load balancers are set up by the agent"},
+		{"haproxy", "load balancers are not configured here"},
 	} {
 		if strings.HasPrefix(group, g.prefix) {
 			return "has no effect: " + g.instead

@@ -29,6 +29,7 @@ func (l *Loaded) keystoneOptions(t *table) {
 func (t *table) credentials(c *Credentials, old *novaV2) {
 	t.str(&old.authURL, "auth_url", "", "Keystone's address, with or without /v3.").unset()
 	t.str(&c.Username, "username", "", "User as whom Weft presents itself.").unset().was("", "user-name")
+	t.str(&c.UserID, "user_id", "", "The same by id, in place of username.").unset().was("", "user-id")
 	t.secret(&c.Password, "password", "The user's password.")
 	t.str(&c.UserDomainID, "user_domain_id", "", "Domain of the user, by id; neither id nor name: `default`.").unset().was("", "user-domain-id")
 	t.str(&c.UserDomainName, "user_domain_name", "", "Domain of the user, by name.").unset().was("", "user-domain-name")

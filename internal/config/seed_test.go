@@ -1,9 +1,11 @@
 package config
 
 import (
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -131,5 +133,43 @@ func TestSeedHasNoUnknownOption(t *testing.T) {
 	}
 	if n < 4 {
 		t.Fatalf("%d files of the reference situation in testdata, want 4", n)
+	}
+}
+
+// TestNeutronsOwnFiles reads the files of Debian's neutron-common with every option uncommented: none may be a fault, and
+// of each there is something to say. WEFT_NEUTRON_FILES is where they are, if not where the package puts them.
+func TestNeutronsOwnFiles(t *testing.T) {
+	dir := os.Getenv("WEFT_NEUTRON_FILES")
+	if dir == "" {
+		dir = "/usr/share/neutron-common"
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("%v; install neutron-common", err)
+	}
+	option := regexp.MustCompile(`(?m)^#([a-z][a-zA-Z0-9_-]* ?=.*)$`)
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.Contains("neutron.conf ml2_conf.ini openvswitch_agent.ini l3_agent.ini dhcp_agent.ini metadata_agent.ini", d.Name()) || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		set := strings.ReplaceAll(option.ReplaceAllString(string(text), "$1"), "<None>", "")
+		l, faults := load([]Source{{Name: d.Name(), Text: []byte(set)}}, "h")
+		for _, f := range faults {
+			t.Error(f)
+		}
+		for _, x := range l.Notices {
+			if strings.Contains(x.Text, "not an option") {
+				t.Error(x)
+			}
+		}
+		n++
+		return nil
+	})
+	if err != nil || n == 0 {
+		t.Errorf("%d files read, %v", n, err)
 	}
 }

@@ -80,7 +80,7 @@ type Keystone struct {
 // Credentials are what a client of Keystone needs. AuthURL has no version at its end.
 type Credentials struct {
 	AuthURL                            string
-	Username                           string
+	UserID, Username                   string // either
 	Password                           Secret
 	UserDomainID, UserDomainName       string
 	ProjectID, ProjectName             string

@@ -41,7 +41,10 @@ func (k *Keystone) ownToken(ctx context.Context, rejected string) (string, error
 // login is POST /v3/auth/tokens by password.
 func (k *Keystone) login(ctx context.Context) (string, time.Time, error) {
 	c := &k.cfg.Credentials
-	user := jsonMap{"name": c.Username, "password": c.Password.Reveal(), "domain": domain(c.UserDomainID, c.UserDomainName)}
+	user := jsonMap{"id": c.UserID, "password": c.Password.Reveal()}
+	if c.UserID == "" {
+		user = jsonMap{"name": c.Username, "password": c.Password.Reveal(), "domain": domain(c.UserDomainID, c.UserDomainName)}
+	}
 	project := jsonMap{"id": c.ProjectID}
 	if c.ProjectID == "" {
 		project = jsonMap{"name": c.ProjectName, "domain": domain(c.ProjectDomainID, c.ProjectDomainName)}
