@@ -162,7 +162,8 @@ func TestNeutronsOwnFiles(t *testing.T) {
 			t.Error(f)
 		}
 		for _, x := range l.Notices {
-			if strings.Contains(x.Text, "not an option") {
+			// Debian's file has the options of [designate] behind those of [ssl], without their section.
+			if strings.Contains(x.Text, "not an option") && x.Group != "ssl" {
 				t.Error(x)
 			}
 		}
