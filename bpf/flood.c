@@ -22,12 +22,13 @@ static __inline void record_clone(struct pkt *p, const struct flood_val *v)
 static __noinline void copy_to_endpoint(struct __sk_buff *skb, struct pkt *p, struct flood_val *v)
 {
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &v->ep);
+	__u32 rule = 0;
 	int r;
 
 	if (!e || !(e->flags & EP_UP) || (v->ep == p->ep && !p->overlay))
 		return;
 	if (p->is_ip && !p->unpoliced) {
-		r = judge_plain(p, e, 0);
+		r = judge_plain(p, e, 0, &rule);
 		if (r) {
 			count_drop(v->ep, r, skb->len);
 			return;
@@ -78,12 +79,14 @@ static __noinline int may_flood(struct pkt *p, struct network *n)
 {
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->ep);
 	struct host *c = bpf_map_lookup_elem(&config, &zero);
+	__u32 rule = 0;
 	int r;
 
 	if (!e || !c)
 		return R_NOT_PROGRAMMED;
 	if (p->is_ip && !p->unpoliced) {
-		r = judge_plain(p, e, 1);
+		r = judge_plain(p, e, 1, &rule);
+		p->rule_src = rule;
 		if (r)
 			return r;
 	}

@@ -18,7 +18,8 @@ int from_instance(struct __sk_buff *skb)
 	if (!fast_parse(skb, &x))
 		goto slow;
 	f = bpf_map_lookup_elem(&flow, &x.key);
-	if (!f || !fast_valid(f) || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f, &x))
+	if (!f || !fast_valid(f) || !fast_fits(skb, f, &x) || !fast_conns(f, &x) ||
+	    !fast_rewrite(skb, f, &x))
 		goto slow;
 	fast_record(skb, f);
 	if (f->flags & F_LOCAL)

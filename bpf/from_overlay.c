@@ -16,7 +16,8 @@ int from_overlay(struct __sk_buff *skb)
 	if (!fast_parse(skb, &x))
 		goto slow;
 	f = bpf_map_lookup_elem(&flow, &x.key);
-	if (!f || !ip_eq(&f->vtep, &vtep) || !fast_valid(f) || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f, &x))
+	if (!f || !ip_eq(&f->vtep, &vtep) || !fast_valid(f) || !fast_fits(skb, f, &x) || !fast_conns(f, &x) ||
+	    !fast_rewrite(skb, f, &x))
 		goto slow;
 	fast_record(skb, f);
 	return to_endpoint(skb, f->ifindex, f->flags & F_PEER);

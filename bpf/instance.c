@@ -3,6 +3,7 @@
  * The slow path of a packet from an instance: checks it, and finds out whether it is answered, punted, flooded, routed
  * or put out (docs/pipeline.md, sections 3 to 5).
  */
+#include "lib/frag.h"
 #include "lib/lookup.h"
 
 static __noinline int unspecified_ok(const struct pkt *p)
@@ -260,6 +261,7 @@ static __noinline int do_ip(struct __sk_buff *skb, struct pkt *p, struct endpoin
 		if (r)
 			return drop(skb, p, r);
 	}
+	follow_fragments(p);
 	r = punt_kind(p, e, n);
 	if (r)
 		return do_punt(skb, p, e, r);

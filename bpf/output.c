@@ -3,7 +3,7 @@
  * The end of a decision: the destination is known, policy is judged, the flow is remembered and the packet sent
  * (docs/pipeline.md, section 10).
  */
-#include "lib/policy.h"
+#include "lib/stateful.h"
 
 /* TTL - hops and both MACs, or the source MAC alone. */
 static __noinline int rewrite(struct __sk_buff *skb, const struct pkt *p, const __u8 *smac)
@@ -73,18 +73,11 @@ static __noinline int to_local(struct pkt *p, struct flow_val *f)
 	return R_NONE;
 }
 
-static __inline int judge(struct __sk_buff *skb, struct pkt *p, __u32 slot, __u32 egress)
-{
-	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &slot);
-
-	return e ? judge_plain(p, e, egress) : R_NOT_PROGRAMMED;
-}
-
 static __noinline void remember(struct pkt *p, struct flow_val *f)
 {
 	int i;
 
-	f->flags |= p->flow_flags;
+	f->flags |= p->flow_flags | (p->conn_src ? F_CONN_SRC : 0) | (p->conn_dst ? F_CONN_DST : 0);
 	f->gen_sum = 0;
 	for (i = 0; i < 5; i++) {
 		f->gs[i] = p->gs[i];
@@ -104,18 +97,28 @@ static __noinline void remember(struct pkt *p, struct flow_val *f)
 		p->flow_made = 1;
 }
 
+/* Both ends' groups, as far as they are here. Returns a reason. */
 static __noinline int judge_both(struct __sk_buff *skb, struct pkt *p)
 {
+	struct judgement j = {};
 	int r;
 
 	if (!p->is_ip || p->unpoliced)
 		return R_NONE;
 	if (!p->overlay) {
-		r = judge(skb, p, p->ep, 1);
+		r = judge(skb, p, p->ep, 1, &j);
+		p->rule_src = j.rule;
+		p->conn_src = j.state;
 		if (r)
 			return r;
 	}
-	return p->ep_dst ? judge(skb, p, p->ep_dst, 0) : R_NONE;
+	if (!p->ep_dst)
+		return R_NONE;
+	j.rule = j.state = 0;
+	r = judge(skb, p, p->ep_dst, 0, &j);
+	p->rule_dst = j.rule;
+	p->conn_dst = j.state;
+	return r;
 }
 
 SEC("tc/output")

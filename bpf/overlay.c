@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* The slow path of a packet from another host (docs/pipeline.md, section 9). */
+#include "lib/frag.h"
 #include "lib/lookup.h"
 #include "lib/tunnel.h"
 
@@ -81,6 +82,7 @@ int overlay(struct __sk_buff *skb)
 		r = parse_ip(skb, p);
 		if (r)
 			return drop(skb, p, r);
+		follow_fragments(p);
 	}
 	if (p->group)
 		return jump_to(skb, p, P_FLOOD);

@@ -6,6 +6,7 @@
 #ifndef WEFT_FAST_H
 #define WEFT_FAST_H
 
+#include "conn.h"
 #include "verdict.h"
 
 enum { FAST_HEAD = ETH_HLEN + 40 + 20 };
@@ -14,6 +15,7 @@ struct fast {
 	struct flow_key key;
 	__u32 l3_len;
 	__u32 l4_len; /* known for TCP and UDP: GSO */
+	__u32 seq; /* TCP */
 	__u8 ttl;
 	__u8 tcp_flags;
 };
@@ -61,6 +63,7 @@ static __inline int fast_l4(void *data, void *end, __u32 off, struct fast *x)
 			return 0;
 		x->l4_len = (h[12] >> 4) * 4;
 		x->tcp_flags = h[13];
+		x->seq = ntohl(*(__be32 *)(h + 4));
 		if (x->l4_len < 20 || off - ETH_HLEN + x->l4_len > x->l3_len)
 			return 0;
 	} else {
@@ -170,6 +173,58 @@ static __inline int fast_rewrite(struct __sk_buff *skb, const struct flow_val *f
 		h->check = sum + (sum >= 0xffff);
 		h->ttl--;
 	}
+	return 1;
+}
+
+enum { TOUCH_NS = 1000000000, RST_WINDOW = 1 << 20 };
+
+/* Takes the packet into account at one endpoint's connection. Returns 0 if it is gone. */
+static __noinline int fast_conn(const struct fast *x, __u32 slot, __u32 egress, __u32 tcp_flags)
+{
+	struct conn_key k = {.ep = slot, .proto = x->key.proto, .flags = x->key.flags & FK_V6 ? CK_V6 : 0};
+	struct conn_val *c;
+
+	k.local = egress ? x->key.saddr : x->key.daddr;
+	k.remote = egress ? x->key.daddr : x->key.saddr;
+	k.lport = egress ? x->key.sport : x->key.dport;
+	k.rport = egress ? x->key.dport : x->key.sport;
+	if (k.proto == (k.flags & CK_V6 ? IP_ICMP6 : IP_ICMP))
+		k.lport = k.rport = x->key.sport;
+	c = conn_find(&k);
+	if (!c)
+		return 0;
+	conn_advance(c, &k, egress, tcp_flags);
+	return 1;
+}
+
+/*
+ * Keeps the connections of a flow alive. They are written once a second, and for packets that change TCP's state; between
+ * two writes a connection cannot end by age. Returns 0 if one is gone: the decision is made anew.
+ */
+static __inline int fast_conns(struct flow_val *f, const struct fast *x)
+{
+	__u32 flags = x->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK), off;
+	__u64 now;
+
+	if (!(f->flags & (F_CONN_SRC | F_CONN_DST)))
+		return 1;
+	now = bpf_ktime_get_coarse_ns();
+	if (x->key.proto == IP_TCP) {
+		/* A reset far from what was last sent is none of this connection's (RFC 5961, section 3). */
+		off = x->seq - f->seq + RST_WINDOW / 2;
+		if (flags & TCP_RST && f->seq_known && off > RST_WINDOW)
+			flags = TCP_ACK;
+		else
+			f->seq = x->seq;
+		f->seq_known = 1;
+	}
+	if (likely(now - f->touched < TOUCH_NS && !(flags & (TCP_FIN | TCP_SYN | TCP_RST))))
+		return 1;
+	if (f->flags & F_CONN_SRC && !fast_conn(x, f->ep_src, 1, flags))
+		return 0;
+	if (f->flags & F_CONN_DST && !fast_conn(x, f->ep_dst, 0, flags))
+		return 0;
+	f->touched = now;
 	return 1;
 }
 

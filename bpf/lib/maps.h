@@ -234,6 +234,8 @@ struct flow_val {
 	__u32 rule_src, rule_dst;
 	struct ip vtep; /* where to; from the overlay: where it must come from */
 	__u64 touched;  /* when the connections were last written, ns */
+	__u32 seq;      /* TCP: behind the last byte seen in this direction */
+	__u32 seq_known;
 	struct ip nat_addr;
 	__be16 nat_sport, nat_dport;
 	__u32 spare;
@@ -261,7 +263,8 @@ struct conn_val {
 	__u8 state;
 	__u8 egress;       /* the original direction */
 	__u8 tcp_flags[2]; /* seen: original, reply */
-	__u32 nat_kind;
+	__u8 icmp_type, icmp_code; /* of the query that opened it */
+	__u16 nat_kind;
 	__u64 packets[2], bytes[2];
 	__u32 ack[2], win[2];
 	struct ip nat_addr;
@@ -281,19 +284,35 @@ struct frag_key {
 
 struct frag_val {
 	__be16 sport, dport;
-	__u32 pad;
+	__u8 icmp_type, icmp_code;
+	__u8 ports; /* the fields above are known */
+	__u8 pad;
 	__u64 expires;
 };
 
 /* Classes of the map timeouts. */
-enum { T_TCP_SYN, T_TCP_ESTABLISHED, T_TCP_FIN, T_TCP_CLOSED, T_UDP, T_UDP_REPLIED, T_ICMP, T_GENERIC, T_FRAG, TIMEOUTS = 16 };
+enum {
+	T_TCP_SYN,
+	T_TCP_ESTABLISHED,
+	T_TCP_FIN,
+	T_TCP_CLOSED,
+	T_UDP,
+	T_UDP_REPLIED,
+	T_ICMP,
+	T_GENERIC,
+	T_FRAG,
+	TIMEOUTS = 16
+};
+
+/* Classes of IPv6 prefixes bear this bit in class_net, where ::/0 covers IPv4's form, too. */
+enum { CLASS_V6 = 1U << 31 };
 
 struct polclass_key {
 	__u32 policy;
 	__u32 set;
 };
 
-enum { DIR_EGRESS = 1, DIR_V6 = 2, PROTO_ANY = 255 };
+enum { DIR_EGRESS = 1, DIR_V6 = 2, PROTO_ANY = 255, POLRULE_BITS = 96 };
 
 struct polrule_key {
 	__u32 plen;
@@ -307,6 +326,10 @@ struct polrule_key {
 struct polrule {
 	__u32 rule; /* slot in rules */
 	__u32 rank; /* by rule id: the lowest wins */
+};
+
+struct rule_id {
+	__u8 uuid[16];
 };
 
 struct rule_hits {
@@ -451,6 +474,9 @@ struct pkt {
 	__u8 v6;
 	__u8 unpoliced; /* ARP and ND */
 	__u8 flow_flags;
+	__u8 ports;       /* sport and dport, or type and code, are known */
+	__be16 sport, dport; /* ICMP: identifier */
+	__u8 frag_known;  /* a later fragment whose first was seen */
 	__u8 frag_header; /* IPv6, also that of an atomic fragment */
 	__u8 smac[6], dmac[6]; /* to write */
 	__u8 entry_mac[6];     /* the interface that the packet entered the first router by */
@@ -461,7 +487,8 @@ struct pkt {
 	__u32 flood_next, flood_version, flood_end;
 	__u32 conn_src, conn_dst, rule_src, rule_dst;
 	__u8 flow_made;
-	__u8 pad2[3];
+	__u8 egress; /* the direction being judged */
+	__u8 pad2[2];
 	__u32 targets;
 	__u8 buf[BUF_SIZE];
 };
@@ -503,6 +530,7 @@ MAP(class_addr, BPF_MAP_TYPE_HASH, struct addr_key, __u32, 262144, BPF_F_NO_PREA
 MAP(class_net, BPF_MAP_TYPE_LPM_TRIE, struct lpm_key, __u32, 65536, BPF_F_NO_PREALLOC);
 MAP(pol_class, BPF_MAP_TYPE_HASH, struct polclass_key, __u32, 131072, BPF_F_NO_PREALLOC);
 MAP(pol_rules, BPF_MAP_TYPE_LPM_TRIE, struct polrule_key, struct polrule, 524288, BPF_F_NO_PREALLOC);
+MAP(rule_ids, BPF_MAP_TYPE_HASH, __u32, struct rule_id, 65536, BPF_F_NO_PREALLOC);
 MAP(rules, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct rule_hits, 65536, 0);
 MAP(decision, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct record, 1, 0);
 MAP(clones, BPF_MAP_TYPE_ARRAY, __u32, struct flood_val, 4096, 0);

@@ -268,9 +268,12 @@ static __noinline int parse_l4(struct __sk_buff *skb, struct pkt *p)
 			return R_MALFORMED;
 		hl = 12;
 	}
+	p->ports = hl > 0;
 	if (is_icmp(p)) {
 		p->icmp_type = h[0];
 		p->icmp_code = h[1];
+		memcpy(&p->sport, h + 4, 2);
+		p->dport = p->sport;
 		if (is_echo(p)) {
 			memcpy(&p->key.sport, h + 4, 2);
 			p->key.dport = htons(h[0] << 8 | h[1]);
@@ -278,6 +281,8 @@ static __noinline int parse_l4(struct __sk_buff *skb, struct pkt *p)
 	} else if (hl) {
 		memcpy(&p->key.sport, h, 2);
 		memcpy(&p->key.dport, h + 2, 2);
+		p->sport = p->key.sport;
+		p->dport = p->key.dport;
 	}
 	if (skb->gso_size)
 		p->seg_len = p->l4_off - ETH_HLEN + hl + skb->gso_size;

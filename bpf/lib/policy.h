@@ -1,17 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Security groups: may this endpoint send, or receive, this packet? (docs/pipeline.md, section 10) */
+/* Security groups without state: which rule allows this packet? (docs/pipeline.md, section 10) */
 #ifndef WEFT_POLICY_H
 #define WEFT_POLICY_H
 
+#include "frag.h"
 #include "lookup.h"
+
+/* A packet as the rules of one direction see it. */
+struct view {
+	struct ip remote;
+	__be16 sport, dport;
+	__u8 type, code;
+	__u8 egress;
+	__u8 pad;
+};
+
+static __inline void view_of(struct view *v, const struct pkt *p, __u32 egress)
+{
+	v->remote = egress ? p->key.daddr : p->key.saddr;
+	v->sport = p->sport;
+	v->dport = p->dport;
+	v->type = p->icmp_type;
+	v->code = p->icmp_code;
+	v->egress = egress;
+	v->pad = 0;
+}
 
 /* What Neutron allows whatever the groups say. */
 static __noinline int always_allowed(const struct pkt *p, __u32 egress)
 {
-	__u16 from = ntohs(p->key.sport), to = ntohs(p->key.dport);
+	__u16 from = ntohs(p->sport), to = ntohs(p->dport);
 	__u8 t = p->icmp_type;
 
-	if (p->frag == FRAG_LATER)
+	if (!p->ports)
 		return 0;
 	if (p->v6 && p->proto == IP_ICMP6)
 		return t == 130 || t == 131 || t == 132 || t == 135 || t == 136 || t == 143 || t == (egress ? 133 : 134);
@@ -22,14 +43,85 @@ static __noinline int always_allowed(const struct pkt *p, __u32 egress)
 	return egress ? from == 68 && to == 67 : from == 67 && to == 68;
 }
 
-/* Judges without a connection. Returns a reason. */
-static __noinline int judge_plain(const struct pkt *p, const struct endpoint *e, __u32 egress)
+/* The class of the remote address in this policy; 0: none of its remotes holds it. */
+static __noinline __u32 class_of(__u32 policy, const struct ip *remote)
 {
-	if (!(e->flags & EP_SECURE) || e->flags & EP_ALLOW_ALL || always_allowed(p, egress))
+	struct addr_key ak = {.addr = *remote};
+	struct polclass_key ck = {.policy = policy};
+	struct lpm_key nk = {.plen = 160, .addr = *remote};
+	__u32 *set = bpf_map_lookup_elem(&class_addr, &ak), *class;
+
+	if (set) {
+		ck.set = *set;
+	} else {
+		set = bpf_map_lookup_elem(&class_net, &nk);
+		if (!set || !!(*set & CLASS_V6) == ip_mapped(remote))
+			return 0;
+		ck.set = *set & ~CLASS_V6;
+	}
+	class = bpf_map_lookup_elem(&pol_class, &ck);
+	return class ? *class : 0;
+}
+
+/* Keeps the rule of lower rank, that is, of lower id. */
+static __inline void better(__u32 *rule, __u32 *rank, struct polrule_key *k)
+{
+	struct polrule *r = bpf_map_lookup_elem(&pol_rules, k);
+
+	if (r && r->rank < *rank) {
+		*rank = r->rank;
+		*rule = r->rule;
+	}
+}
+
+/* The rule of the policy that allows the packet, 0 if none does. */
+static __noinline __u32 classify(const struct pkt *p, const struct view *v, __u32 policy)
+{
+	struct polrule_key k = {.plen = POLRULE_BITS, .policy = policy};
+	__u32 rule = 0, rank = ~0U, class = class_of(policy, &v->remote);
+
+	k.dir = (v->egress ? DIR_EGRESS : 0) | (p->v6 ? DIR_V6 : 0);
+	k.proto = p->proto;
+	if (p->ports)
+		k.port = is_icmp(p) ? htons(v->type << 8 | v->code) : v->dport;
+	better(&rule, &rank, &k);
+	k.proto = PROTO_ANY;
+	better(&rule, &rank, &k);
+	if (class) {
+		k.class = class;
+		better(&rule, &rank, &k);
+		k.proto = p->proto;
+		better(&rule, &rank, &k);
+	}
+	return rule;
+}
+
+static __inline int refusal(__u32 egress)
+{
+	return egress ? R_POLICY_EGRESS : R_POLICY_INGRESS;
+}
+
+static __inline int unfiltered(const struct endpoint *e)
+{
+	return !(e->flags & EP_SECURE) || e->flags & EP_ALLOW_ALL;
+}
+
+/* Judges by rules alone. Returns a reason; *rule is the rule that allowed it, if one did. */
+static __noinline int judge_plain(const struct pkt *p, const struct endpoint *e, __u32 egress, __u32 *rule)
+{
+	struct view v;
+
+	if (unfiltered(e))
+		return R_NONE;
+	if (p->frag == FRAG_LATER && !p->frag_known)
+		return R_FRAGMENT_ORPHAN;
+	if (always_allowed(p, egress))
 		return R_NONE;
 	if (!(e->flags & EP_POLICY))
-		return egress ? R_POLICY_EGRESS : R_POLICY_INGRESS;
-	return R_NOT_PROGRAMMED;
+		return refusal(egress);
+	view_of(&v, p, egress);
+	*rule = classify(p, &v, e->policy);
+	return *rule ? R_NONE : refusal(egress);
 }
 
 #endif

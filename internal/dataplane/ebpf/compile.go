@@ -46,6 +46,7 @@ type port struct {
 type compiler struct {
 	t        *tables
 	s        *hostplan.State
+	x        *classifier
 	ports    map[string]port // by interface name
 	problems []hostplan.Problem
 	// names are the objects behind the roots, for failures.
@@ -84,9 +85,11 @@ func compile(t *tables, s *hostplan.State, ports map[string]port, limits Limits)
 	for _, n := range s.Neighbors {
 		c.pairs(n)
 	}
+	c.x = newClassifier(c)
 	for _, e := range s.Endpoints {
 		c.endpoint(e)
 	}
+	c.x.finish()
 	c.floods()
 	return c, host
 }
@@ -337,6 +340,9 @@ func (c *compiler) endpoint(e *hostplan.Endpoint) {
 	}
 	if e.DHCP4 != nil {
 		v.Dhcp4 = be32(e.DHCP4.Server)
+	}
+	if e.PortSecurity && e.Policy != nil && !e.Policy.AllowAll {
+		v.Policy = c.x.add(e.Policy)
 	}
 	c.t.endpoints.want[slot] = v
 	c.t.devices.put(dev.ifindex, slot)

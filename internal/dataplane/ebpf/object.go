@@ -58,5 +58,11 @@ func load(o options) (*ebpf.Collection, error) {
 			return nil, fmt.Errorf("put program %s behind its tail call: %w", name, err)
 		}
 	}
+	for i, v := range defaultTimeouts {
+		if err := coll.Maps["timeouts"].Put(uint32(i), v); err != nil { //nolint:gosec // a few
+			coll.Close()
+			return nil, fmt.Errorf("write map timeouts: %w", err)
+		}
+	}
 	return coll, nil
 }

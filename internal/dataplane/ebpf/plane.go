@@ -259,7 +259,8 @@ func (p *Plane) report(s *hostplan.State, ports map[string]port, failed map[root
 			continue
 		}
 		idx[id] = int(dev.ifindex)
-		if failed[root{rootEndpoint, slot}] == nil && failed[root{rootNetwork, net}] == nil && failed[root{}] == nil {
+		if failed[root{rootEndpoint, slot}] == nil && failed[root{rootNetwork, net}] == nil && failed[root{}] == nil &&
+			failed[root{rootPolicy, p.t.endpoints.have[slot].Policy}] == nil && failed[root{kind: rootPolicy}] == nil {
 			res.Programmed[id] = true
 		}
 	}

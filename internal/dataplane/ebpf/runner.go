@@ -227,6 +227,9 @@ func (r *Runner) outcome(rec weftRecord, frame []byte) (Outcome, error) {
 		o.Frame = punted(rc.RawSample).Frame
 	default:
 	}
+	if rec.Rule != 0 {
+		o.Rule = r.t.ruleOf(rec.Rule)
+	}
 	return o, nil
 }
 

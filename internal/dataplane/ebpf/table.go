@@ -17,10 +17,11 @@ const (
 	rootPeer
 	rootNeighbor
 	rootRouter
+	rootPolicy
 )
 
 func (k rootKind) String() string {
-	return [...]string{"none", "endpoint", "network", "peer", "neighbor", "router"}[k]
+	return [...]string{"none", "endpoint", "network", "peer", "neighbor", "router", "policy"}[k]
 }
 
 // root names one object.
@@ -37,6 +38,8 @@ type table[K, V comparable] struct {
 	have  map[K]V
 	want  map[K]V
 	owner func(K, V) root
+	// gone, if set, is told of values that an entry had and has no more.
+	gone func(V)
 }
 
 func newTable[K, V comparable](name string, m *ebpf.Map, owner func(K, V) root) *table[K, V] {
@@ -82,6 +85,9 @@ func (t *table[K, V]) write(dirty map[root]bool, failed map[root]error) {
 			failed[r] = fmt.Errorf("write map %s: %w", t.name, explain(err))
 			continue
 		}
+		if ok && t.gone != nil {
+			t.gone(old)
+		}
 		t.have[k] = v
 	}
 }
@@ -97,6 +103,9 @@ func (t *table[K, V]) prune(dirty map[root]bool, failed map[root]error) {
 		if err := t.m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			failed[r] = fmt.Errorf("delete from map %s: %w", t.name, err)
 			continue
+		}
+		if t.gone != nil {
+			t.gone(v)
 		}
 		delete(t.have, k)
 	}

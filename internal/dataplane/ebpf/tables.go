@@ -49,6 +49,18 @@ type tables struct {
 	subnets *table[weftLpmKey, weftRmac]
 	floods  *floodTable
 
+	ruleSlots *slots
+	ruleIDs   *table[uint32, weftRuleId]
+	polRules  *table[weftPolruleKey, weftPolrule]
+	polClass  *table[weftPolclassKey, uint32]
+	classAddr *table[weftAddrKey, uint32]
+	classNet  *table[weftLpmKey, uint32]
+	// lost are the sets that some address is no longer in.
+	lost map[uint32]bool
+
+	// policy are the tables that an endpoint's policy number leads to: written before everything else, and pruned after the
+	// endpoints have turned to new ones.
+	policy []parts
 	parts  []parts
 	config *ebpf.Map
 	host   weftHost
@@ -78,6 +90,9 @@ func newTables(m map[string]*ebpf.Map) *tables {
 	t.layParts(m)
 	return t
 }
+
+// Timeouts of connections and fragments, by the classes of bpf/lib/maps.h, in seconds.
+var defaultTimeouts = [...]uint32{60, 86400, 120, 10, 30, 180, 30, 600, 30}
 
 func initRoots(t *tables) {
 	t.endpoints.have, t.endpoints.want = map[uint32]weftEndpoint{}, map[uint32]weftEndpoint{}
@@ -115,8 +130,36 @@ func (t *tables) layParts(m map[string]*ebpf.Map) {
 	t.routes = newTable("routes", m["routes"], func(k weftLpmKey, _ weftRouteVal) root { return rt(k.Id) })
 	t.subnets = newTable("subnets", m["subnets"], func(k weftLpmKey, _ weftRmac) root { return nw(k.Id) })
 	t.floods = &floodTable{m: m["floods"], have: map[uint32]floodList{}, want: map[uint32]floodList{}}
+	t.layPolicy(m)
 	// Devices last: an endpoint answers to its interface once everything else is there.
-	t.parts = []parts{t.vnis, t.vteps, t.rifs, t.locals, t.sources, t.routes, t.subnets, t.macs, t.addrs, t.spoof, t.devices}
+	t.parts = []parts{t.classAddr, t.classNet, t.vnis, t.vteps, t.rifs, t.locals, t.sources, t.routes, t.subnets, t.macs, t.addrs, t.spoof, t.devices}
+}
+
+func (t *tables) layPolicy(m map[string]*ebpf.Map) {
+	none := func() root { return root{kind: rootPolicy} }
+	t.ruleSlots = newSlots(m["rule_ids"].MaxEntries(), nil)
+	t.lost = map[uint32]bool{}
+	t.ruleIDs = newTable("rule_ids", m["rule_ids"], func(uint32, weftRuleId) root { return none() })
+	t.polRules = newTable("pol_rules", m["pol_rules"], func(k weftPolruleKey, _ weftPolrule) root { return root{rootPolicy, k.Policy} })
+	t.polClass = newTable("pol_class", m["pol_class"], func(k weftPolclassKey, _ uint32) root { return root{rootPolicy, k.Policy} })
+	t.classAddr = newTable("class_addr", m["class_addr"], func(weftAddrKey, uint32) root { return none() })
+	t.classNet = newTable("class_net", m["class_net"], func(weftLpmKey, uint32) root { return none() })
+	t.classAddr.gone = func(set uint32) { t.lost[set] = true }
+	t.classNet.gone = func(set uint32) { t.lost[set&^classV6] = true }
+	t.policy = []parts{t.ruleIDs, t.polRules, t.polClass}
+}
+
+// voidLost marks the endpoints whose rules told an address apart that has left a set: what the rules allowed it ends.
+func (t *tables) voidLost(dirty map[root]bool) {
+	for slot, e := range t.endpoints.have {
+		for set := range t.lost {
+			if _, ok := t.polClass.have[weftPolclassKey{Policy: e.Policy, Set: set}]; ok {
+				dirty[root{rootEndpoint, slot}] = true
+				break
+			}
+		}
+	}
+	clear(t.lost)
 }
 
 // load reads what a former process left in the kernel.
@@ -126,10 +169,13 @@ func (t *tables) load() error {
 			return err
 		}
 	}
-	for _, p := range t.parts {
+	for _, p := range slices.Concat(t.policy, t.parts) {
 		if err := p.load(); err != nil {
 			return err
 		}
+	}
+	for slot, v := range t.ruleIDs.have {
+		t.ruleSlots.restore(v.Uuid, slot, 0)
 	}
 	for slot, v := range t.rifs.have {
 		t.rifID.restore(v.Uuid, slot, 0)
@@ -150,7 +196,8 @@ func (t *tables) begin() {
 	t.peers.begin()
 	t.neighbors.begin()
 	t.routers.begin()
-	for _, p := range t.parts {
+	clear(t.ruleSlots.touched)
+	for _, p := range slices.Concat(t.policy, t.parts) {
 		p.begin()
 	}
 	clear(t.floods.want)
@@ -165,7 +212,7 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 	if err := t.writeHost(host, dirty); err != nil {
 		failed[root{}] = err
 	}
-	for _, p := range t.parts {
+	for _, p := range slices.Concat(t.policy, t.parts) {
 		p.write(dirty, failed)
 	}
 	if deletes {
@@ -173,6 +220,7 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 			p.prune(dirty, failed)
 		}
 	}
+	t.voidLost(dirty)
 	t.floods.write(t.networks, deletes, failed)
 	t.peers.write(t.gens, dirty, failed)
 	t.networks.write(t.gens, dirty, failed)
@@ -182,6 +230,9 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 	t.endpoints.write(t.gens, dirty, failed)
 	if deletes {
 		t.endpoints.prune(t.gens, failed)
+		for _, p := range slices.Backward(t.policy) {
+			p.prune(dirty, failed)
+		}
 		t.routers.prune(t.gens, failed)
 		t.neighbors.prune(t.gens, failed)
 		t.networks.prune(t.gens, failed)
@@ -212,6 +263,7 @@ func (t *tables) sweep() {
 	sweep(t.ids[rootNeighbor], t.neighbors.have)
 	sweep(t.ids[rootRouter], t.routers.have)
 	sweep(t.rifID, t.rifs.have)
+	sweep(t.ruleSlots, t.ruleIDs.have)
 }
 
 func sweep[V any](s *slots, have map[uint32]V) {

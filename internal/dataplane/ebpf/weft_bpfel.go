@@ -51,7 +51,9 @@ type weftConnVal struct {
 	State    uint8
 	Egress   uint8
 	TcpFlags [2]uint8
-	NatKind  uint32
+	IcmpType uint8
+	IcmpCode uint8
+	NatKind  uint16
 	Packets  [2]uint64
 	Bytes    [2]uint64
 	Ack      [2]uint32
@@ -159,6 +161,8 @@ type weftFlowVal struct {
 	_        [4]byte
 	Vtep     weftIp
 	Touched  uint64
+	Seq      uint32
+	SeqKnown uint32
 	NatAddr  weftIp
 	NatSport uint16
 	NatDport uint16
@@ -178,11 +182,14 @@ type weftFragKey struct {
 }
 
 type weftFragVal struct {
-	_       structs.HostLayout
-	Sport   uint16
-	Dport   uint16
-	Pad     uint32
-	Expires uint64
+	_        structs.HostLayout
+	Sport    uint16
+	Dport    uint16
+	IcmpType uint8
+	IcmpCode uint8
+	Ports    uint8
+	Pad      uint8
+	Expires  uint64
 }
 
 type weftHost struct {
@@ -311,6 +318,10 @@ type weftPkt struct {
 	V6           uint8
 	Unpoliced    uint8
 	FlowFlags    uint8
+	Ports        uint8
+	Sport        uint16
+	Dport        uint16
+	FragKnown    uint8
 	FragHeader   uint8
 	Smac         [6]uint8
 	Dmac         [6]uint8
@@ -319,7 +330,7 @@ type weftPkt struct {
 	ReplyRouter  uint8
 	ErrType      uint8
 	ErrCode      uint8
-	_            [1]byte
+	_            [3]byte
 	ErrMtu       uint32
 	FloodNext    uint32
 	FloodVersion uint32
@@ -329,7 +340,8 @@ type weftPkt struct {
 	RuleSrc      uint32
 	RuleDst      uint32
 	FlowMade     uint8
-	Pad2         [3]uint8
+	Egress       uint8
+	Pad2         [2]uint8
 	Targets      uint32
 	Buf          [16448]uint8
 }
@@ -426,6 +438,11 @@ type weftRuleHits struct {
 	Bytes   uint64
 }
 
+type weftRuleId struct {
+	_    structs.HostLayout
+	Uuid [16]uint8
+}
+
 type weftSpoofKey struct {
 	_    structs.HostLayout
 	Plen uint32
@@ -474,6 +491,7 @@ const (
 	weftMapRifs          = "rifs"
 	weftMapRouters       = "routers"
 	weftMapRoutes        = "routes"
+	weftMapRuleIds       = "rule_ids"
 	weftMapRules         = "rules"
 	weftMapScratch       = "scratch"
 	weftMapSources       = "sources"
@@ -585,6 +603,7 @@ type weftMapSpecs struct {
 	Rifs      *ebpf.MapSpec `ebpf:"rifs"`
 	Routers   *ebpf.MapSpec `ebpf:"routers"`
 	Routes    *ebpf.MapSpec `ebpf:"routes"`
+	RuleIds   *ebpf.MapSpec `ebpf:"rule_ids"`
 	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 	Sources   *ebpf.MapSpec `ebpf:"sources"`
@@ -652,6 +671,7 @@ type weftMaps struct {
 	Rifs      *ebpf.Map `ebpf:"rifs"`
 	Routers   *ebpf.Map `ebpf:"routers"`
 	Routes    *ebpf.Map `ebpf:"routes"`
+	RuleIds   *ebpf.Map `ebpf:"rule_ids"`
 	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
 	Sources   *ebpf.Map `ebpf:"sources"`
@@ -693,6 +713,7 @@ func (m *weftMaps) Close() error {
 		m.Rifs,
 		m.Routers,
 		m.Routes,
+		m.RuleIds,
 		m.Rules,
 		m.Scratch,
 		m.Sources,

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Security groups with state: connections and what is related to them (docs/pipeline.md, section 10). */
+#ifndef WEFT_STATEFUL_H
+#define WEFT_STATEFUL_H
+
+#include "conn.h"
+#include "policy.h"
+
+static __inline int icmp_query(int v6, __u8 t)
+{
+	return v6 ? t == 128 : t == 8 || t == 13 || t == 15 || t == 17;
+}
+
+static __inline int icmp_answer(int v6, __u8 t)
+{
+	return v6 ? t == 129 : t == 0 || t == 14 || t == 16 || t == 18;
+}
+
+/* The key of the packet's connection at the endpoint. Returns 0 for kinds that are not tracked. */
+static __noinline int conn_key_of(struct conn_key *k, const struct pkt *p, __u32 slot, __u32 egress)
+{
+	k->ep = slot;
+	k->proto = p->proto;
+	k->flags = p->v6 ? CK_V6 : 0;
+	k->local = egress ? p->key.saddr : p->key.daddr;
+	k->remote = egress ? p->key.daddr : p->key.saddr;
+	k->lport = egress ? p->sport : p->dport;
+	k->rport = egress ? p->dport : p->sport;
+	if (!is_icmp(p))
+		return 1;
+	k->lport = p->sport;
+	k->rport = p->sport;
+	return icmp_query(p->v6, p->icmp_type) || icmp_answer(p->v6, p->icmp_type);
+}
+
+/* May the packet be a connection's first? */
+static __inline int opens(const struct pkt *p)
+{
+	__u8 f = p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK);
+
+	if (p->frag == FRAG_LATER)
+		return 1;
+	if (is_icmp(p))
+		return icmp_query(p->v6, p->icmp_type);
+	if (p->proto == IP_TCP)
+		return f == TCP_SYN || f == TCP_ACK;
+	return 1;
+}
+
+static __inline int related_type(const struct pkt *p)
+{
+	__u8 t = p->icmp_type;
+
+	if (!is_icmp(p) || p->frag == FRAG_LATER)
+		return 0;
+	return p->v6 ? t >= 1 && t <= 4 : t == 3 || t == 4 || t == 11 || t == 12;
+}
+
+/* Reads the packet quoted in an ICMP error into a key: the endpoint's connection that the error is about. */
+static __noinline int quoted_key(struct __sk_buff *skb, const struct pkt *p, struct conn_key *k, __u32 egress)
+{
+	__u32 off = p->l4_off + 8, end = ETH_HLEN + p->l3_len, l4;
+	struct ip src, dst;
+	__be16 ports[4] = {};
+	__u8 type;
+
+	if (p->v6) {
+		struct ipv6 h;
+
+		if (off + 48 > end || bpf_skb_load_bytes(skb, off, &h, sizeof(h)) || (h.vtf & 0xf0) != 0x60)
+			return 0;
+		ip_from6(&src, h.src);
+		ip_from6(&dst, h.dst);
+		k->proto = h.next;
+		l4 = off + 40;
+	} else {
+		struct ipv4 h;
+
+		if (off + 28 > end || bpf_skb_load_bytes(skb, off, &h, sizeof(h)) || h.vihl >> 4 != 4 || (h.vihl & 15) < 5)
+			return 0;
+		if (h.frag & htons(0x1fff))
+			return 0;
+		ip_from4(&src, h.src);
+		ip_from4(&dst, h.dst);
+		k->proto = h.proto;
+		l4 = off + (h.vihl & 15) * 4;
+	}
+	if (l4 + 8 > end || bpf_skb_load_bytes(skb, l4, ports, 8))
+		return 0;
+	/* The quote went the other way than the error. */
+	k->local = egress ? dst : src;
+	k->remote = egress ? src : dst;
+	k->lport = egress ? ports[1] : ports[0];
+	k->rport = egress ? ports[0] : ports[1];
+	k->flags = p->v6 ? CK_V6 : 0;
+	if (k->proto == (p->v6 ? IP_ICMP6 : IP_ICMP)) {
+		type = ports[0];
+		if (!icmp_query(p->v6, type) && !icmp_answer(p->v6, type))
+			return 0;
+		k->lport = k->rport = ports[2];
+	} else if (k->proto != IP_TCP && k->proto != IP_UDP && k->proto != IP_SCTP) {
+		k->lport = k->rport = 0;
+	}
+	return 1;
+}
+
+static __noinline int related(struct __sk_buff *skb, const struct pkt *p, __u32 slot, __u32 egress)
+{
+	struct conn_key k = {.ep = slot};
+
+	return related_type(p) && quoted_key(skb, p, &k, egress) && conn_find(&k);
+}
+
+/* Makes a connection within the endpoint's share. Returns a reason. */
+static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, struct conn_key *k, __u32 egress, __u32 rule)
+{
+	struct host *h = bpf_map_lookup_elem(&config, &zero);
+	struct ep_run *s = bpf_map_lookup_elem(&ep_state, &k->ep);
+	struct conn_val c = {};
+	struct rule_hits *hits;
+	__u32 share;
+
+	if (!h || !s)
+		return R_INTERNAL;
+	share = e->conn_share ? e->conn_share : h->conn_share;
+	if (s->conns >= share)
+		return R_CONN_TABLE_FULL;
+	c.created = bpf_ktime_get_coarse_ns();
+	c.state = CONN_NEW;
+	c.egress = egress;
+	c.policy = e->policy;
+	c.rule = rule;
+	c.icmp_type = p->icmp_type;
+	c.icmp_code = p->icmp_code;
+	conn_advance(&c, k, egress, p->tcp_flags);
+	if (bpf_map_update_elem(&conn, k, &c, BPF_NOEXIST))
+		return R_CONN_TABLE_FULL;
+	__sync_fetch_and_add(&s->conns, 1);
+	hits = bpf_map_lookup_elem(&rules, &rule);
+	if (hits)
+		hits->conns++;
+	return R_NONE;
+}
+
+/* A packet of a known connection: the rules must still allow what opened it. */
+static __noinline int judge_known(const struct pkt *p, const struct endpoint *e, struct conn_key *k, struct conn_val *c,
+				  __u32 *rule)
+{
+	__u32 egress = p->egress;
+	struct view v;
+
+	view_of(&v, p, egress);
+	v.egress = c->egress;
+	if (c->egress != egress) {
+		v.sport = p->dport;
+		v.dport = p->sport;
+	}
+	if (is_icmp(p)) {
+		v.type = c->icmp_type;
+		v.code = c->icmp_code;
+	}
+	*rule = classify(p, &v, e->policy);
+	if (!*rule) {
+		__u32 was = c->egress;
+
+		if (!bpf_map_delete_elem(&conn, k))
+			conn_release(k->ep);
+		return refusal(was);
+	}
+	c->policy = e->policy;
+	conn_advance(c, k, egress, p->tcp_flags);
+	return R_NONE;
+}
+
+/* What one endpoint's groups say of a packet. tracked is set if a connection stands behind the answer. */
+struct judgement {
+	__u32 rule;
+	__u32 state; /* of the connection */
+};
+
+/* Judges the packet at the endpoint. Returns a reason. */
+static __noinline int judge(struct __sk_buff *skb, struct pkt *p, __u32 slot, __u32 egress, struct judgement *j)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &slot);
+	struct conn_key k = {};
+	struct conn_val *c;
+	int tracked, r;
+
+	if (!e)
+		return R_NOT_PROGRAMMED;
+	if (unfiltered(e))
+		return R_NONE;
+	if (!(e->flags & EP_STATEFUL))
+		return judge_plain(p, e, egress, &j->rule);
+	if (p->frag == FRAG_LATER && !p->frag_known)
+		return R_FRAGMENT_ORPHAN;
+	if (always_allowed(p, egress))
+		return R_NONE;
+	if (related(skb, p, slot, egress))
+		return R_NONE;
+	p->egress = egress;
+	tracked = conn_key_of(&k, p, slot, egress);
+	if (tracked) {
+		c = conn_find(&k);
+		if (c) {
+			r = judge_known(p, e, &k, c, &j->rule);
+			if (!r)
+				j->state = c->state;
+			return r;
+		}
+		if (!opens(p))
+			return R_INVALID_STATE;
+	}
+	r = judge_plain(p, e, egress, &j->rule);
+	if (r || !tracked)
+		return r;
+	j->state = CONN_NEW;
+	return conn_open(p, e, &k, egress, j->rule);
+}
+
+#endif

@@ -1,0 +1,409 @@
+package ebpf
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// The C enumerations of bpf/lib/maps.h for the classifier.
+const (
+	dirEgress, dirV6 = 1, 2
+	protoAny         = 255
+	classV6          = 1 << 31
+)
+
+const (
+	protoICMP, protoTCP, protoUDP, protoICMPv6, protoSCTP = 1, 6, 17, 58, 132
+)
+
+// remote is what a rule names as its other side: "set <id>" or a prefix.
+type remote string
+
+func remoteOf(r *hostplan.Rule) remote {
+	switch {
+	case !r.RemoteSet.IsZero():
+		return remote("set " + r.RemoteSet.String())
+	case r.Remote.IsValid():
+		return remote(r.Remote.Masked().String())
+	default:
+		return ""
+	}
+}
+
+// classifier compiles the policies of a host: each address of a remote gets the set of remotes that hold it; each policy
+// tells those sets apart as far as its rules do (its classes); and each class has its rules by direction, protocol and port.
+//
+// Policies, sets and classes are numbered by a hash of what they are, so that a restarted process finds the same numbers.
+type classifier struct {
+	c        *compiler
+	policies map[*hostplan.Policy]uint32
+	byID     map[uint32]*polinfo
+	prefixes map[remote][]netip.Prefix
+	numbers  map[uint32]string
+}
+
+type polinfo struct {
+	id      uint32
+	rules   []hostplan.Rule
+	remotes map[remote]bool
+	classes map[uint32]bool
+}
+
+func newClassifier(c *compiler) *classifier {
+	return &classifier{c: c, policies: map[*hostplan.Policy]uint32{}, byID: map[uint32]*polinfo{}, prefixes: map[remote][]netip.Prefix{}, numbers: map[uint32]string{}}
+}
+
+// number is a name's number: 31 bits of its hash, the next free one if two names share it.
+func (x *classifier) number(name string) uint32 {
+	h := sha256.Sum256([]byte(name))
+	for n := binary.BigEndian.Uint32(h[:]) &^ classV6; ; n++ {
+		if n == 0 {
+			continue
+		}
+		if owner, taken := x.numbers[n]; !taken || owner == name {
+			x.numbers[n] = name
+			return n
+		}
+	}
+}
+
+// add takes a policy in and returns its number.
+func (x *classifier) add(p *hostplan.Policy) uint32 {
+	if id, ok := x.policies[p]; ok {
+		return id
+	}
+	var b strings.Builder
+	b.WriteString("policy")
+	for i := range p.Rules {
+		fmt.Fprintf(&b, "\n%+v", p.Rules[i])
+	}
+	id := x.number(b.String())
+	x.policies[p] = id
+	if x.byID[id] != nil {
+		return id
+	}
+	info := &polinfo{id: id, rules: slices.Clone(p.Rules), remotes: map[remote]bool{}, classes: map[uint32]bool{}}
+	slices.SortFunc(info.rules, func(a, b hostplan.Rule) int { return a.ID.Compare(b.ID) })
+	for i := range info.rules {
+		r := &info.rules[i]
+		name := remoteOf(r)
+		if name == "" {
+			continue
+		}
+		info.remotes[name] = true
+		if _, ok := x.prefixes[name]; ok {
+			continue
+		}
+		if r.Remote.IsValid() && r.RemoteSet.IsZero() {
+			x.prefixes[name] = []netip.Prefix{r.Remote.Masked()}
+		} else if s := x.c.s.AddressSets[r.RemoteSet]; s != nil {
+			x.prefixes[name] = s.Prefixes
+		}
+	}
+	x.byID[id] = info
+	return id
+}
+
+// finish writes the tables once all policies are in.
+func (x *classifier) finish() {
+	for _, p := range x.byID {
+		x.rules(p, 0, func(r remote) bool { return r == "" })
+	}
+	users := map[remote][]*polinfo{}
+	for _, p := range x.byID {
+		for r := range p.remotes {
+			users[r] = append(users[r], p)
+		}
+	}
+	for p, held := range x.partition() {
+		names := make([]string, len(held))
+		for i, r := range held {
+			names[i] = string(r)
+		}
+		set := x.number("set\n" + strings.Join(names, "\n"))
+		x.place(p, set)
+		for _, r := range held {
+			for _, pol := range users[r] {
+				x.class(pol, set, held)
+			}
+		}
+	}
+}
+
+// partition gives each prefix of any remote the remotes that hold all of it, sorted.
+func (x *classifier) partition() map[netip.Prefix][]remote {
+	direct := map[netip.Prefix][]remote{}
+	lengths := map[int]bool{} // of prefixes, IPv6 from 1000 on
+	for r, ps := range x.prefixes {
+		for _, p := range ps {
+			p = p.Masked()
+			direct[p] = append(direct[p], r)
+			lengths[lengthKey(p)] = true
+		}
+	}
+	out := make(map[netip.Prefix][]remote, len(direct))
+	for p := range direct {
+		var held []remote
+		for l := range lengths {
+			if l/1000 != lengthKey(p)/1000 || l > lengthKey(p) {
+				continue
+			}
+			held = append(held, direct[netip.PrefixFrom(p.Addr(), l%1000).Masked()]...)
+		}
+		slices.Sort(held)
+		out[p] = slices.Compact(held)
+	}
+	return out
+}
+
+func lengthKey(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return p.Bits()
+	}
+	return 1000 + p.Bits()
+}
+
+func (x *classifier) place(p netip.Prefix, set uint32) {
+	t := x.c.t
+	if p.IsSingleIP() {
+		t.classAddr.put(weftAddrKey{Addr: ip16(p.Addr())}, set)
+		return
+	}
+	if !p.Addr().Is4() {
+		set |= classV6
+	}
+	t.classNet.put(lpm(0, p), set)
+}
+
+// class tells the policy what a set means to it, and writes the rules of that class.
+func (x *classifier) class(p *polinfo, set uint32, held []remote) {
+	k := weftPolclassKey{Policy: p.id, Set: set}
+	if _, ok := x.c.t.polClass.want[k]; ok {
+		return
+	}
+	mine := map[remote]bool{}
+	var name strings.Builder
+	name.WriteString("class")
+	for _, r := range held {
+		if p.remotes[r] {
+			mine[r] = true
+			name.WriteString("\n" + string(r))
+		}
+	}
+	class := x.number(name.String())
+	x.c.t.polClass.put(k, class)
+	if !p.classes[class] {
+		p.classes[class] = true
+		x.rules(p, class, func(r remote) bool { return mine[r] })
+	}
+}
+
+// span is a rule's range of ports, or of ICMP type and code.
+type span struct {
+	min, max   int32
+	rank, rule uint32
+}
+
+// protoKey is one table of port ranges.
+type protoKey struct{ dir, proto uint8 }
+
+// rules writes the rules of one class, by direction, family and protocol, as port prefixes that do not overlap.
+func (x *classifier) rules(p *polinfo, class uint32, of func(remote) bool) {
+	tables := map[protoKey][]span{}
+	for i := range p.rules {
+		r := &p.rules[i]
+		if !of(remoteOf(r)) {
+			continue
+		}
+		slot, err := x.c.t.ruleSlots.of(r.ID)
+		if err != nil {
+			x.c.problem("rule", r.ID, err)
+			continue
+		}
+		x.c.t.ruleIDs.put(slot, weftRuleId{Uuid: r.ID})
+		for k, spans := range spansOf(r) {
+			for _, s := range spans {
+				s.rank, s.rule = uint32(i), slot //nolint:gosec // thousands at most
+				tables[k] = append(tables[k], s)
+			}
+		}
+	}
+	for k, spans := range tables {
+		for _, s := range flatten(spans) {
+			for _, pp := range portPrefixes(s.min, s.max) {
+				x.c.t.polRules.put(weftPolruleKey{Plen: 80 + pp.bits, Policy: p.id, Class: class, Dir: k.dir, Proto: k.proto, Port: be16(pp.port)},
+					weftPolrule{Rule: s.rule, Rank: s.rank})
+			}
+		}
+	}
+}
+
+// spansOf are the ranges that a rule allows, by the protocols whose packets can match it.
+func spansOf(r *hostplan.Rule) map[protoKey][]span {
+	var dir uint8
+	if r.Egress {
+		dir |= dirEgress
+	}
+	if r.IPv6 {
+		dir |= dirV6
+	}
+	icmp := uint8(protoICMP)
+	if r.IPv6 {
+		icmp = protoICMPv6
+	}
+	whole := []span{{min: 0, max: 65535}}
+	anyPort := r.PortMin < 0 && r.PortMax < 0
+	if r.Protocol == hostplan.AnyProtocol {
+		if anyPort {
+			return map[protoKey][]span{{dir, protoAny}: whole}
+		}
+		// Ports are known for these alone.
+		return map[protoKey][]span{{dir, protoTCP}: portSpan(r), {dir, protoUDP}: portSpan(r), {dir, protoSCTP}: portSpan(r), {dir, icmp}: icmpSpans(r)}
+	}
+	proto := uint8(r.Protocol) //nolint:gosec // 0..255
+	if proto == protoICMP && r.IPv6 {
+		proto = protoICMPv6
+	}
+	switch {
+	case anyPort:
+		return map[protoKey][]span{{dir, proto}: whole}
+	case proto == icmp:
+		return map[protoKey][]span{{dir, proto}: icmpSpans(r)}
+	case proto == protoTCP || proto == protoUDP || proto == protoSCTP:
+		return map[protoKey][]span{{dir, proto}: portSpan(r)}
+	default:
+		return nil
+	}
+}
+
+func portSpan(r *hostplan.Rule) []span {
+	s := span{min: max(r.PortMin, 0), max: r.PortMax}
+	if s.max < 0 {
+		s.max = 65535
+	}
+	if s.min > s.max {
+		return nil
+	}
+	return []span{s}
+}
+
+// icmpSpans are ranges of type<<8 | code.
+func icmpSpans(r *hostplan.Rule) []span {
+	switch {
+	case r.PortMin > 255 || r.PortMax > 255:
+		return nil
+	case r.PortMin >= 0 && r.PortMax >= 0:
+		v := r.PortMin<<8 | r.PortMax
+		return []span{{min: v, max: v}}
+	case r.PortMin >= 0:
+		return []span{{min: r.PortMin << 8, max: r.PortMin<<8 | 255}}
+	default: // a code of any type
+		var out []span
+		for t := range int32(256) {
+			out = append(out, span{min: t<<8 | r.PortMax, max: t<<8 | r.PortMax})
+		}
+		return out
+	}
+}
+
+// flatten makes of overlapping spans ones that do not overlap; where several hold a port, the lowest rank keeps it.
+func flatten(spans []span) []span {
+	if len(spans) == 1 {
+		return spans
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.min, b.min), cmp.Compare(a.rank, b.rank)) })
+	var edges []int32
+	for _, s := range spans {
+		edges = append(edges, s.min, s.max+1)
+	}
+	slices.Sort(edges)
+	edges = slices.Compact(edges)
+	var out []span
+	var open heap
+	next := 0
+	for i, from := range edges[:len(edges)-1] {
+		for next < len(spans) && spans[next].min == from {
+			open.push(spans[next])
+			next++
+		}
+		for len(open) > 0 && open[0].max < from {
+			open.pop()
+		}
+		if len(open) == 0 {
+			continue
+		}
+		s := span{min: from, max: edges[i+1] - 1, rank: open[0].rank, rule: open[0].rule}
+		if n := len(out); n > 0 && out[n-1].rank == s.rank && out[n-1].max+1 == s.min {
+			out[n-1].max = s.max
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// heap holds the spans open at a port, the lowest rank first.
+type heap []span
+
+func (h *heap) push(s span) {
+	*h = append(*h, s)
+	for i := len(*h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if (*h)[up].rank <= (*h)[i].rank {
+			return
+		}
+		(*h)[up], (*h)[i] = (*h)[i], (*h)[up]
+		i = up
+	}
+}
+
+func (h *heap) pop() {
+	last := len(*h) - 1
+	(*h)[0] = (*h)[last]
+	*h = (*h)[:last]
+	for i := 0; ; {
+		low := i
+		for _, c := range []int{2*i + 1, 2*i + 2} {
+			if c < last && (*h)[c].rank < (*h)[low].rank {
+				low = c
+			}
+		}
+		if low == i {
+			return
+		}
+		(*h)[low], (*h)[i] = (*h)[i], (*h)[low]
+		i = low
+	}
+}
+
+type portPrefix struct {
+	port uint16
+	bits uint32
+}
+
+// portPrefixes cuts a range of ports into aligned blocks.
+func portPrefixes(from, to int32) []portPrefix {
+	var out []portPrefix
+	for from <= to {
+		size := int32(1)
+		bits := uint32(16)
+		for from&(size*2-1) == 0 && from+size*2-1 <= to && bits > 0 {
+			size *= 2
+			bits--
+		}
+		out = append(out, portPrefix{uint16(from), bits}) //nolint:gosec // 0..65535
+		from += size
+	}
+	return out
+}
+
+// ruleOf is the rule in a slot.
+func (t *tables) ruleOf(slot uint32) model.UUID { return t.ruleIDs.have[slot].Uuid }
