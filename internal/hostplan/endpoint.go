@@ -72,7 +72,10 @@ func (c *Compiler) neighbor(id model.PortID) *Neighbor {
 	if p == nil || p.at == "" || !unicast(p.MAC) || c.networks.m[p.NetworkID] == nil {
 		return nil
 	}
-	n := &Neighbor{Port: id, Network: p.NetworkID, MAC: p.MAC, Host: p.at}
+	n := &Neighbor{Port: id, Network: p.NetworkID, MAC: p.MAC, Host: p.at, DNSName: p.DNSName, DNSDomain: p.DNSDomain}
+	if facts := c.in.Endpoints[id]; facts != nil {
+		n.DNSName, n.DNSDomain = facts.DNSName, facts.DNSDomain
+	}
 	for _, ip := range p.FixedIPs {
 		if ip.Address.IsValid() && !slices.Contains(n.Addresses, ip.Address) {
 			n.Addresses = append(n.Addresses, ip.Address)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -75,7 +76,7 @@ func (c *Compiler) network(id model.NetworkID) (*Network, []string) {
 	x := c.idx.find(id)
 	n := &Network{
 		ID: id, Type: k.kind, Physnet: k.physnet, MTU: in.Network.MTU, External: in.Network.External,
-		Learning: x.learning > 0 || k.kind != model.TypeVXLAN,
+		Learning: x.learning > 0 || k.kind != model.TypeVXLAN, DNSDomain: strings.TrimSuffix(firstOf(in.Network.DNSDomain, c.opts.DNSDomain), "."),
 	}
 	switch k.kind {
 	case model.TypeVXLAN:

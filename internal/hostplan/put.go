@@ -102,6 +102,7 @@ func (c *Compiler) PutEndpoint(id model.PortID, facts *model.Port) {
 // DeleteEndpoint removes what PutEndpoint put.
 func (c *Compiler) DeleteEndpoint(id model.PortID) {
 	c.dirty.endpoints[id] = struct{}{}
+	c.dirty.neighbors[id] = struct{}{} // its name
 	old := c.in.Endpoints[id]
 	if old == nil {
 		return

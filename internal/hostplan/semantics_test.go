@@ -73,7 +73,7 @@ func TestReferenceSituation(t *testing.T) {
 		t.Errorf("VTEP %v, peers %v", s.VTEP, s.Peers)
 	}
 	wantRed := &Network{
-		ID: netID(1), Type: "vxlan", VNI: 10, MTU: 1450, Flood: []string{"h1", "h2"},
+		DNSDomain: "openstacklocal", ID: netID(1), Type: "vxlan", VNI: 10, MTU: 1450, Flood: []string{"h1", "h2"},
 		Subnets: []Subnet{
 			{ID: subID(1), Prefix: pfx("172.16.42.0/24"), Gateway: adr("172.16.42.1"), RouterMAC: redRouterMAC},
 			{ID: subID(3), Prefix: pfx("fd00:42::/64"), Gateway: adr("fd00:42::1"), RouterMAC: redRouterMAC},

@@ -79,6 +79,8 @@ type Network struct {
 	Learning bool
 	// External: the network is an external one (router:external).
 	External bool
+	// DNSDomain is where the names of its ports are, without a final dot; "": they have none.
+	DNSDomain string
 }
 
 // Subnet is an address range of a network.
@@ -265,6 +267,9 @@ type Neighbor struct {
 	Addresses []netip.Addr
 	// Pairs are addresses that the port may answer for under another MAC.
 	Pairs []AddressPair
+	// DNSName and DNSDomain are the port's dns_name and dns_domain where they are known here; "": by the address, and the
+	// network's.
+	DNSName, DNSDomain string
 	// Host is where the port is; State.Host for a local one; "" if it is bound nowhere (it then resolves to nothing).
 	Host string
 }
