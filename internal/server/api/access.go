@@ -93,7 +93,7 @@ func (r *Resource[T, X]) inScope(x *View) func(v *T) bool {
 				return true
 			}
 		}
-		return s.Ask && x.May.Allows("get_"+r.policy, target[T, X]{r, v, x})
+		return s.Ask && x.May.Shows(r.policy, target[T, X]{r, v, x})
 	}
 }
 

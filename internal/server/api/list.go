@@ -1,6 +1,7 @@
 package api
 
 import (
+	"container/heap"
 	"iter"
 	"net/http"
 	"slices"
@@ -21,7 +22,7 @@ func (r *Resource[T, X]) list(c *call) error {
 	}
 	m := r.mask(x, q.fields)
 	b := append(append(c.buffer(), `{"`...), r.plural...)
-	b = appendList(append(b, `": `...), rows, func(b []byte, v *T) []byte { return r.encode(b, v, x, m) })
+	b = appendList(append(b, `": `...), rows, func(b []byte, v *T) []byte { return r.encode(c.flush(b), v, x, m) })
 	b = r.links(c, b, q, rows)
 	c.reply(http.StatusOK, append(b, '}'))
 	return nil
@@ -78,21 +79,48 @@ func (r *Resource[T, X]) page(x *View, q *query) ([]*T, error) {
 	return out, nil
 }
 
-// sorted gathers, sorts and cuts when the order is not that of ids.
+// sorted gathers, sorts and cuts when the order is not that of ids. With a limit it keeps the best rows only.
 func (r *Resource[T, X]) sorted(x *View, q *query, marker *T, match func(*T) bool, less func(a, b *T) int) []*T {
-	var out []*T
+	out := best[T]{less: less, limit: q.limit}
 	straight := *q
 	straight.reverse = false
 	for v := range r.candidates(x, &straight, nil) {
-		if (marker == nil || less(v, marker) > 0) && match(v) {
-			out = append(out, v)
+		if (marker == nil || less(v, marker) > 0) && out.wants(v) && match(v) {
+			out.add(v)
 		}
 	}
-	slices.SortFunc(out, less)
-	if q.limit > 0 && len(out) > q.limit {
-		out = out[:q.limit]
+	slices.SortFunc(out.rows, less)
+	return out.rows
+}
+
+// best keeps the limit first rows of those added (0: all); rows is a heap with the last of them on top.
+type best[T any] struct {
+	rows  []*T
+	less  func(a, b *T) int
+	limit int
+}
+
+func (h *best[T]) Len() int           { return len(h.rows) }
+func (h *best[T]) Less(i, j int) bool { return h.less(h.rows[i], h.rows[j]) > 0 }
+func (h *best[T]) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
+func (h *best[T]) Push(v any)         { h.rows = append(h.rows, v.(*T)) }
+func (h *best[T]) Pop() any           { panic("api: nothing is popped") }
+
+// wants reports whether v would be kept.
+func (h *best[T]) wants(v *T) bool {
+	return h.limit == 0 || len(h.rows) < h.limit || h.less(v, h.rows[0]) < 0
+}
+
+func (h *best[T]) add(v *T) {
+	switch {
+	case h.limit == 0:
+		h.rows = append(h.rows, v)
+	case len(h.rows) < h.limit:
+		heap.Push(h, v)
+	default:
+		h.rows[0] = v
+		heap.Fix(h, 0)
 	}
-	return out
 }
 
 // order is the comparison that a query asks for, nil for the order of ids.
@@ -168,8 +196,15 @@ func (r *Resource[T, X]) matcher(x *View, q *query) (func(*T) bool, error) {
 // candidates yields rows in the order of ids (reversed if the query says so) among which are all that match, from
 // beyond the marker on. It takes the first index that serves one of the filters.
 func (r *Resource[T, X]) candidates(x *View, q *query, marker *T) iter.Seq[*T] {
+	if rows := r.sought(x, q, marker); rows != nil {
+		return rows
+	}
 	rows := r.indexed(x, q)
-	if rows == nil {
+	if rows == nil && r.reach != nil && !x.May.Scope(r.policy).All {
+		rows = r.reach(x)
+		slices.SortFunc(rows, func(a, b *T) int { return r.id(a).Compare(r.id(b)) })
+		rows = slices.Compact(rows)
+	} else if rows == nil {
 		switch {
 		case marker != nil:
 			return r.source.after(x.W, r.id(marker), q.reverse)
@@ -197,6 +232,23 @@ func (r *Resource[T, X]) candidates(x *View, q *query, marker *T) iter.Seq[*T] {
 			}
 		}
 	}
+}
+
+// sought yields the rows of an index that can start beyond the marker, if the best index for the query is one.
+func (r *Resource[T, X]) sought(x *View, q *query, marker *T) iter.Seq[*T] {
+	for _, ix := range r.indexes {
+		for _, f := range q.filters {
+			if f.name != ix.attr {
+				continue
+			}
+			seek := r.seeks[f.name]
+			if seek == nil || len(f.values) != 1 || f.values[0] == "" || (marker != nil && r.byName[f.name].text(marker, x) != f.values[0]) {
+				return nil
+			}
+			return seek(x.W, f.values[0], marker, q.reverse)
+		}
+	}
+	return nil
 }
 
 // indexed gathers the rows that the best index lists, in the order of ids; nil if no filter has one.

@@ -49,6 +49,25 @@ func portResource(ru *rules.Rules) *ports {
 			{"tenant_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByProject(v) }},
 		},
 	}
+	r.seeks = map[string]func(*world.World, string, *model.Port, bool) rows[model.Port]{
+		"network_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
+			return w.Ports.ByNetworkBeyond(model.NetworkID{UUID: idOf(v)}, after, reverse)
+		},
+		"binding:host_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
+			return w.Ports.ByHostBeyond(v, after, reverse)
+		},
+		"project_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
+			return w.Ports.ByProjectBeyond(v, after, reverse)
+		},
+	}
+	r.seeks["tenant_id"] = r.seeks["project_id"]
+	r.reach = func(x *View) []*model.Port {
+		out := slices.Collect(x.W.Ports.ByProject(x.By.Project))
+		for n := range x.W.Networks.ByProject(x.By.Project) {
+			out = slices.AppendSeq(out, x.W.Ports.ByNetwork(n.ID))
+		}
+		return out
+	}
 	r.identified()
 	r.text("name", func(p *model.Port) *string { return &p.Name }).rw()
 	r.uuid("network_id", func(p *model.Port) *model.UUID { return &p.NetworkID.UUID }).must()
@@ -280,15 +299,28 @@ func portDNS(r *ports) {
 	r.derived("dns_assignment", func(b []byte, p *model.Port, x *View) []byte {
 		domain := x.Rules.Config().DNSDomain
 		return appendList(b, p.FixedIPs, func(b []byte, f model.FixedIP) []byte {
-			name := p.DNSName
-			if name == "" {
-				name = "host-" + strings.NewReplacer(".", "-", ":", "-").Replace(f.Address.String())
-			}
 			b = appendAddr(append(b, `{"ip_address": `...), f.Address)
-			b = appendString(append(b, `, "hostname": `...), name)
-			return append(appendString(append(b, `, "fqdn": `...), name+"."+domain), '}')
+			b = append(appendHostname(append(b, `, "hostname": "`...), p, f.Address), '"')
+			b = appendHostname(append(b, `, "fqdn": "`...), p, f.Address)
+			return append(append(append(b, '.'), domain...), `"}`...)
 		})
 	})
+}
+
+// appendHostname appends the port's name, or one made of its address; both are safe within quotes.
+func appendHostname(b []byte, p *model.Port, a netip.Addr) []byte {
+	if p.DNSName != "" {
+		return append(b, p.DNSName...)
+	}
+	b = append(b, "host-"...)
+	start := len(b)
+	b = a.AppendTo(b)
+	for i, c := range b[start:] {
+		if c == '.' || c == ':' {
+			b[start+i] = '-'
+		}
+	}
+	return b
 }
 
 func isLabel(s string) bool {

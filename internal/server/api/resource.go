@@ -97,6 +97,10 @@ type Resource[T, X any] struct {
 	policy string
 	// indexes in the order of preference.
 	indexes []index[T]
+	// seeks are indexes that can start beyond a row, for pages of long lists; by the attribute's name.
+	seeks map[string]func(w *world.World, value string, after *T, reverse bool) rows[T]
+	// reach gathers the rows in which everything is that a caller who does not see all may see; nil: all rows.
+	reach func(x *View) []*T
 	// actions are PUT /plural/id/action; subs are GET, POST, … of anything else beneath an object.
 	actions map[string]func(c *call, id string) error
 	subs    map[string]func(c *call, id string, rest []string) error
@@ -144,6 +148,7 @@ func (r *Resource[T, X]) owned() {
 		a := &attr[T, X]{name: name, post: true, append: func(b []byte, v *T, _ *View) []byte {
 			return appendString(b, r.project(v))
 		}}
+		a.text = func(v *T, _ *View) string { return r.project(v) }
 		a.parse = func(v Value) (assign[T, X], error) {
 			s, err := textValue(v, 255)
 			return func(t *T, _ *X) { r.setProject(t, s) }, err

@@ -77,6 +77,7 @@ type call struct {
 	parent    model.UUID // of a nested resource
 	requestID string
 	buf       *[]byte
+	begun     bool // the answer's beginning has been sent
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -84,6 +85,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if x := recover(); x != nil {
 			s.deps.Log.Error("request panicked", "requestID", c.requestID, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
+			if c.begun {
+				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+			}
 			c.fault(errors.New("panic"))
 		}
 		if cap(*c.buf) <= 1<<20 {
@@ -183,18 +187,38 @@ func (c *call) base() string {
 // buffer is where the answer is built; one per call.
 func (c *call) buffer() []byte { return (*c.buf)[:0] }
 
-// reply sends the answer; body may be nil.
-func (c *call) reply(code int, body []byte) {
-	h := c.w.Header()
-	h.Set("X-Openstack-Request-Id", c.requestID)
-	if body == nil {
-		c.w.WriteHeader(code)
-		return
+// chunk is how much of a long answer is gathered before it is sent.
+const chunk = 128 << 10
+
+// flush sends what there is of a long answer of status 200 and returns an empty buffer to go on with. A short one is
+// returned as it is.
+func (c *call) flush(b []byte) []byte {
+	if len(b) < chunk {
+		return b
 	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", uitoa(uint64(len(body))))
-	c.w.WriteHeader(code)
-	// The client may have gone; there is nobody to tell.
-	_, _ = c.w.Write(body)
+	if !c.begun {
+		c.begun = true
+		c.w.Header().Set("X-Openstack-Request-Id", c.requestID)
+		c.w.Header().Set("Content-Type", "application/json")
+		c.w.WriteHeader(http.StatusOK)
+	}
+	_, _ = c.w.Write(b) // the client may have gone; there is nobody to tell
+	return b[:0]
+}
+
+// reply sends the answer, or the rest of one that flush has begun; body may be nil.
+func (c *call) reply(code int, body []byte) {
+	if !c.begun {
+		h := c.w.Header()
+		h.Set("X-Openstack-Request-Id", c.requestID)
+		if body == nil {
+			c.w.WriteHeader(code)
+			return
+		}
+		h.Set("Content-Type", "application/json")
+		h.Set("Content-Length", uitoa(uint64(len(body))))
+		c.w.WriteHeader(code)
+	}
+	_, _ = c.w.Write(body) // as above
 	*c.buf = body
 }

@@ -2,6 +2,7 @@ package world
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/tidwall/btree"
 )
@@ -65,6 +66,30 @@ func with[K, T, V any](t *Table[K, T], i int, value V) iter.Seq[*T] {
 		o.tree.Ascend(entry[T, V]{value: value}, func(e entry[T, V]) bool {
 			return o.compare(e.value, value) == 0 && yield(e.v)
 		})
+	}
+}
+
+// beyond yields the rows that index number i lists under value whose key is beyond that of after (nil: all of them), in
+// the order of keys, or in the opposite order.
+func beyond[K, T, V any](t *Table[K, T], i int, value V, after *T, reverse bool) iter.Seq[*T] {
+	o := t.idx[i].(*order[T, V])
+	return func(yield func(*T) bool) {
+		visit := func(e entry[T, V]) bool {
+			return o.compare(e.value, value) == 0 && (e.v == after || yield(e.v))
+		}
+		switch {
+		case !reverse:
+			o.tree.Ascend(entry[T, V]{value, after}, visit)
+		case after != nil:
+			o.tree.Descend(entry[T, V]{value, after}, visit)
+		default:
+			rows := slices.Collect(with(t, i, value))
+			for _, v := range slices.Backward(rows) {
+				if !yield(v) {
+					return
+				}
+			}
+		}
 	}
 }
 

@@ -178,6 +178,21 @@ func (t *Ports) ByNetwork(n model.NetworkID) iter.Seq[*model.Port] {
 	return with(&t.Table, portsByNetwork, n)
 }
 
+// ByNetworkBeyond yields a network's ports whose id is beyond that of after (nil: all), in order or reversed.
+func (t *Ports) ByNetworkBeyond(n model.NetworkID, after *model.Port, reverse bool) iter.Seq[*model.Port] {
+	return beyond(&t.Table, portsByNetwork, n, after, reverse)
+}
+
+// ByProjectBeyond yields a project's ports whose id is beyond that of after (nil: all), in order or reversed.
+func (t *Ports) ByProjectBeyond(p string, after *model.Port, reverse bool) iter.Seq[*model.Port] {
+	return beyond(&t.Table, portsByProject, p, after, reverse)
+}
+
+// ByHostBeyond yields the ports bound to a host whose id is beyond that of after (nil: all), in order or reversed.
+func (t *Ports) ByHostBeyond(host string, after *model.Port, reverse bool) iter.Seq[*model.Port] {
+	return beyond(&t.Table, portsByHost, host, after, reverse)
+}
+
 // ByProject yields a project's ports.
 func (t *Ports) ByProject(p string) iter.Seq[*model.Port] { return with(&t.Table, portsByProject, p) }
 
