@@ -143,6 +143,8 @@ func judgePair(t Topology, p *task, seen []sighting) Pair {
 			out.Request = append(out.Request, s.hop)
 		}
 	}
+	inOrder(out.Request, p.from.Name)
+	inOrder(out.Reply, p.to.Name)
 	fault := func(format string, args ...any) { out.Faults = append(out.Faults, fmt.Sprintf(format, args...)) }
 	if out.Got < out.Sent || out.Sent == 0 {
 		fault("%d of %d requests were answered", out.Got, out.Sent)
@@ -156,6 +158,27 @@ func judgePair(t Topology, p *task, seen []sighting) Pair {
 		fault("TCP port 80 should greet with %q, but it says %q", want, out.HTTP)
 	}
 	return out
+}
+
+// inOrder sorts hops by their place on the way from that instance. Time alone would not do: the kernel stamps a frame
+// either where it is or only when it is read, and two captures are read by two threads.
+func inOrder(hops []Hop, from string) {
+	rank := func(h Hop) int {
+		switch {
+		case h.point.kind == guestPort && h.Where == from:
+			return 0
+		case h.point.kind == hostPort && !h.Out:
+			return 1
+		case h.point.kind == hostNIC && h.Out:
+			return 2
+		case h.point.kind == hostNIC:
+			return 3
+		case h.point.kind == hostPort:
+			return 4
+		}
+		return 5
+	}
+	slices.SortStableFunc(hops, func(a, b Hop) int { return rank(a) - rank(b) })
 }
 
 // showcase is the packet whose path is shown: the last one measured.

@@ -81,8 +81,8 @@ func (p *pinger) ping(seq uint16, timeout time.Duration) (rtt time.Duration, err
 // Sequence numbers of warm-up packets are out of the way of measured ones.
 const warmUpSeq = 1000
 
-// warmUp sends until one answer came, at most three packets.
-func warmUp(ctx context.Context, run runID, t *task, o Options) error {
+// warmUp sends until one answer came, at most three packets; timeout bounds the wait for the last.
+func warmUp(ctx context.Context, run runID, t *task, timeout time.Duration) error {
 	p, err := t.pinger(run)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func warmUp(ctx context.Context, run runID, t *task, o Options) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		rtt, err := p.ping(warmUpSeq+try, o.Timeout/time.Duration(3-try))
+		rtt, err := p.ping(warmUpSeq+try, timeout/time.Duration(3-try))
 		if err != nil {
 			return err
 		}

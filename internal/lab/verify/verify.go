@@ -221,15 +221,15 @@ func crossings(t Topology, first int) []*task {
 // pair after the other.
 func send(ctx context.Context, run runID, pairs, probes []*task, o Options) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
-	for _, t := range slices.Concat(pairs, probes) {
-		g.Go(func() error { return warmUp(gctx, run, t, o) })
+	g.SetLimit(64)
+	for _, t := range pairs {
+		g.Go(func() error { return warmUp(gctx, run, t, o.Timeout) })
+	}
+	for _, t := range probes { // which nobody should answer
+		g.Go(func() error { return warmUp(gctx, run, t, o.Timeout/4) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
-	}
-	for _, p := range probes {
-		p.result = measured{}
 	}
 	for _, p := range pairs {
 		if p.result.got == 0 { // nobody answered the warm-up: more of the same takes only time
