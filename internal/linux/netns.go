@@ -20,18 +20,17 @@ const NetnsDir = "/run/netns"
 // NetnsPath is the file that holds the named namespace.
 func NetnsPath(name string) string { return filepath.Join(NetnsDir, name) }
 
-// NetnsDirIsMount reports whether NetnsDir is a mount of its own, as PrepareNetnsDir makes it.
+// NetnsDirIsMount reports whether NetnsDir is the root of a mount, as PrepareNetnsDir makes it. The list of mounts would
+// not tell: it also has those that others hide.
 func NetnsDirIsMount() (bool, error) {
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return false, fmt.Errorf("list mounts: %w", err)
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, NetnsDir, 0, 0, &st)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("look at %s: %w", NetnsDir, err)
 	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 4 && f[4] == NetnsDir { // proc_pid_mountinfo(5): the mount point
-			return true, nil
-		}
-	}
-	return false, nil
+	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
 }
 
 // PrepareNetnsDir makes NetnsDir a shared mount, as iproute2 does before its first namespace, so that a namespace

@@ -49,7 +49,7 @@ func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
 		at := time.Duration((float64(i) + rand.Float64()) / moments * float64(whole))
 		t.Run(fmt.Sprintf("%s after %s", sig, at.Round(time.Millisecond)), func(t *testing.T) {
 			var out strings.Builder
-			cmd := exec.Command(os.Getenv(binaryEnv), "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"))
+			cmd := exec.Command(binary(), "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"))
 			cmd.Stdout, cmd.Stderr = &out, &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func TestRefusalsNameTheCure(t *testing.T) {
 	refused(t, []string{"lab", "up", "--state-dir", dir, "--underlay-mtu", "1000"}, "--underlay-mtu 1000")
 	refused(t, []string{"lab", "up", "--state-dir", dir, "--vif", "sriov"}, "veth or tap")
 	refused(t, []string{"lab", "status"}, "no lab is up", "weft lab up")
-	cmd := exec.Command(os.Getenv(binaryEnv), "lab", "up")
+	cmd := exec.Command(binary(), "lab", "up")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	if _, err := output(cmd); err == nil || !strings.Contains(err.Error(), "sudo weft lab") {
 		t.Errorf("not as root: %v", err)

@@ -38,22 +38,22 @@ func run(m *testing.M) int {
 		}
 		return m.Run()
 	}
-	binary := os.Getenv(binaryEnv)
-	if binary == "" {
+	path := binary()
+	if path == "" {
 		dir, err := os.MkdirTemp("", "weft-e2e-")
 		if err != nil {
 			fmt.Println(err)
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "weft")
-		if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/weft").CombinedOutput(); err != nil {
+		path = filepath.Join(dir, "weft")
+		if out, err := exec.Command("go", "build", "-o", path, "../../cmd/weft").CombinedOutput(); err != nil {
 			fmt.Printf("build: %v\n%s", err, out)
 			return 1
 		}
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideEnv+"=1", binaryEnv+"="+binary)
+	cmd.Env = append(os.Environ(), insideEnv+"=1", binaryEnv+"="+path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	err := cmd.Run()
@@ -85,9 +85,10 @@ func furnish() error {
 
 // weft runs the binary; it returns standard output, and everything for the log of a failure.
 func weft(args ...string) (stdout string, err error) {
-	cmd := exec.Command(os.Getenv(binaryEnv), args...)
-	return output(cmd)
+	return output(exec.Command(binary(), args...))
 }
+
+func binary() string { return os.Getenv(binaryEnv) }
 
 func output(cmd *exec.Cmd) (string, error) {
 	var out, errOut bytes.Buffer

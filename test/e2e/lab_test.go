@@ -1,0 +1,258 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// eachVIF runs the test with instances on veth pairs and with instances on real taps.
+func eachVIF(t *testing.T, test func(t *testing.T, upArgs ...string)) {
+	for _, vif := range []string{"veth", "tap"} {
+		t.Run(vif, func(t *testing.T) { test(t, "--vif", vif) })
+	}
+}
+
+type report struct {
+	OK   bool
+	Rows []struct {
+		Subnet, Host, Family, Expected, Measured string
+		Pairs, Good, TTL                         int
+		ControllerSaw                            int `json:"controller_saw"`
+		VNIs                                     []int
+		OK                                       bool
+	}
+	Isolation struct {
+		Tenants, Probes, Crossed int
+		OK                       bool
+	}
+	Pairs []struct {
+		From, To, Family string
+		Faults           []string
+		Request          []struct {
+			Where, Interface string
+			Outer            *struct {
+				Src, Dst string
+				VNI      int
+				DF       bool
+			}
+		}
+	}
+}
+
+func verify(t *testing.T, args ...string) report {
+	t.Helper()
+	out, err := weft(append([]string{"lab", "verify", "--json"}, args...)...)
+	var r report
+	if jerr := json.Unmarshal([]byte(out), &r); jerr != nil {
+		t.Fatalf("%v; %v", jerr, err)
+	}
+	if (err == nil) != r.OK {
+		t.Errorf("exit code says %v, the report %v", err, r.OK)
+	}
+	for _, p := range r.Pairs {
+		if len(p.Faults) > 0 {
+			t.Errorf("%s to %s, %s: %s", p.From, p.To, p.Family, strings.Join(p.Faults, "; "))
+		}
+	}
+	return r
+}
+
+// The table that everybody who heard of distributed routing wants to see, measured.
+func TestVerifyProvesTheTable(t *testing.T) {
+	eachVIF(t, func(t *testing.T, args ...string) {
+		up(t, args...)
+		pcap := filepath.Join(t.TempDir(), "lab.pcap")
+		r := verify(t, "--pcap", pcap)
+		want := map[string]struct {
+			measured string
+			ttl      int
+		}{
+			"same same":           {"virtual switch", 64},
+			"same different":      {"tunnel", 64},
+			"different same":      {"DVR on the compute node", 63},
+			"different different": {"DVR on the compute node, then tunnel", 63},
+		}
+		if !r.OK || len(r.Rows) != 8 {
+			t.Errorf("ok %v, %d rows", r.OK, len(r.Rows))
+		}
+		for _, row := range r.Rows {
+			w := want[row.Subnet+" "+row.Host]
+			if row.Measured != w.measured || row.TTL != w.ttl || row.ControllerSaw != 0 || row.Good != row.Pairs || row.Pairs == 0 {
+				t.Errorf("%+v", row)
+			}
+			for _, vni := range row.VNIs {
+				if vni < 10 || vni > 100 {
+					t.Errorf("VNI %d", vni)
+				}
+			}
+		}
+		if !r.Isolation.OK || r.Isolation.Tenants != 2 || r.Isolation.Probes == 0 {
+			t.Errorf("isolation %+v", r.Isolation)
+		}
+		out, err := output(exec.Command("tcpdump", "-n", "-r", pcap, "udp port 4789"))
+		if err != nil || !strings.Contains(out, "VXLAN, flags [I] (0x08), vni") {
+			t.Errorf("tcpdump of the capture: %v\n%s", err, out)
+		}
+	})
+}
+
+// What the walk-through shows on the wire between two computes.
+func TestTcpdumpShowsTheTunnel(t *testing.T) {
+	eachVIF(t, func(t *testing.T, args ...string) {
+		up(t, args...)
+		cmd := exec.Command(binary(), "lab", "exec", "compute1", "--", "timeout", "20", "tcpdump", "-i", "enp0s8", "-l", "-c", "2",
+			"src", "host", "192.168.70.12", "and", "dst", "host", "192.168.70.11", "and", "udp", "port", "4789", "-n", "-vvv", "-X")
+		result := make(chan string, 1)
+		go func() {
+			out, _ := output(cmd)
+			result <- out
+		}()
+		ping := must(t, "lab", "exec", "red2", "--", "ping", "-c", "15", "-i", "0.2", "172.16.42.7")
+		if !strings.Contains(ping, " 0% packet loss") || !strings.Contains(ping, "ttl=64") {
+			t.Errorf("ping:\n%s", ping)
+		}
+		seen := <-result
+		for _, want := range []string{"flags [DF], proto UDP (17)", "192.168.70.11.4789: [", "VXLAN, flags [I] (0x08), vni ", "172.16.42.6 > 172.16.42.7: ICMP echo request"} {
+			if !strings.Contains(seen, want) {
+				t.Errorf("tcpdump lacks %q:\n%s", want, seen)
+			}
+		}
+	})
+}
+
+type status struct {
+	Healthy   bool
+	Problems  []string
+	Processes []struct {
+		Name  string
+		PID   int
+		Alive bool
+	}
+	Hosts []struct {
+		Name, Underlay, Mode, Agent string
+	}
+	Instances []struct {
+		Name, Host, Network, Status, Device string
+		Addresses                           []string
+	}
+}
+
+func labStatus(t *testing.T) status {
+	t.Helper()
+	out, err := weft("lab", "status", "--json")
+	var s status
+	if jerr := json.Unmarshal([]byte(out), &s); jerr != nil {
+		t.Fatalf("%v; %v", jerr, err)
+	}
+	if (err == nil) != s.Healthy {
+		t.Errorf("exit code says %v, the status %v", err, s.Healthy)
+	}
+	return s
+}
+
+func TestStatusBootExecDelete(t *testing.T) {
+	up(t)
+	s := labStatus(t)
+	if !s.Healthy || len(s.Hosts) != 3 || len(s.Instances) != 7 {
+		t.Errorf("%+v", s)
+	}
+	for i, h := range s.Hosts {
+		name, mode := "compute"+strconv.Itoa(i), "dvr"
+		if i == 0 {
+			name, mode = "controller", "dvr_snat"
+		}
+		if h.Name != name || h.Mode != mode || h.Agent != "alive" || h.Underlay != "192.168.70."+strconv.Itoa(10+i) {
+			t.Errorf("host %+v", h)
+		}
+	}
+	must(t, "lab", "boot", "red9", "--host", "compute2", "--network", "red")
+	s = labStatus(t)
+	i := slices.IndexFunc(s.Instances, func(i struct {
+		Name, Host, Network, Status, Device string
+		Addresses                           []string
+	}) bool {
+		return i.Name == "red9"
+	})
+	if i < 0 || s.Instances[i].Host != "compute2" || len(s.Instances[i].Addresses) != 2 || !s.Healthy {
+		t.Fatalf("%+v", s)
+	}
+	if out := must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", s.Instances[i].Addresses[0]); !strings.Contains(out, "1 received") {
+		t.Error(out)
+	}
+	if out := must(t, "lab", "exec", "compute2", "--", "ip", "-br", "link"); !strings.Contains(out, s.Instances[i].Device) || !strings.Contains(out, "enp0s8") {
+		t.Error(out)
+	}
+	if out, err := output(exec.Command("ip", "netns", "exec", "weft-vm-red9", "ip", "-br", "addr", "show", "eth0")); err != nil || !strings.Contains(out, s.Instances[i].Addresses[0]) {
+		t.Errorf("%v %s", err, out)
+	}
+	refused(t, []string{"lab", "up"}, "a lab is up", "weft lab down")
+	refused(t, []string{"lab", "boot", "x", "--host", "compute7", "--network", "red"}, "compute7", "compute1, compute2")
+	refused(t, []string{"lab", "boot", "x", "--network", "green"}, "green", "blue")
+	refused(t, []string{"lab", "exec", "nobody", "--", "true"}, "nobody", "compute1", "red1")
+	refused(t, []string{"lab", "delete", "nobody"}, "nobody", "weft lab status")
+	refused(t, []string{"lab", "logs", "nobody"}, "nobody", "agent-compute1")
+	if out := must(t, "lab", "logs", "red9"); !strings.Contains(out, "leased from") {
+		t.Errorf("console:\n%s", out)
+	}
+	must(t, "lab", "delete", "red9")
+	if s := labStatus(t); len(s.Instances) != 7 {
+		t.Errorf("%d instances", len(s.Instances))
+	}
+	if out := must(t, "lab", "exec", "compute2", "--", "ip", "-br", "link"); strings.Contains(out, s.Instances[i].Device) {
+		t.Errorf("the interface of the deleted instance is still there:\n%s", out)
+	}
+}
+
+var pingLoss = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+
+// Nothing of a dead agent or server is felt by packets; what is new works, too.
+func TestPacketsFlowWhileAgentAndServerAreDead(t *testing.T) {
+	eachVIF(t, func(t *testing.T, args ...string) {
+		up(t, args...)
+		must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", "172.16.43.6")
+		ping := exec.Command(binary(), "lab", "exec", "red1", "--", "ping", "-i", "0.01", "-c", "500", "172.16.43.6")
+		result := make(chan string, 1)
+		go func() {
+			out, _ := output(ping)
+			result <- out
+		}()
+		for _, p := range labStatus(t).Processes {
+			if p.Name == "agent-compute1" || p.Name == "agent-compute2" || p.Name == "server" {
+				if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		// A new connection, between two that have not spoken, with agents and server dead.
+		if out := must(t, "lab", "exec", "red3", "--", "ping", "-c", "3", "-i", "0.2", "172.16.43.6"); !strings.Contains(out, "3 received") {
+			t.Errorf("new flow:\n%s", out)
+		}
+		s := labStatus(t)
+		if s.Healthy || !strings.Contains(strings.Join(s.Problems, "\n"), "weft lab restart agent-compute1") {
+			t.Errorf("problems: %v", s.Problems)
+		}
+		for _, name := range []string{"server", "compute1", "compute2"} {
+			must(t, "lab", "restart", name)
+		}
+		out := <-result
+		if m := pingLoss.FindStringSubmatch(out); m == nil || m[1] != m[2] {
+			t.Errorf("packets were lost:\n%s", out[max(0, len(out)-300):])
+		}
+		for end := time.Now().Add(30 * time.Second); !labStatus(t).Healthy; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not well again: %v", labStatus(t).Problems)
+			}
+		}
+		if r := verify(t); !r.OK {
+			t.Error("after the restart the table is wrong")
+		}
+	})
+}
