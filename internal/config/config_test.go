@@ -80,6 +80,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestFourOctetMACs(t *testing.T) {
+	l, err := LoadServer(serverWith("[DEFAULT]", "base_mac = fa:16:3e:4e:00:00", "dvr_base_mac = fa:16:3e:4f:00:00"), "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := l.Server.MAC; m.Base[3] != 0x4e || m.DVRBase[3] != 0x4f {
+		t.Errorf("%v", m)
+	}
+}
+
 // TestAllFaultsAtOnce: an operator should not have to start the server once per mistake.
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := LoadServer(serverWith("[DEFAULT]", "bind_port = x", "debug = y", "no assignment"), "h")

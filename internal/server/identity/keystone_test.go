@@ -378,6 +378,22 @@ func TestKeystoneAway(t *testing.T) {
 	}
 }
 
+// TestNoRedirect: a Keystone that points elsewhere does not get our token sent there.
+func TestNoRedirect(t *testing.T) {
+	var hits atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
+	defer other.Close()
+	b := newBench(t, nil)
+	away := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer away.Close()
+	b.k.cfg.AuthURL = away.URL
+	_, err := b.ask("X-Auth-Token", "ann")
+	wantKind(t, err, model.KindUnavailable)
+	if hits.Load() != 0 {
+		t.Error("followed")
+	}
+}
+
 func TestRetry(t *testing.T) {
 	b := newBench(t, func(c *config.Keystone) { c.Retries = 3 })
 	b.token("ann", time.Hour)
@@ -400,6 +416,7 @@ func TestServiceToken(t *testing.T) {
 		name, user, service string
 		required, ok        bool
 	}{
+		{"expired user token, now known to be bad", "old", "", false, false},
 		{"both good", "ann", "nova", false, true},
 		{"service without the role", "ann", "some", false, true},
 		{"service without the role, required", "ann", "some", true, false},
