@@ -40,34 +40,44 @@ func newCloud(t testing.TB, cfg Config, change func(*dptest.Cloud)) *testCloud {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces and loads BPF programs")
 	}
-	if err := linux.PrepareNetnsDir(); err != nil {
-		t.Fatal(err)
-	}
-	c := &testCloud{t: t, cloud: dptest.Demo(), planes: map[string]*Plane{}, cfg: cfg,
-		prefix: fmt.Sprintf("we%d-%d-", os.Getpid(), clouds.Add(1))}
+	c := bareCloud(t, cfg)
 	if change != nil {
 		change(c.cloud)
 	}
 	c.states = c.cloud.States()
-	c.mountBPF()
 	c.hosts()
 	for _, p := range c.cloud.Ports {
 		c.instance(p)
 	}
 	for _, h := range c.cloud.Hosts {
 		c.start(h.Name)
-		t.Cleanup(func() {
-			if p := c.planes[h.Name]; p != nil {
-				if t.Failed() {
-					drops, err := p.Drops()
-					t.Logf("drops on %s: %+v %v", h.Name, drops, err)
-				}
-				c.must(p.Close())
-			}
-			c.must(linux.InNetns(c.ns(h.Name), func() error { return Cleanup(c.pins(h.Name)) }))
-		})
 	}
+	t.Cleanup(c.closePlanes)
 	return c
+}
+
+// bareCloud has no hosts yet.
+func bareCloud(t testing.TB, cfg Config) *testCloud {
+	c := &testCloud{t: t, cloud: dptest.Demo(), planes: map[string]*Plane{}, cfg: cfg,
+		prefix: fmt.Sprintf("we%d-%d-", os.Getpid(), clouds.Add(1))}
+	c.must(linux.PrepareNetnsDir())
+	c.states = c.cloud.States()
+	c.mountBPF()
+	return c
+}
+
+// closePlanes lets go of all planes and removes what they made.
+func (c *testCloud) closePlanes() {
+	for _, h := range c.cloud.Hosts {
+		if p := c.planes[h.Name]; p != nil {
+			if c.t.Failed() {
+				drops, err := p.Drops()
+				c.t.Logf("drops on %s: %+v %v", h.Name, drops, err)
+			}
+			c.must(p.Close())
+		}
+		c.must(linux.InNetns(c.ns(h.Name), func() error { return Cleanup(c.pins(h.Name)) }))
+	}
 }
 
 func (c *testCloud) must(err error) {

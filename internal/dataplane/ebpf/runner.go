@@ -133,9 +133,11 @@ func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
 func fakeIfindex(slot uint32) uint32 { return 1000 + slot }
 
 // Forget empties the caches of flows, connections and fragments.
-func (r *Runner) Forget() error {
+func (r *Runner) Forget() error { return forget(r.coll) }
+
+func forget(coll *ebpf.Collection) error {
 	for _, name := range []string{"flow", "conn", "frag"} {
-		m := r.coll.Maps[name]
+		m := coll.Maps[name]
 		k, v := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 		var keys [][]byte
 		it := m.Iterate()
