@@ -62,6 +62,28 @@ static __noinline int punt_kind(const struct pkt *p, const struct endpoint *e, c
 	return 0;
 }
 
+/* Which of the host's own services the packet is for, or 0 (3.6). */
+static __noinline int service_kind(const struct pkt *p)
+{
+	struct addr_val *v;
+	int tcp = p->proto == IP_TCP;
+
+	if (p->frag != FRAG_NONE || (!tcp && p->proto != IP_UDP) || (p->key.dport != htons(53) && (!tcp || p->key.dport != htons(80))))
+		return 0;
+	v = find_addr(p->net, &p->key.daddr);
+	if (!v || v->kind != KIND_SERVICE)
+		return 0;
+	if (p->key.dport == htons(53))
+		return v->slot & SERVICE_DNS ? PUNT_DNS : 0;
+	return v->slot & SERVICE_METADATA ? PUNT_METADATA : 0;
+}
+
+/* Is somebody at the address who may be resolved? */
+static __inline int there(const struct addr_val *v)
+{
+	return v && (v->kind == KIND_RIF || v->kind == KIND_SERVICE || find_neighbor(v->slot));
+}
+
 /* Unknown destination: flooded where addresses are learned. */
 static __inline int unknown(struct __sk_buff *skb, struct pkt *p, const struct network *n, __u32 reason)
 {
@@ -87,6 +109,8 @@ static __noinline int forward_l2(struct __sk_buff *skb, struct pkt *p, struct ne
 		p->rif = m->slot;
 		return jump_to(skb, p, P_ROUTE);
 	}
+	if (m && m->kind == KIND_SERVICE)
+		return p->unpoliced ? consumed(p) : drop(skb, p, R_CLOSED_PORT);
 	b = m ? find_neighbor(m->slot) : NULL;
 	if (!b)
 		return unknown(skb, p, n, R_UNKNOWN_MAC);
@@ -160,7 +184,7 @@ static __noinline int do_arp(struct __sk_buff *skb, struct pkt *p, struct endpoi
 	v = find_addr(p->net, &tpa);
 	if (own_address(p, e, v, &tpa))
 		return drop(skb, p, R_SELF_DAD);
-	if (v && (v->kind == KIND_RIF || find_neighbor(v->slot))) {
+	if (there(v)) {
 		mac_copy(p->reply_mac, v->mac);
 		return jump_to(skb, p, P_ARP);
 	}
@@ -201,14 +225,14 @@ static __noinline int do_solicit(struct __sk_buff *skb, struct pkt *p, struct en
 
 	if (own_address(p, e, v, &target))
 		return drop(skb, p, R_SELF_DAD);
-	if (v && (v->kind == KIND_RIF || find_neighbor(v->slot))) {
+	if (there(v)) {
 		mac_copy(p->reply_mac, v->mac);
 		p->reply_router = v->kind == KIND_RIF;
 		return jump_to(skb, p, P_ND);
 	}
 	if (!v && eui64_mac(&target, mac)) {
 		m = find_mac(p->net, mac);
-		if (m && (m->kind == KIND_RIF || find_neighbor(m->slot))) {
+		if (m && (m->kind == KIND_RIF || (m->kind == KIND_NEIGHBOR && find_neighbor(m->slot)))) {
 			mac_copy(p->reply_mac, mac);
 			p->reply_router = m->kind == KIND_RIF;
 			return jump_to(skb, p, P_ND);
@@ -263,6 +287,8 @@ static __noinline int do_ip(struct __sk_buff *skb, struct pkt *p, struct endpoin
 	}
 	follow_fragments(p);
 	r = punt_kind(p, e, n);
+	if (!r)
+		r = service_kind(p);
 	if (r)
 		return do_punt(skb, p, e, r);
 	if (p->v6 && p->proto == IP_ICMP6 && p->frag != FRAG_LATER && (p->icmp_type == 135 || p->icmp_type == 136))

@@ -119,7 +119,7 @@ static __noinline int next_hop(struct __sk_buff *skb, struct pkt *p)
 			p->ttl--;
 			return jump_to(skb, p, P_ROUTE);
 		}
-	} else if (v) {
+	} else if (v && v->kind == KIND_NEIGHBOR) {
 		b = find_neighbor(v->slot);
 	}
 	if (!b)

@@ -96,7 +96,9 @@ struct peer {
 	__u32 spare;
 };
 
-enum { KIND_RIF = 1, KIND_NEIGHBOR = 2 };
+/* KIND_SERVICE: the host itself answers there; slot holds the SERVICE_ flags. */
+enum { KIND_RIF = 1, KIND_NEIGHBOR = 2, KIND_SERVICE = 3 };
+enum { SERVICE_DNS = 1, SERVICE_METADATA = 2 };
 
 struct mac_key {
 	__u32 net;
@@ -386,7 +388,7 @@ struct event {
 };
 
 /* Kinds of punt: dataplane.PuntKind. */
-enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL };
+enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL, PUNT_DNS };
 
 struct punt {
 	__u8 uuid[16];

@@ -56,8 +56,9 @@ const (
 	PuntDHCP6                        // UDP 546 → 547 from an endpoint
 	PuntRS                           // ICMPv6 router solicitation from an endpoint
 	PuntFragment                     // a packet that must be cut before it goes on (routed, IPv4, without DF, too big)
-	PuntMetadata                     // reserved for metadata
+	PuntMetadata                     // TCP to port 80 of a service address of the network, from an endpoint
 	PuntExternal                     // reserved: resolve a neighbour on an external network
+	PuntDNS                          // UDP or TCP to port 53 of a service address of the network, from an endpoint
 )
 
 // Plane moves packets.

@@ -19,6 +19,10 @@ func (r *run) whereTo() {
 		r.drop(reason.EtherType, "router", "ethertype %#04x is not routed", r.p.etherType)
 	case router:
 		r.route(l)
+	case r.h.serviceMACs[netMAC{r.net.ID, r.p.dst}] && (r.p.etherType == etherARP || r.neighborDiscovery()):
+		r.note("bridge", "the host needs no telling who has which address")
+	case r.h.serviceMACs[netMAC{r.net.ID, r.p.dst}]:
+		r.drop(reason.ClosedPort, "bridge", "%s is the host's own, where it answers for DHCP, DNS and metadata only", r.p.dst)
 	case ok && n.Port == r.in.Port:
 		r.drop(reason.UnknownMAC, "bridge", "%s is the sender's own", r.p.dst)
 	case ok && r.tooBig():

@@ -14,12 +14,15 @@ import (
 type Host struct {
 	State *hostplan.State
 
-	vnis   map[uint32]*hostplan.Network
-	vteps  map[netip.Addr]*hostplan.Peer
-	dvr    map[model.MAC]bool // DVR MACs of all peers
-	byMAC  map[netMAC]*hostplan.Neighbor
-	byAddr map[netAddr]claim
-	legs   map[netMAC]leg
+	vnis  map[uint32]*hostplan.Network
+	vteps map[netip.Addr]*hostplan.Peer
+	dvr   map[model.MAC]bool // DVR MACs of all peers
+	// services are where the host itself answers, serviceMACs under which MACs.
+	services    map[netAddr]hostplan.Service
+	serviceMACs map[netMAC]bool
+	byMAC       map[netMAC]*hostplan.Neighbor
+	byAddr      map[netAddr]claim
+	legs        map[netMAC]leg
 	// legAddrs finds a router's interface by an address on its network.
 	legAddrs map[netAddr]leg
 	local    map[model.NetworkID][]*hostplan.Endpoint // sorted by port id
@@ -54,6 +57,7 @@ func NewHost(s *hostplan.State) *Host {
 	h := &Host{
 		State: s,
 		vnis:  map[uint32]*hostplan.Network{}, vteps: map[netip.Addr]*hostplan.Peer{}, dvr: map[model.MAC]bool{},
+		services: map[netAddr]hostplan.Service{}, serviceMACs: map[netMAC]bool{},
 		byMAC: map[netMAC]*hostplan.Neighbor{}, byAddr: map[netAddr]claim{},
 		legs: map[netMAC]leg{}, legAddrs: map[netAddr]leg{},
 		local:  map[model.NetworkID][]*hostplan.Endpoint{},
@@ -75,6 +79,12 @@ func NewHost(s *hostplan.State) *Host {
 	}
 	for _, l := range h.local {
 		slices.SortFunc(l, func(a, b *hostplan.Endpoint) int { return a.Port.Compare(b.Port.UUID) })
+	}
+	for _, n := range s.Networks {
+		for _, v := range n.Services {
+			h.services[netAddr{n.ID, v.Address}] = v
+			h.serviceMACs[netMAC{n.ID, v.MAC}] = true
+		}
 	}
 	h.indexNeighbors()
 	h.indexRouters()

@@ -114,6 +114,11 @@ func (r *run) answer(stage string, target netip.Addr, frame func(mac model.MAC, 
 		r.note(stage, "router %s has %s at %s: answered on the spot", l.router.ID, target, l.iface.MAC)
 		return
 	}
+	if v, ok := r.h.services[netAddr{r.net.ID, target}]; ok {
+		r.reply(frame(v.MAC, false))
+		r.note(stage, "the host itself has %s at %s: answered on the spot", target, v.MAC)
+		return
+	}
 	c, ok := r.neighborAt(target)
 	switch {
 	case ok && c.neighbor.Port == r.in.Port:

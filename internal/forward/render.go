@@ -116,6 +116,8 @@ func puntText(k dataplane.PuntKind) string {
 		return "fragmentation"
 	case dataplane.PuntMetadata:
 		return "metadata"
+	case dataplane.PuntDNS:
+		return "DNS"
 	case dataplane.PuntExternal:
 		return "external neighbour"
 	}

@@ -137,11 +137,27 @@ func (r *run) ip() {
 		r.punt(dataplane.PuntDHCP6, "dhcp", "the host answers DHCPv6 for its own ports")
 	case !h.frag && h.v6 && h.icmp() && h.icmpType == icmp6RS && r.advertised(func(hostplan.Advertisement) bool { return true }):
 		r.punt(dataplane.PuntRS, "router", "the host answers router solicitations")
+	case r.service() != 0:
+		r.punt(r.service(), "service", "the host answers DNS and metadata for its own ports")
 	case h.v6 && h.icmp() && (h.icmpType == icmp6NS || h.icmpType == icmp6NA):
 		r.nd()
 	default:
 		r.whereTo()
 	}
+}
+
+// service is the kind of punt for a packet to one of the host's own services, 0 for any other.
+func (r *run) service() dataplane.PuntKind {
+	h := r.p.ip
+	v, ok := r.h.services[netAddr{r.net.ID, h.dst}]
+	switch {
+	case !ok || h.frag:
+	case v.DNS && h.dport == 53 && (h.proto == protoTCP || h.proto == protoUDP):
+		return dataplane.PuntDNS
+	case v.Metadata && h.dport == 80 && h.proto == protoTCP:
+		return dataplane.PuntMetadata
+	}
+	return 0
 }
 
 func (r *run) wantsDHCP4() bool {

@@ -93,6 +93,7 @@ func (c *Compiler) network(id model.NetworkID) (*Network, []string) {
 		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), a.ID.Compare(b.ID.UUID))
 	})
 	n.Advertisements = c.advertisements(x, in.Network.MTU)
+	n.Services = c.services(x)
 	return n, nil
 }
 

@@ -49,6 +49,8 @@ type Options struct {
 	DNSDomain string
 	// ServeDNS: where a subnet names no resolver, the network's DHCP ports are (the host answers there).
 	ServeDNS bool
+	// ServeMetadata: the host answers at 169.254.169.254 and fe80::a9fe:a9fe.
+	ServeMetadata bool
 	// IsolatedMetadata: on a subnet without a router on its gateway address, 169.254.169.254 is reached through the DHCP
 	// server. ForceMetadata: on every subnet.
 	IsolatedMetadata, ForceMetadata bool

@@ -74,6 +74,8 @@ type Network struct {
 	Subnets []Subnet
 	// Advertisements are the router advertisements to answer solicitations with on this network, at most one a router.
 	Advertisements []Advertisement
+	// Services are the addresses of the network at which every host itself answers its own ports. Sorted by address.
+	Services []Service
 	// Learning: addresses not known from the feed may exist here (a port without port security, or with address
 	// pairs); unknown unicast floods only on such a network.
 	Learning bool
@@ -81,6 +83,14 @@ type Network struct {
 	External bool
 	// DNSDomain is where the names of its ports are, without a final dot; "": they have none.
 	DNSDomain string
+}
+
+// Service is an address that no port is behind: a network:dhcp port's, or the metadata service's.
+type Service struct {
+	Address netip.Addr
+	MAC     model.MAC
+	// DNS: port 53 over UDP and TCP is answered. Metadata: port 80 over TCP.
+	DNS, Metadata bool
 }
 
 // Subnet is an address range of a network.

@@ -37,7 +37,7 @@ func guardCases() []Case {
 		)
 		out = append(out, pairCases(p)...)
 	}
-	return append(append(out, serviceCases()...), frameCases()...)
+	return append(append(append(out, serviceCases()...), servedCases()...), frameCases()...)
 }
 
 // pairCases: allowed address pairs, a prefix and one with its own MAC.

@@ -40,6 +40,8 @@ type Network struct {
 	Subnets []Subnet
 	// Advertised: the network has a router advertisement. Managed: and it sends instances to DHCPv6.
 	Advertised, Managed bool
+	// Services are the addresses at which the hosts themselves answer.
+	Services []hostplan.Service
 }
 
 // Subnet with its gateway address; the router interface that has it gives RouterMAC.
@@ -239,7 +241,7 @@ func (c *Cloud) scope(host string) (networks, routers map[string]bool) {
 }
 
 func (c *Cloud) network(host string, n Network) *hostplan.Network {
-	out := &hostplan.Network{ID: NetworkID(n.Name), Type: "vxlan", VNI: n.VNI, MTU: n.mtu()}
+	out := &hostplan.Network{ID: NetworkID(n.Name), Type: "vxlan", VNI: n.VNI, MTU: n.mtu(), Services: n.Services}
 	flood := map[string]bool{}
 	for _, p := range c.Ports {
 		if p.Network != n.Name {

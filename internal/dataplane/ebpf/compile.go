@@ -79,6 +79,9 @@ func compile(t *tables, s *hostplan.State, ports map[string]port, limits Limits)
 	for _, r := range s.Routers {
 		c.router(r)
 	}
+	for _, n := range s.Networks {
+		c.services(n)
+	}
 	for _, n := range s.Neighbors {
 		c.neighbor(n)
 	}
@@ -251,6 +254,27 @@ func (c *compiler) where(n *hostplan.Neighbor) (ep, peer uint32, ok bool) {
 	return 0, peer, ok
 }
 
+// services lets the host be found at the addresses where it answers; a router interface with such an address stays that.
+func (c *compiler) services(n *hostplan.Network) {
+	net := c.t.ids[rootNetwork].find(n.ID.UUID)
+	for _, s := range n.Services {
+		v := weftAddrVal{Kind: kindService, Mac: s.MAC}
+		if s.DNS {
+			v.Slot |= serviceDNS
+		}
+		if s.Metadata {
+			v.Slot |= serviceMetadata
+		}
+		ak, mk := weftAddrKey{Net: net, Addr: ip16(s.Address)}, weftMacKey{Net: net, Mac: s.MAC}
+		if w, ok := c.t.addrs.want[ak]; !ok || w.Kind != kindRif {
+			c.t.addrs.want[ak] = v
+		}
+		if w, ok := c.t.macs.want[mk]; !ok || w.Kind != kindRif {
+			c.t.macs.want[mk] = weftMacVal{Kind: kindService}
+		}
+	}
+}
+
 func (c *compiler) neighbor(n *hostplan.Neighbor) {
 	ep, peer, ok := c.where(n)
 	if !ok {
@@ -304,7 +328,7 @@ func (c *compiler) addrFromPair(by model.PortID, a netip.Addr) bool {
 // claimMAC gives the MAC to the lowest port id, unless a router interface has it.
 func (c *compiler) claimMAC(id model.PortID, k weftMacKey, slot uint32) {
 	by, taken := c.macBy[k]
-	if v, ok := c.t.macs.want[k]; ok && v.Kind == kindRif || taken && by.Compare(id.UUID) <= 0 {
+	if v, ok := c.t.macs.want[k]; ok && v.Kind != kindNeighbor || taken && by.Compare(id.UUID) <= 0 {
 		return
 	}
 	c.macBy[k] = id
@@ -313,7 +337,7 @@ func (c *compiler) claimMAC(id model.PortID, k weftMacKey, slot uint32) {
 
 func (c *compiler) claimAddr(id model.PortID, k weftAddrKey, v weftAddrVal) {
 	by, taken := c.addrBy[k]
-	if w, ok := c.t.addrs.want[k]; ok && w.Kind == kindRif || taken && by.Compare(id.UUID) <= 0 {
+	if w, ok := c.t.addrs.want[k]; ok && w.Kind != kindNeighbor || taken && by.Compare(id.UUID) <= 0 {
 		return
 	}
 	c.addrBy[k] = id

@@ -15,7 +15,9 @@ const (
 
 	netVXLAN, netLearning, netRA, netDHCP6, netExternal = 1, 2, 4, 8, 16
 
-	kindRif, kindNeighbor = 1, 2
+	kindRif, kindNeighbor, kindService = 1, 2, 3
+
+	serviceDNS, serviceMetadata = 1, 2
 
 	routerUp = 1
 
