@@ -15,6 +15,7 @@ const (
 	KindHost              Kind = "host"
 	KindSecurityGroup     Kind = "security_group"
 	KindSecurityGroupRule Kind = "security_group_rule"
+	KindAddressGroup      Kind = "address_group"
 )
 
 // Meta is what every API resource carries (Neutron's standard attributes). Revision is the position of the last change,

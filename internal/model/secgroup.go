@@ -40,3 +40,12 @@ const (
 	EtherIP4 = "IPv4"
 	EtherIP6 = "IPv6"
 )
+
+// AddressGroup is a named list of prefixes that rules may refer to (API reference: address groups).
+type AddressGroup struct {
+	ID        AddressGroupID `json:"id"`
+	ProjectID string         `json:"project_id"`
+	Name      string         `json:"name"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"` // sorted, masked
+	Meta
+}

@@ -12,6 +12,11 @@ func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // serve answers a request beneath the resource's path; rest is what follows the path.
 func (r *Resource[T, X]) serve(c *call, rest []string) error {
+	if r.prepare != nil {
+		if err := r.prepare(c); err != nil {
+			return err
+		}
+	}
 	switch {
 	case len(rest) == 0:
 		switch c.r.Method {

@@ -105,6 +105,10 @@ type Resource[T, X any] struct {
 	actions map[string]func(c *call, id string) error
 	subs    map[string]func(c *call, id string, rest []string) error
 	tagged  bool
+	// prepare runs before any request is answered; may be nil.
+	prepare func(c *call) error
+	// gone is the fault's message for an id that is not there; empty: the usual one.
+	gone string
 	// extraInit makes an X that means "nothing sent"; nil: the zero X.
 	extraInit func() X
 
@@ -200,6 +204,9 @@ func (r *Resource[T, X]) compiled() endpoint {
 }
 
 func (r *Resource[T, X]) missing(id string) error {
+	if r.gone != "" {
+		return model.Errf(model.KindNotFound, r.notFound, r.gone, id)
+	}
 	return model.Errf(model.KindNotFound, r.notFound, "%s %s could not be found.", r.word, id)
 }
 

@@ -9,5 +9,8 @@ func resources(s *server) []endpoint {
 		portResource(r).compiled(),
 		routerResource(r).compiled(),
 		agentResource(r).compiled(),
+		securityGroupResource(r).compiled(),
+		securityGroupRuleResource(r).compiled(),
+		addressGroupResource(r).compiled(),
 	}
 }

@@ -140,15 +140,17 @@ func (b *bench) edit() {
 	n := model.NetworkID{UUID: id("network", 4)}
 	r := model.RouterID{UUID: id("router", 3)}
 	subnet := model.SubnetID{UUID: n.UUID}
+	group := model.SecurityGroupID{UUID: id("group", 3)}
 	addr := netip.AddrFrom4([4]byte{10, 0, n.UUID[0], byte(rapid.IntRange(1, 6).Draw(t, "addr"))})
-	switch rapid.IntRange(0, 7).Draw(t, "edit") {
+	switch rapid.IntRange(0, 11).Draw(t, "edit") {
 	case 0:
 		b.write(func(tx *world.Tx) {
 			tx.Networks.Put(&model.Network{ID: n, MTU: uint32(rapid.IntRange(1400, 1402).Draw(t, "mtu"))})
 			tx.Subnets.Put(&model.Subnet{ID: subnet, NetworkID: n, CIDR: netip.PrefixFrom(addr, 24).Masked()})
 		})
 	case 1, 2:
-		p := &model.Port{ID: model.PortID{UUID: id("port", 12)}, NetworkID: n, Host: host(), Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")}
+		p := &model.Port{ID: model.PortID{UUID: id("port", 12)}, NetworkID: n, Host: host(), Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"),
+			FixedIPs: []model.FixedIP{{SubnetID: subnet, Address: addr}}, SecurityGroups: []model.SecurityGroupID{group}}
 		b.write(func(tx *world.Tx) {
 			if old := tx.Ports.Get(p.ID); old != nil {
 				p.NetworkID = old.NetworkID
@@ -172,6 +174,23 @@ func (b *bench) edit() {
 		})
 	case 7:
 		b.write(func(tx *world.Tx) { tx.Routers.Delete(r) })
+	case 8:
+		b.write(func(tx *world.Tx) { tx.SecurityGroups.Put(&model.SecurityGroup{ID: group, Stateful: true}) })
+	case 9:
+		v := &model.SecurityGroupRule{ID: model.SecurityGroupRuleID{UUID: id("rule", 4)}, GroupID: group, Direction: "ingress", EtherType: "IPv4",
+			RemoteGroup: model.SecurityGroupID{UUID: id("remote", 3)}}
+		b.write(func(tx *world.Tx) {
+			if old := tx.SecurityGroupRules.Get(v.ID); old != nil {
+				v.GroupID = old.GroupID
+			}
+			tx.SecurityGroupRules.Put(v)
+		})
+	case 10:
+		b.write(func(tx *world.Tx) { tx.SecurityGroupRules.Delete(model.SecurityGroupRuleID{UUID: id("rule", 4)}) })
+	case 11:
+		b.write(func(tx *world.Tx) {
+			tx.AddressGroups.Put(&model.AddressGroup{ID: model.AddressGroupID{UUID: group.UUID}, Addresses: []netip.Prefix{netip.PrefixFrom(addr, 32)}})
+		})
 	}
 }
 

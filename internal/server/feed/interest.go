@@ -2,6 +2,7 @@ package feed
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -18,6 +19,8 @@ type interest map[topic]struct{}
 //
 // A network that one of its routers reaches does not by itself bring in its other routers: a shared network behind every
 // tenant's router would make the cloud one domain.
+//
+// With each port of its own come the port's security groups, and the address sets that their rules name.
 func interestOf(w *world.World, host string) interest {
 	s := scoper{w: w, in: interest{}}
 	s.in[topic{kind: topicHosts}] = struct{}{}
@@ -26,6 +29,7 @@ func interestOf(w *world.World, host string) interest {
 	for p := range w.Ports.ByHost(host) {
 		if visible(p) {
 			own[p.NetworkID] = struct{}{}
+			policyTopics(w, p, func(t topic) { s.in[t] = struct{}{} })
 		}
 	}
 	for r := range w.Routers.ByGatewayHost(host) {
@@ -96,6 +100,8 @@ func moves(c world.Change, follow func(topic), host func(string)) {
 			} else if v.Host != "" && rebound(c) {
 				host(v.Host)
 			}
+		case *model.SecurityGroupRule:
+			follow(groupTopic(v.GroupID))
 		case *model.Router:
 			follow(routerTopic(v.ID))
 			if v.GatewayHost != "" {
@@ -105,10 +111,10 @@ func moves(c world.Change, follow func(topic), host func(string)) {
 	})
 }
 
-// rebound reports whether a port came, went, or changed its host or its visibility.
+// rebound reports whether a port came, went, or changed its host, its visibility or its groups.
 func rebound(c world.Change) bool {
 	before, _ := c.Old.(*model.Port)
 	after, _ := c.New.(*model.Port)
-	return before == nil || after == nil || before.Host != after.Host || visible(before) != visible(after) ||
+	return before == nil || after == nil || before.Host != after.Host || visible(before) != visible(after) || !slices.Equal(before.SecurityGroups, after.SecurityGroups) ||
 		routerOf(before) != routerOf(after)
 }

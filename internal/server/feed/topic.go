@@ -123,6 +123,14 @@ func lookup(w *world.World, k key) (b body, ok bool) {
 			legs, gateway := legs(w, r)
 			return encode(wire.FromRouter(r, legs, gateway)), true
 		}
+	case wire.Kind_KIND_SECURITY_GROUP:
+		if m := groupBody(w, model.SecurityGroupID{UUID: u}); m != nil {
+			return encode(m), true
+		}
+	case wire.Kind_KIND_ADDRESS_SET:
+		if m := setBody(w, u); m != nil {
+			return encode(m), true
+		}
 	}
 	return body{}, false
 }
@@ -173,6 +181,10 @@ func members(w *world.World, t topic, yield func(key)) {
 		}
 	case topicRouter:
 		yield(uuidKey(wire.Kind_KIND_ROUTER, t.id))
+	case topicGroup:
+		yield(uuidKey(wire.Kind_KIND_SECURITY_GROUP, t.id))
+	case topicSet:
+		yield(uuidKey(wire.Kind_KIND_ADDRESS_SET, t.id))
 	}
 }
 
@@ -187,6 +199,7 @@ type item struct {
 func touched(c world.Change, emit func(item)) {
 	yield := func(t topic, k key) { emit(item{t, k}) }
 	each(c, func(v any) {
+		touchedPolicy(v, yield)
 		switch v := v.(type) {
 		case *model.Host:
 			yield(topic{kind: topicHosts}, key{wire.Kind_KIND_HOST, v.Name})

@@ -99,22 +99,6 @@ func (r *Rules) checkPort(p *model.Port) error {
 	return nil
 }
 
-// groups gives the port the security groups asked for.
-func (r *Rules) groups(_ *world.Tx, p *model.Port, x *PortExtra) error {
-	if !x.SecurityGroups.Set {
-		return nil
-	}
-	if len(x.SecurityGroups.V) > 0 && !p.PortSecurity {
-		return model.Errf(model.KindConflict, "PortSecurityAndIPRequiredForSecurityGroups",
-			"Port security must be enabled and port must have an IP address in order to use security groups.")
-	}
-	for _, g := range x.SecurityGroups.V {
-		return model.Errf(model.KindNotFound, "SecurityGroupNotFound", "Security group %s does not exist", idText(g.UUID))
-	}
-	p.SecurityGroups = nil
-	return nil
-}
-
 // address gives a new port its addresses.
 func (r *Rules) address(tx *world.Tx, p *model.Port, want Opt[[]FixedIPRequest]) error {
 	a, err := r.allocatorFor(tx, p)

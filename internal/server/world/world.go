@@ -20,6 +20,10 @@ type World struct {
 	Routers  Routers
 	Agents   Agents
 	Hosts    Hosts
+
+	SecurityGroups     SecurityGroups
+	SecurityGroupRules SecurityGroupRules
+	AddressGroups      AddressGroups
 }
 
 // New is the empty World of a lineage.
@@ -35,6 +39,10 @@ func New(lineage model.UUID) *World {
 		Routers:  newRouters(),
 		Agents:   newAgents(),
 		Hosts:    newHosts(),
+
+		SecurityGroups:     newSecurityGroups(),
+		SecurityGroupRules: newSecurityGroupRules(),
+		AddressGroups:      newAddressGroups(),
 	}
 }
 
@@ -51,7 +59,8 @@ type table interface {
 
 // tables lists every table of the World. A new resource is one field above, one line in New and one here.
 func (w *World) tables() []table {
-	return []table{&w.Networks, &w.Segments, &w.Subnets, &w.Ports, &w.Bindings, &w.Routers, &w.Agents, &w.Hosts}
+	return []table{&w.Networks, &w.Segments, &w.Subnets, &w.Ports, &w.Bindings, &w.Routers, &w.Agents, &w.Hosts,
+		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups}
 }
 
 func (w *World) table(kind model.Kind) table {
