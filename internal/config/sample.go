@@ -167,7 +167,8 @@ const referenceHead = "# Configuration\n\n" +
 	"- A list is separated by commas. A boolean is true, 1, on or yes; false, 0, off or no.\n\n" +
 	"A value that cannot be, or two that contradict each other, stop the start with file, line, option and cure:\n\n" +
 	"```\n/etc/neutron/neutron.conf:7: [DEFAULT] bind_port: 96960 is not a port; give a number from 0 to 65535\n```\n\n" +
-	"An option that Weft does not know, or does not need, draws a warning and stops nothing. Passwords never appear in messages.\n\n" +
+	"An option that Weft does not know, or does not need, draws a warning and stops nothing. Passwords never appear in messages.\n" +
+	"Every option below is read and checked; what acts on it is said in the page of that part.\n\n" +
 	"## What is read differently\n\n" +
 	"- Without `[weft] server`, an agent dials the host that `transport_url`, `rabbit_host` or `rabbit_hosts` names, port 9697: in an\n" +
 	"  installation of Neutron's that is where the agents went for their work.\n" +

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,15 @@ import (
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
+		var mu sync.Mutex // guards text and fail
 		var text string
 		var fail error
 		f := &Follower{Every: 10 * time.Second, Log: slog.New(slog.NewTextHandler(&log, nil)),
-			Read: func() ([]File, error) { return []File{{Name: "p", Text: []byte(text)}}, fail }}
+			Read: func() ([]File, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return []File{{Name: "p", Text: []byte(text)}}, fail
+			}}
 		text = `create_network: "!"`
 		files, _ := f.Read()
 		f.Engine = engine(t, Options{Files: files})
@@ -38,7 +44,9 @@ func TestFollow(t *testing.T) {
 			{"mended", `create_network: "!"`, nil, false, 2},
 			{"gone", "", nil, true, 2},
 		} {
+			mu.Lock()
 			text, fail = step.text, step.fail
+			mu.Unlock()
 			time.Sleep(f.Every)
 			synctest.Wait()
 			if got := f.Engine.Compile(caller("p", "member")).Allows("create_network", Project("p")); got != step.allowed {
