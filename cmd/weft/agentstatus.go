@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -32,8 +33,8 @@ func newAgentStatusCmd() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
 			defer cancel()
 			s, err := agent.ReadStatus(ctx, l.Agent.StateDir)
-			if errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("no agent has %s; is it running, and is this its state_dir?", filepath.Join(l.Agent.StateDir, agent.SocketName))
+			if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+				return fmt.Errorf("no agent answers at %s; is it running, and is this its state_dir?", filepath.Join(l.Agent.StateDir, agent.SocketName))
 			}
 			if err != nil {
 				return err

@@ -77,7 +77,11 @@ type Plane interface {
 }
 
 // Resender is a Plane that takes a punted packet back, cut or changed: the frame is treated as if the endpoint had just
-// sent it, with routing and policy. A plane without it loses such packets.
+// sent it, with routing and policy. A plane without it loses such packets. A frame has at most MaxResend bytes.
 type Resender interface {
 	Resend(port model.PortID, frame []byte) error
 }
+
+// MaxResend is the most that a Resender takes, from the Ethernet header on. The kernel gives a program run by hand one
+// page, of which it needs a part.
+const MaxResend = 3000

@@ -45,7 +45,7 @@ func (c *Cutter) cut(p dataplane.Punt, st *hostplan.State) error {
 	if err != nil {
 		return err
 	}
-	pieces, err := Cut(p.Frame, mtu)
+	pieces, err := Cut(p.Frame, min(mtu, dataplane.MaxResend-etherLen))
 	if err != nil {
 		return err
 	}

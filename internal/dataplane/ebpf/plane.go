@@ -55,6 +55,7 @@ type Plane struct {
 	punts   chan dataplane.Punt
 	drained chan struct{}
 	raw     int
+	resend  *ebpf.Program
 
 	// last is what the last Apply was given, and whether all of it was done.
 	last   dataplane.Desired
@@ -119,8 +120,13 @@ func (p *Plane) open(dir string) error {
 		return fmt.Errorf("open a packet socket: %w", err)
 	}
 	p.raw = raw
+	if p.resend, err = newResender(); err != nil {
+		unix.Close(raw) //nolint:errcheck // nothing was written
+		return err
+	}
 	p.rd, err = ringbuf.NewReader(p.coll.Maps["punts"])
 	if err != nil {
+		p.resend.Close()
 		unix.Close(raw) //nolint:errcheck // nothing was written
 		return fmt.Errorf("open the ring buffer of punts: %w", err)
 	}
@@ -310,5 +316,5 @@ func (p *Plane) Close() error {
 	err := p.rd.Close()
 	<-p.drained
 	p.coll.Close()
-	return errors.Join(err, unix.Close(p.raw))
+	return errors.Join(err, p.resend.Close(), unix.Close(p.raw))
 }
