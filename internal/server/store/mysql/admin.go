@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -16,7 +15,7 @@ func (s *Store) DoneIntents(ctx context.Context, ids []model.UUID) error {
 	if len(ids) == 0 {
 		return s.wrap("forget intents", s.open(ctx))
 	}
-	return s.tx(ctx, "forget intents", func(ctx context.Context, c *sql.Conn, _ meta) error {
+	return s.tx(ctx, "forget intents", func(ctx context.Context, c session, _ meta) error {
 		sc := &script{conn: c}
 		del := newInsert(sc, "DELETE FROM weft_intents WHERE (id) IN (", 1, ")")
 		for _, id := range ids {
@@ -44,7 +43,7 @@ func (s *Store) PutHeartbeats(ctx context.Context, beats []store.Heartbeat) erro
 
 // RaiseFeatureLevel implements store.Store.
 func (s *Store) RaiseFeatureLevel(ctx context.Context, level uint16) error {
-	return s.tx(ctx, "raise feature level", func(ctx context.Context, c *sql.Conn, _ meta) error {
+	return s.tx(ctx, "raise feature level", func(ctx context.Context, c session, _ meta) error {
 		_, err := c.ExecContext(ctx, "UPDATE weft_meta SET level = GREATEST(level, ?)", level)
 		return err
 	})
@@ -56,7 +55,7 @@ func (s *Store) NewLineage(ctx context.Context, base model.Position) (model.Posi
 	if err != nil {
 		return model.Position{}, err
 	}
-	err = s.tx(ctx, "new lineage", func(ctx context.Context, c *sql.Conn, m meta) error {
+	err = s.tx(ctx, "new lineage", func(ctx context.Context, c session, m meta) error {
 		if m.Position != base {
 			return fmt.Errorf("at %s, store is at %s: %w", base, m.Position, store.ErrConflict)
 		}
@@ -75,7 +74,7 @@ func (s *Store) Replace(ctx context.Context, snap store.Snapshot, entries func(y
 	if err != nil {
 		return model.Position{}, err
 	}
-	err = s.tx(ctx, "replace", func(ctx context.Context, c *sql.Conn, _ meta) error {
+	err = s.tx(ctx, "replace", func(ctx context.Context, c session, _ meta) error {
 		for _, table := range []string{"weft_entries", "weft_log", "weft_intents", "weft_heartbeats"} {
 			if err := empty(ctx, c, table); err != nil {
 				return fmt.Errorf("empty %s: %w", table, err)
@@ -105,7 +104,7 @@ func (s *Store) Replace(ctx context.Context, snap store.Snapshot, entries func(y
 }
 
 // empty deletes all rows in steps, each of which is quicker than ioTimeout. (TRUNCATE would commit.)
-func empty(ctx context.Context, c *sql.Conn, table string) error {
+func empty(ctx context.Context, c session, table string) error {
 	for {
 		res, err := c.ExecContext(ctx, "DELETE FROM "+table+" LIMIT 10000")
 		if err != nil {
@@ -142,7 +141,7 @@ func (s *Store) Trim(ctx context.Context, before time.Time, keep uint64) (uint64
 	removed := uint64(0)
 	for {
 		n := uint64(0)
-		err := s.tx(ctx, "trim", func(ctx context.Context, c *sql.Conn, m meta) error {
+		err := s.tx(ctx, "trim", func(ctx context.Context, c session, m meta) error {
 			cut, err := trimCut(ctx, c, m, before, keep)
 			if err != nil || cut <= m.trimmed {
 				return err
@@ -164,7 +163,7 @@ func (s *Store) Trim(ctx context.Context, before time.Time, keep uint64) (uint64
 }
 
 // trimCut is the newest revision that a step of Trim may remove.
-func trimCut(ctx context.Context, c *sql.Conn, m meta, before time.Time, keep uint64) (uint64, error) {
+func trimCut(ctx context.Context, c session, m meta, before time.Time, keep uint64) (uint64, error) {
 	if m.Revision == m.trimmed {
 		return m.trimmed, nil
 	}

@@ -121,25 +121,25 @@ func complaints(all map[string]string) (bad []error) {
 	return bad
 }
 
-// checkSettings refuses a server on which a durable, shared store cannot be had.
-func checkSettings(ctx context.Context, c *sql.Conn) (err error) {
+// checkSettings refuses a server on which a durable, shared store cannot be had, and says whether it is a Galera node.
+func checkSettings(ctx context.Context, c *sql.Conn) (galera bool, err error) {
 	all := map[string]string{}
 	rows, err := c.QueryContext(ctx, "SHOW SESSION VARIABLES")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var k, v string
 		if err := rows.Scan(&k, &v); err != nil {
-			return err
+			return false, err
 		}
 		all[k] = v
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return false, err
 	}
-	return errors.Join(complaints(all)...)
+	return strings.EqualFold(all["wsrep_on"], "ON") || all["wsrep_on"] == "1", errors.Join(complaints(all)...)
 }
 
 // discard throws a connection away whose state nobody can vouch for.

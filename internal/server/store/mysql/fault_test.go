@@ -418,11 +418,22 @@ func testSettings(t *testing.T, srv *server) {
 		}
 		srv.exec(t, c.back)
 	}
-	open(t, o)
+	srv.stop(t)
+	srv.start(t, "--log-bin="+srv.dir+"/binlog", "--sync-binlog=0")
+	if _, err := mysql.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "sync_binlog is 0") {
+		t.Errorf("a binary log that is not synced: %v", err)
+	}
+	srv.exec(t, "SET GLOBAL sync_binlog = 1")
+	s := open(t, o)
+	if err := s.Append(t.Context(), storetest.Load(t, s).Snap.Position, []store.Batch{batch(1, 1)}); err != nil {
+		t.Errorf("with a binary log: %v", err)
+	}
 	srv.exec(t, "UPDATE weft"+fmt.Sprint(srv.databases)+".weft_meta SET format = 1000")
 	if _, err := mysql.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "upgrade") {
 		t.Errorf("a newer weft's tables: %v", err)
 	}
+	srv.stop(t)
+	srv.start(t)
 }
 
 // testDeadlock: when the server chooses the append as a deadlock's victim it ends the transaction, and whatever is sent

@@ -45,8 +45,18 @@ type Options struct {
 type Store struct {
 	name   string // address and database, without the password, for errors
 	random io.Reader
+	galera bool // the server is a node of a Galera cluster
 	db     *sql.DB
 	closed atomic.Bool
+}
+
+// session is a connection within a transaction.
+type session struct {
+	*sql.Conn
+	// batch: several statements may go in one round trip. Not on Galera: there another node's write may end our
+	// transaction at any moment, also between two statements of one packet, and MariaDB (10.11) then does the rest of the
+	// packet outside of any transaction. Between round trips it refuses the next one, as it should.
+	batch bool
 }
 
 var (
@@ -84,7 +94,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if err := checkSettings(ctx, conn); err != nil {
+	if s.galera, err = checkSettings(ctx, conn); err != nil {
 		return err
 	}
 	return s.migrate(ctx, conn)
@@ -92,10 +102,10 @@ func (s *Store) prepare(ctx context.Context) error {
 
 // Close implements store.Store.
 func (s *Store) Close() error {
-	if s.closed.Swap(true) {
-		return nil
+	if !s.closed.Swap(true) {
+		_ = s.db.Close() // it can only fail to say goodbye to a server that has gone
 	}
-	return s.db.Close()
+	return nil
 }
 
 // wrap adds the operation, and says ErrClosed for what a Close has cut off.
@@ -114,7 +124,7 @@ var errCommit = errors.New("commit failed")
 
 // tx runs f in a transaction that holds the lock of the meta row, with that row's contents. An error without
 // store.ErrUnknown in its chain means that nothing was done.
-func (s *Store) tx(ctx context.Context, op string, f func(ctx context.Context, c *sql.Conn, m meta) error) error {
+func (s *Store) tx(ctx context.Context, op string, f func(ctx context.Context, c session, m meta) error) error {
 	err := s.runTx(ctx, f)
 	if errors.Is(err, errCommit) {
 		err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
@@ -123,29 +133,41 @@ func (s *Store) tx(ctx context.Context, op string, f func(ctx context.Context, c
 }
 
 // runTx is tx with errCommit instead of store.ErrUnknown.
-func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, c *sql.Conn, m meta) error) (err error) {
-	c, err := s.db.Conn(ctx)
+func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, c session, m meta) error) (err error) {
+	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer conn.Close()
+	c := session{conn, !s.galera}
 	ctx = context.WithoutCancel(ctx) // see store.Store
-	m, err := readMeta(ctx, c, "START TRANSACTION; ", " FOR UPDATE")
+	m, err := c.begin(ctx)
 	if err == nil {
 		err = f(ctx, c, m)
 	}
 	if err != nil {
-		rollback(ctx, c)
+		rollback(ctx, conn)
 		return lostRace(err)
 	}
 	if _, err := c.ExecContext(ctx, "COMMIT"); err != nil {
-		discard(c)
+		discard(conn)
 		if lost := lostRace(err); errors.Is(lost, store.ErrConflict) {
 			return lost
 		}
 		return fmt.Errorf("%w: %w", errCommit, err)
 	}
 	return nil
+}
+
+// begin starts a transaction and takes the lock of the meta row.
+func (c session) begin(ctx context.Context) (meta, error) {
+	if c.batch {
+		return readMeta(ctx, c, "START TRANSACTION; ", " FOR UPDATE")
+	}
+	if _, err := c.ExecContext(ctx, "START TRANSACTION"); err != nil {
+		return meta{}, fmt.Errorf("begin: %w", err)
+	}
+	return readMeta(ctx, c, "", " FOR UPDATE")
 }
 
 // rollback ends a transaction that has failed; a connection on which that does not work is thrown away, and the server

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,7 +17,7 @@ const (
 // error it sends nothing more: a deadlock has ended the transaction, and what came behind it would stand by itself.
 type script struct {
 	err  error // the first
-	conn *sql.Conn
+	conn session
 	text strings.Builder
 	args []any
 	size int
@@ -48,6 +47,9 @@ func (s *script) add(ctx context.Context, size int, query string, args ...any) e
 	}
 	s.text.WriteString(query)
 	s.args, s.size = append(s.args, args...), s.size+size
+	if !s.conn.batch {
+		return s.run(ctx)
+	}
 	return nil
 }
 

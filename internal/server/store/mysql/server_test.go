@@ -18,6 +18,7 @@ import (
 // server is a private database server on a socket in a directory of its own, without a network.
 type server struct {
 	dir, socket string
+	user        string // whom it runs as
 	cmd         *exec.Cmd
 	ended       chan struct{} // closed when the process has gone
 	databases   int
@@ -36,15 +37,21 @@ func newServer(t testing.TB) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &server{dir: dir, socket: filepath.Join(dir, "s")}
-	out, err := exec.Command(install, "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--user="+user()).CombinedOutput()
-	if err != nil {
-		t.Skipf("%s: %v\n%s", install, err, out)
-	}
+	s := &server{dir: dir, socket: filepath.Join(dir, "s"), user: user()}
+	s.install(t, install)
 	s.start(t)
 	t.Cleanup(s.kill)
 	return s
+}
+
+// install makes the directory of data.
+func (s *server) install(t testing.TB, program string) {
+	t.Helper()
+	out, err := exec.Command(program, "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal",
+		"--skip-test-db", "--user="+s.user).CombinedOutput()
+	if err != nil {
+		t.Skipf("%s: %v\n%s", program, err, out)
+	}
 }
 
 func (s *server) data() string { return filepath.Join(s.dir, "data") }
@@ -73,7 +80,7 @@ func (s *server) start(t testing.TB, args ...string) {
 	t.Helper()
 	var log bytes.Buffer
 	s.cmd = exec.Command(find("mariadbd", "mysqld"), append([]string{
-		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket, "--pid-file=" + filepath.Join(s.dir, "pid"), "--user=" + user(),
+		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket, "--pid-file=" + filepath.Join(s.dir, "pid"), "--user=" + s.user,
 		"--skip-networking", "--innodb-buffer-pool-size=128M", "--innodb-log-file-size=64M", "--skip-log-bin", "--performance-schema=OFF",
 	}, args...)...)
 	s.cmd.Stderr = &log
@@ -106,6 +113,13 @@ func (s *server) start(t testing.TB, args ...string) {
 // kill ends it as a crash would.
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill() // it may have gone
+	<-s.ended
+}
+
+// stop ends it in order.
+func (s *server) stop(t testing.TB) {
+	t.Helper()
+	s.exec(t, "SHUTDOWN")
 	<-s.ended
 }
 

@@ -14,7 +14,7 @@ import (
 
 // Append implements store.Store.
 func (s *Store) Append(ctx context.Context, base model.Position, batches []store.Batch) error {
-	err := s.runTx(ctx, func(ctx context.Context, c *sql.Conn, m meta) error {
+	err := s.runTx(ctx, func(ctx context.Context, c session, m meta) error {
 		if m.Position != base {
 			return fmt.Errorf("at %s, store is at %s: %w", base, m.Position, store.ErrConflict)
 		}
@@ -42,7 +42,7 @@ func (s *Store) Committed(ctx context.Context, revision uint64, id model.UUID) (
 // was sent, and holds it until it has ended, so whoever gets that lock sees how it ended; on Galera, where locks end at
 // the node, writing the row does what the lock does elsewhere: of two transactions that wrote it, only one is certified.
 func (s *Store) resolve(ctx context.Context, revision uint64, id model.UUID) (done bool, err error) {
-	err = s.runTx(ctx, func(ctx context.Context, c *sql.Conn, m meta) error {
+	err = s.runTx(ctx, func(ctx context.Context, c session, m meta) error {
 		if _, err := c.ExecContext(ctx, "UPDATE weft_meta SET fence = fence + 1"); err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (s *Store) resolve(ctx context.Context, revision uint64, id model.UUID) (do
 }
 
 // put writes the rows of batches behind head.
-func put(ctx context.Context, c *sql.Conn, head store.Head, batches []store.Batch) error {
+func put(ctx context.Context, c session, head store.Head, batches []store.Batch) error {
 	batches, rows, err := store.Prepare(head, batches)
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func putEntries(ctx context.Context, sc *script, batches []store.Batch) error {
 
 // Drop implements store.Store.
 func (s *Store) Drop(ctx context.Context, kind, key string, at time.Time) error {
-	return s.tx(ctx, "drop "+kind+" "+key, func(ctx context.Context, c *sql.Conn, m meta) error {
+	return s.tx(ctx, "drop "+kind+" "+key, func(ctx context.Context, c session, m meta) error {
 		var n int
 		err := c.QueryRowContext(ctx, "SELECT count(*) FROM weft_entries WHERE kind = ? AND name = ?", []byte(kind), []byte(key)).Scan(&n)
 		if err != nil {
