@@ -24,7 +24,7 @@ joined by an underlay, the real server and agents in them, identity, compute and
 image services, and instances. Everything needs root; "weft lab down" removes all.`,
 	}
 	cmd.AddCommand(newLabUpCmd(), newLabDownCmd(), newLabStatusCmd(), newLabVerifyCmd(), newLabBootCmd(), newLabDeleteCmd(),
-		newLabExecCmd(), newLabEnvCmd(), newLabLogsCmd(), newLabRestartCmd(), newLabServicesCmd())
+		newLabExecCmd(), newLabEnvCmd(), newLabLogsCmd(), newLabRestartCmd(), newLabRebootCmd(), newLabServicesCmd())
 	return cmd
 }
 
@@ -191,6 +191,17 @@ func newLabRestartCmd() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: withLab(func(cmd *cobra.Command, args []string, r *lab.Record) error {
 			return r.Restart(cmd.Context(), args[0])
+		}),
+	}
+}
+
+func newLabRebootCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reboot COMPUTE",
+		Short: "Reboot a compute: it loses all but its disk, and its instances start again",
+		Args:  cobra.ExactArgs(1),
+		RunE: withLab(func(cmd *cobra.Command, args []string, r *lab.Record) error {
+			return r.Reboot(cmd.Context(), args[0])
 		}),
 	}
 }

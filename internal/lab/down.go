@@ -37,8 +37,9 @@ func Down(ctx context.Context) error {
 }
 
 func (r *Record) down(ctx context.Context, l *lock) error {
+	// Little grace: nothing that the processes could still tidy up is to stay.
 	pids, err := r.pidsInside()
-	err = errors.Join(err, r.Keeper().StopAll(ctx, pids, 3*time.Second))
+	err = errors.Join(err, r.Keeper().StopAll(ctx, pids, 200*time.Millisecond))
 	err = errors.Join(err, r.removeNamespaces())
 	// Pinned links are what keeps programs attached; with their namespaces gone they hold nothing but memory.
 	if rerr := os.RemoveAll(PinRoot); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -130,7 +131,8 @@ func handOn(ctx context.Context, ln net.Listener, log *slog.Logger) error {
 			defer conn.Close()
 			back, err := dialServer()
 			if err != nil {
-				log.Warn("the networking server does not answer", "err", err)
+				log.Debug("the networking server does not answer", "err", err)
+				unavailable(conn)
 				return
 			}
 			defer back.Close()
@@ -139,6 +141,17 @@ func handOn(ctx context.Context, ln net.Listener, log *slog.Logger) error {
 			join(conn, back)
 		}()
 	}
+}
+
+// unavailable answers a request in the place of a server that does not run.
+func unavailable(conn net.Conn) {
+	const body = `{"NeutronError": {"type": "ServiceUnavailable", "message": "The lab's networking server does not run: see 'weft lab status', start it with 'weft lab restart server'.", "detail": ""}}`
+	// The request is read first: closing a connection with unread data in it would take the answer along.
+	conn.SetDeadline(time.Now().Add(2 * time.Second)) //nolint:errcheck // a connection about to be closed
+	if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+		io.Copy(io.Discard, io.LimitReader(req.Body, 1<<20)) //nolint:errcheck // the same
+	}
+	fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s", len(body), body)
 }
 
 func dialServer() (net.Conn, error) {

@@ -58,6 +58,20 @@ func (r *Record) buildHost(h Host) error {
 	return cable(h.Netns, ExternalNIC, h.Name+"-ext", "external", externalMTU)
 }
 
+// removeHost takes a host's namespace away, with its cables.
+func (r *Record) removeHost(h Host) error {
+	if err := linux.DeleteNetns(h.Netns); err != nil {
+		return err
+	}
+	// The kernel removes a namespace a moment later, but the names of the switch's ports are needed at once.
+	for _, port := range []string{h.Name, h.Name + "-ext"} {
+		if err := linux.DelLink(switchNetns, port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *Record) buildInternet() error {
 	ns := hypervisor.HostNetns(internet)
 	if err := linux.CreateNetns(ns, r.Mark()); err != nil {

@@ -60,6 +60,9 @@ func Up(ctx context.Context, o Options, tell Progress) (*Record, error) {
 		}
 		done(err)
 		if err != nil {
+			if ctx.Err() != nil {
+				err = errors.New("interrupted")
+			}
 			return nil, r.undo(l, s.name, err)
 		}
 	}
@@ -76,9 +79,6 @@ func alreadyUp(r *Record) error {
 
 // undo removes everything after a failed step.
 func (r *Record) undo(l *lock, name string, err error) error {
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
-	}
 	err = fmt.Errorf("%s: %w", name, noSpace(err))
 	if derr := r.down(context.Background(), l); derr != nil {
 		return fmt.Errorf("%w\nand what was made could not all be removed; run `weft lab down` again: %w", err, derr)

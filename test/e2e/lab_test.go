@@ -256,3 +256,39 @@ func TestPacketsFlowWhileAgentAndServerAreDead(t *testing.T) {
 		}
 	})
 }
+
+// A host that comes up while the server is away brings its instances back from its own disk.
+func TestRebootWhileTheServerIsDead(t *testing.T) {
+	eachVIF(t, func(t *testing.T, args ...string) {
+		up(t, args...)
+		for _, p := range labStatus(t).Processes {
+			if p.Name == "server" {
+				if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		must(t, "lab", "reboot", "compute1")
+		// red1 gets its address from its host's memory of it, then reaches the other host, routed and not.
+		for _, to := range []string{"172.16.42.6", "172.16.43.6", "172.16.42.8"} {
+			var err error
+			for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+				if _, err = weft("lab", "exec", "red1", "--", "ping", "-c", "1", "-W", "1", to); err == nil {
+					break
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		must(t, "lab", "restart", "server")
+		for end := time.Now().Add(30 * time.Second); !labStatus(t).Healthy; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not well again: %v", labStatus(t).Problems)
+			}
+		}
+		if r := verify(t); !r.OK {
+			t.Error("after the reboot the table is wrong")
+		}
+	})
+}

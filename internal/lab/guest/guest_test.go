@@ -107,7 +107,7 @@ func (s *syncBuffer) String() string {
 // start makes the namespaces and runs the guest until the test ends.
 func start(t *testing.T, tap bool) *hosted {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || os.Getenv("WEFT_TEST_PRIVILEGED") == "0" {
 		t.Skip("needs root: makes network namespaces")
 	}
 	if err := linux.PrepareNetnsDir(); err != nil {
