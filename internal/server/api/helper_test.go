@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -206,4 +207,18 @@ func (e *env) refused(code int, typ, method, path string, body any) object {
 		e.t.Errorf("%s %s %v: %d %v, want %d %s", method, path, body, got, out, code, typ)
 	}
 	return fault
+}
+
+// any sends what may not even be a request; false if it is none.
+func (e *env) any(method, path, body, match string) (code int, answer []byte, ok bool) {
+	u, err := url.ParseRequestURI(path)
+	if err != nil || u.Host != "" {
+		return 0, nil, false
+	}
+	req := &http.Request{Method: method, URL: u, Host: "controller", Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+	req.Header.Set("X-Project-Id", "p")
+	req.Header.Set("If-Match", match)
+	w := httptest.NewRecorder()
+	e.handler.ServeHTTP(w, req)
+	return w.Code, w.Body.Bytes(), true
 }

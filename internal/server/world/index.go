@@ -36,7 +36,7 @@ func indexBy[K, T, V any](compare func(a, b V) int, ex expand[T, V]) func(*spec[
 				return s.compare(s.key(a.v), s.key(b.v)) < 0
 			}
 		}
-		return &order[T, V]{btree.NewBTreeGOptions(less, btree.Options{NoLocks: true}), ex, compare}
+		return &order[T, V]{btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: degree}), ex, compare}
 	}
 }
 

@@ -11,6 +11,10 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 )
 
+// degree bounds the nodes of all trees: a transaction copies the nodes on its way. One port of 100,000 costs 38 KB of
+// copies so, 59 KB with the library's 32, 30 KB with 8 (BenchmarkPutPort).
+const degree = 16
+
 // spec is what never changes about a table.
 type spec[K, T any] struct {
 	kind    model.Kind
@@ -42,7 +46,7 @@ type Table[K, T any] struct {
 func newTable[K, T any](s spec[K, T]) Table[K, T] {
 	t := Table[K, T]{spec: &s}
 	less := func(a, b row[K, T]) bool { return s.compare(a.key, b.key) < 0 }
-	t.rows = btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
+	t.rows = btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: degree})
 	for _, build := range s.indexes {
 		t.idx = append(t.idx, build(t.spec))
 	}

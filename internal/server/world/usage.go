@@ -26,7 +26,7 @@ func newUsage() Usage {
 			return c < 0
 		}
 		return a.project < b.project
-	}, btree.Options{NoLocks: true})}
+	}, btree.Options{NoLocks: true, Degree: degree})}
 }
 
 // Of is the number of objects of a kind that a project has.
