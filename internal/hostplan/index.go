@@ -140,7 +140,7 @@ func (c *Compiler) count(p *port, by int) {
 	member(n.local, p.ID, by*truth(p.role == roleInstance && p.at == c.host))
 	if p.role == roleDHCP {
 		member(n.dhcp, p.ID, by)
-		c.touchNetworkUsers(p.NetworkID)
+		c.touchNetwork(p.NetworkID)
 	}
 	if p.at == "" || p.role == roleDHCP {
 		return
