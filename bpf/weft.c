@@ -8,5 +8,6 @@
 #include "output.c"
 #include "flood.c"
 #include "answer.c"
+#include "expire.c"
 
 char __license[] SEC("license") = "Dual BSD/GPL";

@@ -378,9 +378,9 @@ struct counter {
 enum { EVENT_DATA = 128 };
 
 struct event {
-	__u64 time;
-	__u32 ep;
-	__u32 rule;
+	__u64 time; /* CLOCK_MONOTONIC */
+	__u8 port[16];
+	__u8 rule[16];
 	__u16 reason;
 	__u16 data_len;
 	__u32 len;

@@ -78,6 +78,8 @@ static __inline void count_drop(__u32 ep, __u32 reason, __u32 len)
 static __noinline int drop_event(struct __sk_buff *skb, __u32 ep, __u32 reason, __u32 rule)
 {
 	struct host *c = bpf_map_lookup_elem(&config, &zero);
+	struct endpoint *from;
+	struct rule_id *id;
 	struct event *e;
 	__u32 n = skb->len;
 
@@ -87,16 +89,22 @@ static __noinline int drop_event(struct __sk_buff *skb, __u32 ep, __u32 reason, 
 	if (!e)
 		return 0;
 	e->time = bpf_ktime_get_ns();
-	e->ep = ep;
-	e->rule = rule;
+	memset(e->port, 0, 32);
+	from = bpf_map_lookup_elem(&endpoints, &ep);
+	if (from)
+		memcpy(e->port, from->uuid, 16);
+	id = bpf_map_lookup_elem(&rule_ids, &rule);
+	if (id)
+		memcpy(e->rule, id->uuid, 16);
 	e->reason = reason;
 	e->len = skb->len;
 	if (n > EVENT_DATA)
 		n = EVENT_DATA;
+	/* One bound after the other: the verifier of 6.1 does not see through the compiler's merging of two into one. */
 	barrier_var(n);
-	if (n < 1 || n > EVENT_DATA || bpf_skb_load_bytes(skb, 0, e->data, n))
-		n = 0;
-	e->data_len = n;
+	e->data_len = 0;
+	if (n >= ETH_HLEN && !bpf_skb_load_bytes(skb, 0, e->data, n))
+		e->data_len = n;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

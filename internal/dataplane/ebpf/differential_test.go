@@ -36,6 +36,7 @@ func TestDifferential(t *testing.T) {
 	reasons := map[reason.Reason]int{}
 	kinds := map[forward.OutputKind]int{}
 	d := differ(t)
+	d.Limits.Policies = true
 	d.Count = func(_ dptest.Stimulus, o dptest.Outcome) {
 		frames++
 		reasons[o.Reason]++

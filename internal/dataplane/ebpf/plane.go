@@ -51,9 +51,11 @@ type Plane struct {
 	coll    *ebpf.Collection
 	t       *tables
 	att     *attacher
-	rd      *ringbuf.Reader
+	rd, ev  *ringbuf.Reader
 	punts   chan dataplane.Punt
-	drained chan struct{}
+	events  chan DropEvent
+	stop    chan struct{}
+	running sync.WaitGroup
 	raw     int
 	resend  *ebpf.Program
 
@@ -97,14 +99,18 @@ func New(cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 256), drained: make(chan struct{}), raw: -1,
+	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 256), events: make(chan DropEvent, 256),
+		stop: make(chan struct{}), raw: -1,
 		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", done: map[int]string{}},
 		quiet: map[int]string{}, ifindex: map[model.PortID]int{}}
 	if err := p.open(dir); err != nil {
 		coll.Close()
 		return nil, err
 	}
+	p.running.Add(2)
 	go p.drain()
+	go p.watch()
+	p.running.Go(func() { p.collect(p.stop) })
 	return p, nil
 }
 
@@ -119,18 +125,20 @@ func (p *Plane) open(dir string) error {
 	if err != nil {
 		return fmt.Errorf("open a packet socket: %w", err)
 	}
-	p.raw = raw
 	if p.resend, err = newResender(); err != nil {
 		unix.Close(raw) //nolint:errcheck // nothing was written
 		return err
 	}
-	p.rd, err = ringbuf.NewReader(p.coll.Maps["punts"])
-	if err != nil {
-		p.resend.Close()
-		unix.Close(raw) //nolint:errcheck // nothing was written
-		return fmt.Errorf("open the ring buffer of punts: %w", err)
+	if p.rd, err = ringbuf.NewReader(p.coll.Maps["punts"]); err == nil {
+		if p.ev, err = ringbuf.NewReader(p.coll.Maps["events"]); err == nil {
+			p.raw = raw
+			return nil
+		}
+		p.rd.Close() //nolint:errcheck // nothing was read
 	}
-	return nil
+	p.resend.Close() //nolint:errcheck // nothing was run
+	unix.Close(raw) //nolint:errcheck // nothing was written
+	return fmt.Errorf("open the ring buffers: %w", err)
 }
 
 // pinJump pins the map of tail calls under the next number. The kernel empties such a map when the last process lets go
@@ -280,7 +288,7 @@ func (p *Plane) Punts() <-chan dataplane.Punt { return p.punts }
 
 // drain hands punts on; when nobody takes them they are lost, as packets are.
 func (p *Plane) drain() {
-	defer close(p.drained)
+	defer p.running.Done()
 	defer close(p.punts)
 	for {
 		rec, err := p.rd.Read()
@@ -313,8 +321,9 @@ func (p *Plane) Inject(id model.PortID, frame []byte) error {
 
 // Close implements dataplane.Plane.
 func (p *Plane) Close() error {
-	err := p.rd.Close()
-	<-p.drained
+	err := errors.Join(p.rd.Close(), p.ev.Close())
+	close(p.stop)
+	p.running.Wait()
 	p.coll.Close()
 	return errors.Join(err, p.resend.Close(), unix.Close(p.raw))
 }

@@ -108,8 +108,8 @@ type weftEpRun struct {
 type weftEvent struct {
 	_       structs.HostLayout
 	Time    uint64
-	Ep      uint32
-	Rule    uint32
+	Port    [16]uint8
+	Rule    [16]uint8
 	Reason  uint16
 	DataLen uint16
 	Len     uint32
@@ -505,6 +505,7 @@ const (
 	weftProgAnswerEcho   = "answer_echo"
 	weftProgAnswerError  = "answer_error"
 	weftProgAnswerNd     = "answer_nd"
+	weftProgExpire       = "expire"
 	weftProgFlood        = "flood"
 	weftProgFromInstance = "from_instance"
 	weftProgFromOverlay  = "from_overlay"
@@ -562,6 +563,7 @@ type weftProgramSpecs struct {
 	AnswerEcho   *ebpf.ProgramSpec `ebpf:"answer_echo"`
 	AnswerError  *ebpf.ProgramSpec `ebpf:"answer_error"`
 	AnswerNd     *ebpf.ProgramSpec `ebpf:"answer_nd"`
+	Expire       *ebpf.ProgramSpec `ebpf:"expire"`
 	Flood        *ebpf.ProgramSpec `ebpf:"flood"`
 	FromInstance *ebpf.ProgramSpec `ebpf:"from_instance"`
 	FromOverlay  *ebpf.ProgramSpec `ebpf:"from_overlay"`
@@ -742,6 +744,7 @@ type weftPrograms struct {
 	AnswerEcho   *ebpf.Program `ebpf:"answer_echo"`
 	AnswerError  *ebpf.Program `ebpf:"answer_error"`
 	AnswerNd     *ebpf.Program `ebpf:"answer_nd"`
+	Expire       *ebpf.Program `ebpf:"expire"`
 	Flood        *ebpf.Program `ebpf:"flood"`
 	FromInstance *ebpf.Program `ebpf:"from_instance"`
 	FromOverlay  *ebpf.Program `ebpf:"from_overlay"`
@@ -757,6 +760,7 @@ func (p *weftPrograms) Close() error {
 		p.AnswerEcho,
 		p.AnswerError,
 		p.AnswerNd,
+		p.Expire,
 		p.Flood,
 		p.FromInstance,
 		p.FromOverlay,
