@@ -60,10 +60,10 @@ func savePcap(rep *verify.Report, path string) error {
 
 func printReport(w io.Writer, rep *verify.Report) {
 	p := painter{terminal(w)}
-	t := newTable("subnet", "host", "", "with DVR it must be", "measured", "VNI", "TTL", "RTT", "controller saw", "pairs", "verdict")
+	t := newTable("subnet", "host", "", "with DVR", "measured", "VNI", "TTL", "RTT", "controller saw", "pairs", "verdict")
 	for _, r := range rep.Rows {
 		t.Row(r.Subnet, r.Host, r.Family, r.Expected, r.Measured, vnis(r.VNIs), fmt.Sprint(r.TTL), fmt.Sprintf("%.3f ms", r.RTT),
-			nothing(r.ControllerSaw), fmt.Sprintf("%d of %d", r.Good, r.Pairs), p.verdict(r.OK, "ok", "WRONG"))
+			nothing(r.ControllerSaw), fmt.Sprintf("%d/%d", r.Good, r.Pairs), p.verdict(r.OK, "ok", "WRONG"))
 	}
 	fmt.Fprintln(w, t)
 	fmt.Fprintln(w, "\nOne packet of each kind, at every interface it crossed:")
