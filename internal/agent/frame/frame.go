@@ -18,6 +18,7 @@ import (
 const (
 	etherIPv4 = 0x0800
 	etherIPv6 = 0x86dd
+	protoTCP  = 6
 	protoUDP  = 17
 	protoICMP = 58
 	etherLen  = 14
@@ -46,102 +47,103 @@ type ICMP6 struct {
 	Body           []byte
 }
 
-// ip is what both families' headers come to.
-type ip struct {
-	srcMAC, dstMAC model.MAC
-	src, dst       netip.Addr
-	proto, hops    uint8
-	payload        []byte
+// IP is what both families' headers come to. IPv4 options are left out; IPv6 extension headers are part of the payload.
+type IP struct {
+	SrcMAC, DstMAC model.MAC
+	Src, Dst       netip.Addr
+	Proto, Hops    uint8
+	Payload        []byte
 }
 
 // ParseUDP reads a frame that holds one unfragmented datagram. Payload shares memory with b. The UDP checksum is not
 // looked at: a guest with checksum offload has not filled it in, and the packet never crossed a wire.
 func ParseUDP(b []byte) (UDP, error) {
-	p, err := parseIP(b)
+	p, err := ParseIP(b)
 	if err != nil {
 		return UDP{}, err
 	}
-	if p.proto != protoUDP || len(p.payload) < udpLen {
+	if p.Proto != protoUDP || len(p.Payload) < udpLen {
 		return UDP{}, fmt.Errorf("no whole UDP header: %w", ErrFormat)
 	}
-	n := int(binary.BigEndian.Uint16(p.payload[4:]))
-	if n < udpLen || n > len(p.payload) {
-		return UDP{}, fmt.Errorf("UDP length %d of %d: %w", n, len(p.payload), ErrFormat)
+	n := int(binary.BigEndian.Uint16(p.Payload[4:]))
+	if n < udpLen || n > len(p.Payload) {
+		return UDP{}, fmt.Errorf("UDP length %d of %d: %w", n, len(p.Payload), ErrFormat)
 	}
 	return UDP{
-		SrcMAC: p.srcMAC, DstMAC: p.dstMAC,
-		Src:     netip.AddrPortFrom(p.src, binary.BigEndian.Uint16(p.payload[0:])),
-		Dst:     netip.AddrPortFrom(p.dst, binary.BigEndian.Uint16(p.payload[2:])),
-		Payload: p.payload[udpLen:n],
+		SrcMAC: p.SrcMAC, DstMAC: p.DstMAC,
+		Src:     netip.AddrPortFrom(p.Src, binary.BigEndian.Uint16(p.Payload[0:])),
+		Dst:     netip.AddrPortFrom(p.Dst, binary.BigEndian.Uint16(p.Payload[2:])),
+		Payload: p.Payload[udpLen:n],
 	}, nil
 }
 
 // ParseICMP6 reads a frame that holds one ICMPv6 message without extension headers. Its checksum must be right: ICMPv6 is
 // computed by the sender's stack also where UDP and TCP are offloaded.
 func ParseICMP6(b []byte) (ICMP6, error) {
-	p, err := parseIP(b)
+	p, err := ParseIP(b)
 	if err != nil {
 		return ICMP6{}, err
 	}
-	if p.proto != protoICMP || !p.src.Is6() || len(p.payload) < 4 {
+	if p.Proto != protoICMP || !p.Src.Is6() || len(p.Payload) < 4 {
 		return ICMP6{}, fmt.Errorf("no whole ICMPv6 header: %w", ErrFormat)
 	}
-	if sum := pseudo(p.src, p.dst, protoICMP, p.payload); fold(sum) != 0xffff {
+	if sum := pseudo(p.Src, p.Dst, protoICMP, p.Payload); fold(sum) != 0xffff {
 		return ICMP6{}, fmt.Errorf("ICMPv6 checksum: %w", ErrFormat)
 	}
 	return ICMP6{
-		SrcMAC: p.srcMAC, DstMAC: p.dstMAC, Src: p.src, Dst: p.dst, HopLimit: p.hops,
-		Type: p.payload[0], Code: p.payload[1], Body: p.payload[4:],
+		SrcMAC: p.SrcMAC, DstMAC: p.DstMAC, Src: p.Src, Dst: p.Dst, HopLimit: p.Hops,
+		Type: p.Payload[0], Code: p.Payload[1], Body: p.Payload[4:],
 	}, nil
 }
 
-func parseIP(b []byte) (ip, error) {
+// ParseIP reads a frame that holds one unfragmented packet. Payload shares memory with b.
+func ParseIP(b []byte) (IP, error) {
 	if len(b) < etherLen {
-		return ip{}, fmt.Errorf("%d bytes: %w", len(b), ErrFormat)
+		return IP{}, fmt.Errorf("%d bytes: %w", len(b), ErrFormat)
 	}
-	p := ip{dstMAC: model.MAC(b[0:6]), srcMAC: model.MAC(b[6:12])}
+	p := IP{DstMAC: model.MAC(b[0:6]), SrcMAC: model.MAC(b[6:12])}
 	switch kind := binary.BigEndian.Uint16(b[12:]); kind {
 	case etherIPv4:
 		return parseIPv4(p, b[etherLen:])
 	case etherIPv6:
 		return parseIPv6(p, b[etherLen:])
 	default:
-		return ip{}, fmt.Errorf("EtherType %#04x: %w", kind, ErrFormat)
+		return IP{}, fmt.Errorf("EtherType %#04x: %w", kind, ErrFormat)
 	}
 }
 
-func parseIPv4(p ip, b []byte) (ip, error) {
+func parseIPv4(p IP, b []byte) (IP, error) {
 	if len(b) < ipv4Len || b[0]>>4 != 4 {
-		return ip{}, fmt.Errorf("no IPv4 header: %w", ErrFormat)
+		return IP{}, fmt.Errorf("no IPv4 header: %w", ErrFormat)
 	}
 	head, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
 	if head < ipv4Len || head > total || total > len(b) {
-		return ip{}, fmt.Errorf("IPv4 header %d, total %d of %d: %w", head, total, len(b), ErrFormat)
+		return IP{}, fmt.Errorf("IPv4 header %d, total %d of %d: %w", head, total, len(b), ErrFormat)
 	}
 	if binary.BigEndian.Uint16(b[6:])&0x3fff != 0 { // more fragments, or an offset
-		return ip{}, fmt.Errorf("IPv4 fragment: %w", ErrFormat)
+		return IP{}, fmt.Errorf("IPv4 fragment: %w", ErrFormat)
 	}
 	if fold(sum(0, b[:head])) != 0xffff {
-		return ip{}, fmt.Errorf("IPv4 header checksum: %w", ErrFormat)
+		return IP{}, fmt.Errorf("IPv4 header checksum: %w", ErrFormat)
 	}
-	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
-	p.hops, p.proto, p.payload = b[8], b[9], b[head:total]
+	p.Src, p.Dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	p.Hops, p.Proto, p.Payload = b[8], b[9], b[head:total]
 	return p, nil
 }
 
-func parseIPv6(p ip, b []byte) (ip, error) {
+func parseIPv6(p IP, b []byte) (IP, error) {
 	if len(b) < ipv6Len || b[0]>>4 != 6 {
-		return ip{}, fmt.Errorf("no IPv6 header: %w", ErrFormat)
+		return IP{}, fmt.Errorf("no IPv6 header: %w", ErrFormat)
 	}
 	n := int(binary.BigEndian.Uint16(b[4:]))
 	if ipv6Len+n > len(b) {
-		return ip{}, fmt.Errorf("IPv6 payload %d of %d: %w", n, len(b)-ipv6Len, ErrFormat)
+		return IP{}, fmt.Errorf("IPv6 payload %d of %d: %w", n, len(b)-ipv6Len, ErrFormat)
 	}
-	p.src, p.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
-	if p.src.Is4In6() || p.dst.Is4In6() {
-		return ip{}, fmt.Errorf("IPv4-mapped address: %w", ErrFormat)
+	p.Src, p.Dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	if p.Src.Is4In6() || p.Dst.Is4In6() {
+		return IP{}, fmt.Errorf("IPv4-mapped address: %w", ErrFormat)
 	}
-	p.proto, p.hops, p.payload = b[6], b[7], b[ipv6Len:ipv6Len+n]
+	p.Proto, p.Hops, p.Payload = b[6], b[7], b[ipv6Len:ipv6Len+n]
 	return p, nil
 }
 
@@ -157,7 +159,7 @@ func (u UDP) Bytes() []byte {
 		c = 0xffff
 	}
 	binary.BigEndian.PutUint16(seg[6:], c)
-	return ip{srcMAC: u.SrcMAC, dstMAC: u.DstMAC, src: u.Src.Addr(), dst: u.Dst.Addr(), proto: protoUDP, hops: 64, payload: seg}.bytes()
+	return IP{SrcMAC: u.SrcMAC, DstMAC: u.DstMAC, Src: u.Src.Addr(), Dst: u.Dst.Addr(), Proto: protoUDP, Hops: 64, Payload: seg}.Bytes()
 }
 
 // Bytes is the message as a frame, with its checksum.
@@ -166,32 +168,67 @@ func (m ICMP6) Bytes() []byte {
 	seg[0], seg[1] = m.Type, m.Code
 	seg = append(seg, m.Body...)
 	binary.BigEndian.PutUint16(seg[2:], ^fold(pseudo(m.Src, m.Dst, protoICMP, seg)))
-	return ip{srcMAC: m.SrcMAC, dstMAC: m.DstMAC, src: m.Src, dst: m.Dst, proto: protoICMP, hops: m.HopLimit, payload: seg}.bytes()
+	return IP{SrcMAC: m.SrcMAC, DstMAC: m.DstMAC, Src: m.Src, Dst: m.Dst, Proto: protoICMP, Hops: m.HopLimit, Payload: seg}.Bytes()
 }
 
-func (p ip) bytes() []byte {
-	b := make([]byte, 0, etherLen+ipv6Len+len(p.payload))
-	b = append(b, p.dstMAC[:]...)
-	b = append(b, p.srcMAC[:]...)
-	if p.src.Is4() {
-		b = binary.BigEndian.AppendUint16(b, etherIPv4)
-		h := [ipv4Len]byte{0: 0x45, 6: 0x40, 8: p.hops, 9: p.proto}
-		binary.BigEndian.PutUint16(h[2:], uint16(ipv4Len+len(p.payload))) //nolint:gosec // callers keep to an MTU
-		src, dst := p.src.As4(), p.dst.As4()
+// Bytes is the packet as a frame.
+func (p IP) Bytes() []byte {
+	b := make([]byte, 0, etherLen+ipv6Len+len(p.Payload))
+	b = append(b, p.DstMAC[:]...)
+	b = append(b, p.SrcMAC[:]...)
+	kind := uint16(etherIPv6)
+	if p.Src.Is4() {
+		kind = etherIPv4
+	}
+	return p.AppendPacket(binary.BigEndian.AppendUint16(b, kind))
+}
+
+// AppendPacket appends the packet without an Ethernet header.
+func (p IP) AppendPacket(b []byte) []byte {
+	if p.Src.Is4() {
+		h := [ipv4Len]byte{0: 0x45, 6: 0x40, 8: p.Hops, 9: p.Proto}
+		binary.BigEndian.PutUint16(h[2:], uint16(ipv4Len+len(p.Payload))) //nolint:gosec // callers keep to an MTU
+		src, dst := p.Src.As4(), p.Dst.As4()
 		copy(h[12:], src[:])
 		copy(h[16:], dst[:])
 		binary.BigEndian.PutUint16(h[10:], ^fold(sum(0, h[:])))
 		b = append(b, h[:]...)
-		return append(b, p.payload...)
+		return append(b, p.Payload...)
 	}
-	b = binary.BigEndian.AppendUint16(b, etherIPv6)
-	h := [ipv6Len]byte{0: 0x60, 6: p.proto, 7: p.hops}
-	binary.BigEndian.PutUint16(h[4:], uint16(len(p.payload))) //nolint:gosec // callers keep to an MTU
-	src, dst := p.src.As16(), p.dst.As16()
+	h := [ipv6Len]byte{0: 0x60, 6: p.Proto, 7: p.Hops}
+	binary.BigEndian.PutUint16(h[4:], uint16(len(p.Payload))) //nolint:gosec // callers keep to an MTU
+	src, dst := p.Src.As16(), p.Dst.As16()
 	copy(h[8:], src[:])
 	copy(h[24:], dst[:])
 	b = append(b, h[:]...)
-	return append(b, p.payload...)
+	return append(b, p.Payload...)
+}
+
+// ParsePacket is ParseIP for a packet without an Ethernet header.
+func ParsePacket(b []byte) (IP, error) {
+	if len(b) > 0 && b[0]>>4 == 6 {
+		return parseIPv6(IP{}, b)
+	}
+	return parseIPv4(IP{}, b)
+}
+
+// Checksum fills in the checksum of the TCP or UDP header in Payload, for the addresses that p has now; it reports false if
+// Payload does not begin with one of them.
+func (p IP) Checksum() bool {
+	at, least := 16, 20
+	if p.Proto == protoUDP {
+		at, least = 6, udpLen
+	}
+	if p.Proto != protoTCP && p.Proto != protoUDP || len(p.Payload) < least {
+		return false
+	}
+	p.Payload[at], p.Payload[at+1] = 0, 0
+	c := ^fold(pseudo(p.Src, p.Dst, p.Proto, p.Payload))
+	if c == 0 && p.Proto == protoUDP {
+		c = 0xffff
+	}
+	binary.BigEndian.PutUint16(p.Payload[at:], c)
+	return true
 }
 
 // sum adds the 16-bit words of b to acc (RFC 1071).
