@@ -19,17 +19,12 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/weft-cloud/weft/internal/agent"
-	"github.com/weft-cloud/weft/internal/agent/dhcp"
-	"github.com/weft-cloud/weft/internal/agent/fragment"
-	"github.com/weft-cloud/weft/internal/agent/ra"
-	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
 	"github.com/weft-cloud/weft/internal/dataplane/null"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
-	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/obs"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/wire"
@@ -83,14 +78,18 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	if cfg.SecurityGroups && !securityGroupsCarried {
 		log.Warn("security groups are not enforced yet: instances are held to their own addresses, and nothing else is filtered")
 	}
-	s := newServices(plane, log)
+	feed := wire.NewFeedClient(conn)
+	s, err := newServices(cfg, plane, feed, log)
+	if err != nil {
+		return err
+	}
 	a := agent.New(agent.Deps{
-		Config: agentConfig(l), Feed: wire.NewFeedClient(conn), Plane: plane, Devices: devices, Dir: cfg.StateDir,
+		Config: agentConfig(l), Feed: feed, Plane: plane, Devices: devices, Dir: cfg.StateDir,
 		Responders: s.responders, OnState: s.take, Services: s.book.Of, Rand: rand.Float64, Log: log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(ctx) })
-	g.Go(func() error { return ignore(s.announcer.Run(ctx), context.Canceled) })
+	g.Go(func() error { return ignore(s.run(ctx), context.Canceled) })
 	log.Info("agent started", "host", cfg.Host, "dataPlane", cfg.DataPlane, "mode", cfg.L3.Mode, "server", cfg.Server)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	err = g.Wait()
@@ -113,6 +112,7 @@ func agentConfig(l *config.Loaded) agent.Config {
 		AgentMode: cfg.L3.Mode, DataPlane: cfg.DataPlane, AvailabilityZone: cfg.AvailabilityZone, BridgeMappings: mappings,
 		Options: hostplan.Options{
 			Firewall: cfg.SecurityGroups && securityGroupsCarried, LeaseSeconds: lease, DNSDomain: l.Server.DHCP.Domain,
+			ServeDNS: cfg.DataPlane != "null", ServeMetadata: cfg.Metadata.Enabled && cfg.DataPlane != "null",
 			IsolatedMetadata: cfg.DHCP.IsolatedMetadata, ForceMetadata: cfg.DHCP.ForceMetadata,
 		},
 		Heartbeat: cfg.ReportInterval,
@@ -189,34 +189,4 @@ func (taps) Watch(ctx context.Context, changed func(map[string]dataplane.Device)
 		}
 		changed(found)
 	})
-}
-
-// services answer instances.
-type services struct {
-	book       *tally.Book
-	responders map[dataplane.PuntKind]agent.Responder
-	announcer  *ra.Announcer
-}
-
-func newServices(plane dataplane.Plane, log *slog.Logger) *services {
-	// A port's questions past this are not answered: what boots asks a dozen times.
-	book := tally.New(tally.Deps{Now: time.Now, PerSecond: 20, Burst: 50})
-	s := &services{
-		book: book,
-		responders: map[dataplane.PuntKind]agent.Responder{
-			dataplane.PuntDHCP4: dhcp.New4(book), dataplane.PuntDHCP6: dhcp.New6(book), dataplane.PuntRS: ra.New(book),
-		},
-		announcer: ra.NewAnnouncer(ra.Deps{Inject: plane.Inject, Log: log, Interval: ra.DefaultInterval, Now: time.Now, Rand: rand.Int64N}),
-	}
-	if p, ok := plane.(dataplane.Resender); ok {
-		s.responders[dataplane.PuntFragment] = fragment.New(fragment.Deps{Resend: p.Resend,
-			Failed: func(err error) { log.Debug("packet lost", "error", err) }})
-	}
-	return s
-}
-
-// take hands a new State to those who want it.
-func (s *services) take(st *hostplan.State) {
-	s.announcer.Update(st)
-	s.book.Keep(func(id model.PortID) bool { return st.Endpoints[id] != nil })
 }

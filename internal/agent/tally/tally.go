@@ -93,6 +93,13 @@ func (b *Book) Allow(id model.PortID) bool {
 	return true
 }
 
+// Count counts a question that is limited by other means.
+func (b *Book) Count(id model.PortID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.account(id).Asked++
+}
+
 // Note records an exchange; its time is filled in.
 func (b *Book) Note(id model.PortID, e Exchange) {
 	e.At = b.now()

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weft-cloud/weft/internal/agent"
+	"github.com/weft-cloud/weft/internal/agent/dhcp"
+	"github.com/weft-cloud/weft/internal/agent/dns"
+	"github.com/weft-cloud/weft/internal/agent/fragment"
+	"github.com/weft-cloud/weft/internal/agent/metadata"
+	"github.com/weft-cloud/weft/internal/agent/ra"
+	"github.com/weft-cloud/weft/internal/agent/service"
+	"github.com/weft-cloud/weft/internal/agent/tally"
+	"github.com/weft-cloud/weft/internal/config"
+	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/wire"
+)
+
+// services answer instances.
+type services struct {
+	book       *tally.Book
+	responders map[dataplane.PuntKind]agent.Responder
+	announcer  *ra.Announcer
+	state      atomic.Pointer[hostplan.State]
+	// What follows is nil without a plane that punts.
+	net      *service.Net
+	gate     *service.Gate
+	metadata *metadata.Proxy
+	dns      *dns.Server
+}
+
+func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient, log *slog.Logger) (*services, error) {
+	// A port's questions past this are not answered: what boots asks a dozen times.
+	book := tally.New(tally.Deps{Now: time.Now, PerSecond: 20, Burst: 50})
+	s := &services{
+		book: book,
+		responders: map[dataplane.PuntKind]agent.Responder{
+			dataplane.PuntDHCP4: dhcp.New4(book), dataplane.PuntDHCP6: dhcp.New6(book), dataplane.PuntRS: ra.New(book),
+		},
+		announcer: ra.NewAnnouncer(ra.Deps{Inject: plane.Inject, Log: log, Interval: ra.DefaultInterval, Now: time.Now, Rand: rand.Int64N}),
+	}
+	if p, ok := plane.(dataplane.Resender); ok {
+		s.responders[dataplane.PuntFragment] = fragment.New(fragment.Deps{Resend: p.Resend,
+			Failed: func(err error) { log.Debug("packet lost", "error", err) }})
+	}
+	if cfg.DataPlane == "null" {
+		return s, nil
+	}
+	resolvers, err := resolvers(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if s.net, err = service.OpenNet(); err != nil {
+		return nil, err
+	}
+	if s.net.NoIPv6 != nil {
+		log.Warn("no metadata and no DNS over IPv6", "error", s.net.NoIPv6)
+	}
+	s.gate = service.New(service.Deps{Tun: s.net.Tun, Inject: plane.Inject, Log: log})
+	s.responders[dataplane.PuntDNS], s.responders[dataplane.PuntMetadata] = s.gate, s.gate
+	s.metadata = metadata.New(metadata.Deps{Signer: feed, Attribute: s.gate.Attribute, State: s.state.Load, Book: book, Log: log, Now: time.Now})
+	s.dns = dns.New(dns.Deps{Attribute: s.gate.Attribute, State: s.state.Load, Resolvers: resolvers, Book: book, Log: log})
+	return s, nil
+}
+
+// resolvers are dnsmasq_dns_servers or, with dnsmasq_local_resolv, the host's.
+func resolvers(cfg *config.Agent) ([]netip.AddrPort, error) {
+	var out []netip.AddrPort
+	for _, text := range cfg.DHCP.DNSServers {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("dnsmasq_dns_servers: %q is not an address", text)
+		}
+		out = append(out, netip.AddrPortFrom(a, 53))
+	}
+	if len(out) > 0 || !cfg.DHCP.LocalResolv {
+		return out, nil
+	}
+	b, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		return nil, fmt.Errorf("dnsmasq_local_resolv: %w", err)
+	}
+	return dns.ParseResolvers(string(b)), nil
+}
+
+// take hands a new State to those who want it.
+func (s *services) take(st *hostplan.State) {
+	s.state.Store(st)
+	s.announcer.Update(st)
+	here := func(id model.PortID) bool { return st.Endpoints[id] != nil }
+	s.book.Keep(here)
+	if s.gate != nil {
+		s.gate.Keep(here)
+	}
+}
+
+// run works until ctx ends.
+func (s *services) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.announcer.Run(ctx) })
+	if s.net == nil {
+		return g.Wait()
+	}
+	g.Go(func() error { return s.gate.Run(ctx) })
+	for _, l := range s.net.HTTP {
+		g.Go(func() error { return s.metadata.Serve(ctx, l) })
+	}
+	for _, l := range s.net.DNSTCP {
+		g.Go(func() error { return s.dns.ServeTCP(ctx, l) })
+	}
+	for _, u := range s.net.DNSUDP {
+		g.Go(func() error { return s.dns.ServeUDP(ctx, u) })
+	}
+	return g.Wait()
+}
