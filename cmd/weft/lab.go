@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
 	"github.com/weft-cloud/weft/internal/lab"
 	"github.com/weft-cloud/weft/internal/linux"
 )
@@ -37,7 +38,7 @@ func newLabUpCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Demo = !noDemo
-			r, err := lab.Up(cmd.Context(), o, newProgress(cmd.OutOrStdout()))
+			r, err := lab.Up(cmd.Context(), o, ebpf.Probe, newProgress(cmd.OutOrStdout()))
 			if err != nil {
 				return err
 			}

@@ -9,10 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/features"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/weft-cloud/weft/internal/linux"
@@ -41,13 +37,13 @@ func CheckRoot() error {
 }
 
 // checkMachine finds out whether a lab can live here; each refusal comes with its cure. Nothing is changed.
-func checkMachine(o Options) error {
+func checkMachine(o Options, probe func() error) error {
 	for _, check := range []func() error{
 		CheckRoot,
 		func() error { return checkOptions(o) },
 		checkPorts,
 		func() error { return checkStateDir(o.StateDir) },
-		func() error { return checkKernel(o) },
+		func() error { return checkKernel(o, probe) },
 		checkNames,
 	} {
 		if err := check(); err != nil {
@@ -109,24 +105,10 @@ func checkStateDir(dir string) error {
 	return nil
 }
 
-// checkKernel tries what the lab needs, and compares no versions.
-func checkKernel(o Options) error {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return kernelLacks("memory for BPF", err)
-	}
-	needs := []struct {
-		what string
-		try  func() error
-	}{
-		{"BPF programs for traffic control", func() error { return features.HaveProgramType(ebpf.SchedCLS) }},
-		{"BPF ring buffers", func() error { return features.HaveMapType(ebpf.RingBuf) }},
-		{"bpf_redirect_peer", func() error { return features.HaveProgramHelper(ebpf.SchedCLS, asm.FnRedirectPeer) }},
-		{"bpf_loop", func() error { return features.HaveProgramHelper(ebpf.SchedCLS, asm.FnLoop) }},
-	}
-	for _, n := range needs {
-		if err := n.try(); err != nil {
-			return kernelLacks(n.what, err)
-		}
+// checkKernel tries what the lab needs, and compares no versions. probe does so for the data plane.
+func checkKernel(o Options, probe func() error) error {
+	if err := probe(); err != nil {
+		return kernelLacks("what the data plane needs", err)
 	}
 	if _, err := os.Stat("/dev/net/tun"); o.VIF == "tap" && err != nil {
 		return kernelLacks("tap devices (try `modprobe tun`, or --vif veth)", err)

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,8 +27,9 @@ type step struct {
 	do   func(context.Context) error
 }
 
-// Up brings a lab up. When it fails or ctx ends, whatever it made is removed again before it returns.
-func Up(ctx context.Context, o Options, tell Progress) (*Record, error) {
+// Up brings a lab up. probe says whether the kernel can carry the data plane. When it fails or ctx ends, whatever it made
+// is removed again before it returns.
+func Up(ctx context.Context, o Options, probe func() error, tell Progress) (*Record, error) {
 	if err := CheckRoot(); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func Up(ctx context.Context, o Options, tell Progress) (*Record, error) {
 	r := &Record{ID: randomHex(8), Options: o, Created: time.Now()}
 	r.Passwords.Admin, r.Passwords.Service, r.Passwords.Demo = randomHex(8), randomHex(16), randomHex(8)
 	done := tell("look at the machine")
-	err = checkMachine(o)
+	err = checkMachine(o, probe)
 	done(err)
 	if err != nil {
 		return nil, errors.Join(err, l.removeRunDir())
@@ -238,18 +238,4 @@ func randomHex(n int) string {
 	b := make([]byte, n)
 	rand.Read(b) //nolint:errcheck // it never fails (crypto/rand)
 	return hex.EncodeToString(b)
-}
-
-// PlainProgress prints a line for each step.
-func PlainProgress(w io.Writer) Progress {
-	return func(name string) func(error) {
-		began := time.Now()
-		return func(err error) {
-			mark := "ok"
-			if err != nil {
-				mark = "FAILED"
-			}
-			fmt.Fprintf(w, "  %-6s %-45s %6.2f s\n", mark, name, time.Since(began).Seconds())
-		}
-	}
 }

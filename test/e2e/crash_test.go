@@ -75,6 +75,14 @@ func TestRefusalsNameTheCure(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(full, "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	small := t.TempDir()
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=4m"); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state")}, "MiB free", "make room")
+	if err := syscall.Unmount(small, 0); err != nil {
+		t.Fatal(err)
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:9696")
 	if err != nil {
 		t.Fatal(err)
