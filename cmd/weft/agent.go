@@ -53,9 +53,6 @@ func newAgentCmd() *cobra.Command {
 	return cmd
 }
 
-// securityGroupsCarried: the feed does not bring security groups yet, so enforcing them would shut every port.
-const securityGroupsCarried = false
-
 func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	cfg := &l.Agent
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
@@ -75,8 +72,8 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 			log.Warn("let go of the data plane", "error", err)
 		}
 	}()
-	if cfg.SecurityGroups && !securityGroupsCarried {
-		log.Warn("security groups are not enforced yet: instances are held to their own addresses, and nothing else is filtered")
+	if !cfg.SecurityGroups {
+		log.Warn("security groups are switched off by [securitygroup] enable_security_group: instances are held to their own addresses, and nothing else is filtered")
 	}
 	feed := wire.NewFeedClient(conn)
 	s, err := newServices(cfg, plane, feed, log)
@@ -111,7 +108,7 @@ func agentConfig(l *config.Loaded) agent.Config {
 		Host: cfg.Host, Version: version(), VTEP: func(context.Context) (netip.Addr, error) { return localAddress(cfg) },
 		AgentMode: cfg.L3.Mode, DataPlane: cfg.DataPlane, AvailabilityZone: cfg.AvailabilityZone, BridgeMappings: mappings,
 		Options: hostplan.Options{
-			Firewall: cfg.SecurityGroups && securityGroupsCarried, LeaseSeconds: lease, DNSDomain: l.Server.DHCP.Domain,
+			Firewall: cfg.SecurityGroups, LeaseSeconds: lease, DNSDomain: l.Server.DHCP.Domain,
 			ServeDNS: cfg.DataPlane != "null", ServeMetadata: cfg.Metadata.Enabled && cfg.DataPlane != "null",
 			IsolatedMetadata: cfg.DHCP.IsolatedMetadata, ForceMetadata: cfg.DHCP.ForceMetadata,
 		},
