@@ -94,6 +94,7 @@ type (
 	QoSPolicyID         struct{ UUID }
 	SecurityGroupRuleID struct{ UUID }
 	AddressGroupID      struct{ UUID }
+	RBACPolicyID        struct{ UUID }
 	FloatingIPID        struct{ UUID }
 )
 

@@ -15,6 +15,8 @@ const (
 	KindHost              Kind = "host"
 	KindSecurityGroup     Kind = "security_group"
 	KindSecurityGroupRule Kind = "security_group_rule"
+	KindRBACPolicy        Kind = "rbac_policy"
+	KindQuota             Kind = "quota"
 	KindAddressGroup      Kind = "address_group"
 )
 

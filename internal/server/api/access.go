@@ -82,7 +82,7 @@ func (r *Resource[T, X]) inScope(x *View) func(v *T) bool {
 		if s.Shared && r.shared != nil && r.shared(v, x) {
 			return true
 		}
-		if s.External && r.external != nil && r.external(v) {
+		if s.External && r.external != nil && r.external(v, x) {
 			return true
 		}
 		if s.ParentOwner && r.parentProject != nil && r.parentProject(v, x) == me {

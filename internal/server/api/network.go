@@ -27,7 +27,7 @@ func networkResource(ru *rules.Rules) *networks {
 		},
 		remove:   ru.DeleteNetwork,
 		shared:   networkShared,
-		external: func(n *model.Network) bool { return n.External },
+		external: func(n *model.Network, x *View) bool { return rules.ExternalFor(x.W, n.ID, x.By.Project) },
 		indexes: []index[model.Network]{
 			{"name", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByName(v) }},
 			{"project_id", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByProject(v) }},

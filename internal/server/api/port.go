@@ -242,6 +242,9 @@ func portSecurity(r *ports) {
 			if err != nil {
 				return nil, model.Invalid("'%s' is not an integer or uuid.", item)
 			}
+			if slices.Contains(ids, model.SecurityGroupID{UUID: u}) {
+				return nil, reasonf("Duplicate items in the list: '%s'.", item)
+			}
 			ids = append(ids, model.SecurityGroupID{UUID: u})
 		}
 		return func(_ *model.Port, x *rules.PortExtra) { x.SecurityGroups = rules.Some(ids) }, nil

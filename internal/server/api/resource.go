@@ -88,7 +88,7 @@ type Resource[T, X any] struct {
 	// that it is under.
 	network       func(v *T) model.NetworkID
 	shared        func(v *T, x *View) bool
-	external      func(v *T) bool
+	external      func(v *T, x *View) bool
 	parentProject func(v *T, x *View) string
 	// parent is the object that a nested resource belongs to.
 	parent     func(v *T) model.UUID

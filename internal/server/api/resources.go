@@ -12,5 +12,7 @@ func resources(s *server) []endpoint {
 		securityGroupResource(r).compiled(),
 		securityGroupRuleResource(r).compiled(),
 		addressGroupResource(r).compiled(),
+		rbacPolicyResource(r).compiled(),
+		custom{path: "quotas", answer: serveQuotas},
 	}
 }

@@ -103,7 +103,14 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 	portBound(r, "port_range_min", func(v *T) **int { return &v.PortMin })
 	portBound(r, "port_range_max", func(v *T) **int { return &v.PortMax })
 	r.nullable("remote_ip_prefix", func(v *T) *string { return &v.RemoteText }).inPost().convert(remotePrefixValue)
-	r.uuid("remote_group_id", func(v *T) *model.UUID { return &v.RemoteGroup.UUID }).inPost()
+	r.uuid("remote_group_id", func(v *T) *model.UUID { return &v.RemoteGroup.UUID }).inPost().
+		convert(func(v Value) (assign[T, X], error) {
+			u, err := uuidValue(v, true)
+			if err != nil { // the group that is not there, whatever it is called
+				return nil, model.Errf(model.KindNotFound, "SecurityGroupNotFound", "Security group %s does not exist", v)
+			}
+			return func(t *T, _ *X) { t.RemoteGroup.UUID = u }, nil
+		})
 	r.uuid("remote_address_group_id", func(v *T) *model.UUID { return &v.RemoteAddrs.UUID }).inPost()
 	r.derived("normalized_cidr", func(b []byte, v *T, _ *View) []byte { return appendPrefixOrNull(b, rules.NormalizedCIDR(v)) })
 	r.flag("belongs_to_default_sg", func(v *T) *bool { return &v.BelongsDefault }).when(func(*T, *View) bool { return false })

@@ -11,7 +11,7 @@ import (
 // put by the caller.
 func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayRequest) error {
 	n := tx.Networks.Get(q.Network)
-	if n == nil || !(n.External || r.mayUse(tx, by, n)) {
+	if n == nil || !(by.Admin || n.ProjectID == by.Project || ExternalFor(&tx.World, n.ID, by.Project) || r.mayUse(tx, by, n)) {
 		return errNetwork(q.Network)
 	}
 	if !n.External {

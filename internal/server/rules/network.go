@@ -51,6 +51,12 @@ func (r *Rules) CreateNetwork(tx *world.Tx, _ *Actor, n *model.Network, x *Netwo
 		return model.Errf(model.KindUnavailable, "VlanTransparencyDriverError", "Backend does not support VLAN Transparency.")
 	}
 	tx.Networks.Put(n)
+	if x.Shared.Set && x.Shared.V {
+		share(tx, n.ProjectID, model.KindNetwork, n.ID.UUID, model.ActionShared)
+	}
+	if n.External {
+		share(tx, n.ProjectID, model.KindNetwork, n.ID.UUID, model.ActionExternal)
+	}
 	return nil
 }
 
@@ -121,7 +127,38 @@ func (r *Rules) UpdateNetwork(tx *world.Tx, _ *Actor, old, n *model.Network, x *
 			return err
 		}
 	}
+	if err := r.changeSharing(tx, old, n, x); err != nil {
+		return err
+	}
 	tx.Networks.Put(n)
+	return nil
+}
+
+// changeSharing makes and removes the wildcard policies that shared and router:external stand for.
+func (r *Rules) changeSharing(tx *world.Tx, old, n *model.Network, x *NetworkExtra) error {
+	if x.Shared.Set {
+		all := policyFor(&tx.World, model.KindNetwork, n.ID.UUID, model.ActionShared, model.TargetAll)
+		switch {
+		case x.Shared.V && all == nil:
+			share(tx, n.ProjectID, model.KindNetwork, n.ID.UUID, model.ActionShared)
+		case !x.Shared.V && all != nil:
+			tx.RBACPolicies.Delete(all.ID)
+			if len(losers(&tx.World, all)) > 0 {
+				return model.Errf(model.KindConflict, "InvalidSharedSetting",
+					"Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", n.ID)
+			}
+		}
+	}
+	switch {
+	case n.External && !old.External:
+		share(tx, n.ProjectID, model.KindNetwork, n.ID.UUID, model.ActionExternal)
+	case old.External && !n.External:
+		for p := range tx.RBACPolicies.ByObject(n.ID.UUID) {
+			if p.Action == model.ActionExternal {
+				tx.RBACPolicies.Delete(p.ID)
+			}
+		}
+	}
 	return nil
 }
 
@@ -181,6 +218,7 @@ func (r *Rules) DeleteNetwork(tx *world.Tx, _ *Actor, n *model.Network) error {
 	for _, s := range slices.Collect(tx.Segments.ByNetwork(n.ID)) {
 		tx.Segments.Delete(s.ID)
 	}
+	unshare(tx, n.ID.UUID)
 	tx.Networks.Delete(n.ID)
 	return nil
 }

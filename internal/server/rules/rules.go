@@ -103,11 +103,6 @@ func (r *Rules) serves(host string) bool {
 	return alive || host == r.registering
 }
 
-// Shared reports whether an object of another project is shared with a project.
-func Shared(w *world.World, kind model.Kind, id model.UUID, project string) bool {
-	return false
-}
-
 // idText is an identifier in a message: also the zero one, which else prints as nothing.
 func idText(u model.UUID) string {
 	if u.IsZero() {
@@ -132,15 +127,6 @@ type Opt[T any] struct {
 
 // Some is a value that is there.
 func Some[T any](v T) Opt[T] { return Opt[T]{v, true} }
-
-// CheckQuota refuses n more objects of a kind if the project's quota would be exceeded.
-func (r *Rules) CheckQuota(tx *world.Tx, kind model.Kind, project string, n int) error {
-	limit, ok := r.cfg.Quotas[kind]
-	if !ok || limit < 0 || tx.Usage.Of(kind, project)+n <= limit {
-		return nil
-	}
-	return model.Errf(model.KindOverQuota, "OverQuota", "Quota exceeded for resources: ['%s'].", kind)
-}
 
 func badRequest(resource, format string, args ...any) error {
 	e := model.Errf(model.KindInvalid, "BadRequest", format, args...)

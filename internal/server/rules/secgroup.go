@@ -60,6 +60,9 @@ func (r *Rules) CreateSecurityGroup(tx *world.Tx, _ *Actor, g *model.SecurityGro
 	if g.Name != DefaultGroup {
 		r.EnsureDefaultGroup(tx, g.ProjectID)
 	}
+	if err := r.CheckQuota(tx, model.KindSecurityGroupRule, g.ProjectID, 2); err != nil {
+		return err
+	}
 	g.ID = model.SecurityGroupID{UUID: tx.NewUUID()}
 	tx.SecurityGroups.Put(g)
 	for _, ether := range []string{model.EtherIP4, model.EtherIP6} {
@@ -73,7 +76,7 @@ func (r *Rules) CreateSecurityGroup(tx *world.Tx, _ *Actor, g *model.SecurityGro
 
 // UpdateSecurityGroup puts g, which is old with what the client changed.
 func (r *Rules) UpdateSecurityGroup(tx *world.Tx, _ *Actor, old, g *model.SecurityGroup, _ *SecurityGroupExtra) error {
-	if old.Name == DefaultGroup && g.Name != old.Name {
+	if (old.Name == DefaultGroup || g.Name == DefaultGroup) && g.Name != old.Name {
 		return model.Errf(model.KindConflict, "SecurityGroupCannotUpdateDefault", "Updating default security group not allowed.")
 	}
 	if old.Stateful != g.Stateful && groupUsed(tx, g.ID) {
@@ -111,6 +114,7 @@ func (r *Rules) DeleteSecurityGroup(tx *world.Tx, by *Actor, g *model.SecurityGr
 	for _, rule := range rules {
 		tx.SecurityGroupRules.Delete(rule.ID)
 	}
+	unshare(tx, g.ID.UUID)
 	tx.SecurityGroups.Delete(g.ID)
 	return nil
 }
@@ -180,6 +184,7 @@ func (r *Rules) DeleteAddressGroup(tx *world.Tx, _ *Actor, g *model.AddressGroup
 	for range tx.SecurityGroupRules.ByAddressGroup(g.ID) {
 		return model.Errf(model.KindConflict, "AddressGroupInUse", "Address group %s is in use on one or more security group rules.", g.ID)
 	}
+	unshare(tx, g.ID.UUID)
 	tx.AddressGroups.Delete(g.ID)
 	return nil
 }

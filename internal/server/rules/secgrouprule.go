@@ -131,7 +131,7 @@ func checkRule(v *model.SecurityGroupRule) error {
 		return model.Errf(model.KindInvalid, "SecurityGroupRuleInvalidProtocol", "Security group rule protocol %s not supported. Only protocol values "+
 			"[None, %s] and integer representations [0 to 255] are supported.", v.Protocol, strings.Join(names, ", "))
 	}
-	if n == 58 && v.EtherType == model.EtherIP4 || (slices.Contains([]int{43, 44, 59, 60}, n) && v.EtherType == model.EtherIP4 && !isNumber(v.Protocol)) {
+	if v.EtherType == model.EtherIP4 && slices.Contains([]int{41, 43, 44, 58, 59, 60}, n) {
 		return model.Errf(model.KindInvalid, "SecurityGroupEthertypeConflictWithProtocol", "Invalid ethertype %s for protocol %s.", v.EtherType, v.Protocol)
 	}
 	if v.PortMin == nil && v.PortMax == nil {
@@ -147,11 +147,6 @@ func checkRule(v *model.SecurityGroupRule) error {
 	}
 	return model.Errf(model.KindInvalid, "SecurityGroupInvalidProtocolForPort",
 		"Invalid protocol %s for port range, only supported for %s.", v.Protocol, strings.ToUpper(strings.Join(withPorts, ", ")))
-}
-
-func isNumber(s string) bool {
-	_, err := strconv.Atoi(s)
-	return err == nil
 }
 
 func checkPorts(v *model.SecurityGroupRule) error {

@@ -24,6 +24,8 @@ type World struct {
 	SecurityGroups     SecurityGroups
 	SecurityGroupRules SecurityGroupRules
 	AddressGroups      AddressGroups
+	RBACPolicies       RBACPolicies
+	Quotas             Quotas
 }
 
 // New is the empty World of a lineage.
@@ -43,6 +45,8 @@ func New(lineage model.UUID) *World {
 		SecurityGroups:     newSecurityGroups(),
 		SecurityGroupRules: newSecurityGroupRules(),
 		AddressGroups:      newAddressGroups(),
+		RBACPolicies:       newRBACPolicies(),
+		Quotas:             newQuotas(),
 	}
 }
 
@@ -60,7 +64,7 @@ type table interface {
 // tables lists every table of the World. A new resource is one field above, one line in New and one here.
 func (w *World) tables() []table {
 	return []table{&w.Networks, &w.Segments, &w.Subnets, &w.Ports, &w.Bindings, &w.Routers, &w.Agents, &w.Hosts,
-		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups}
+		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups, &w.RBACPolicies, &w.Quotas}
 }
 
 func (w *World) table(kind model.Kind) table {

@@ -1,0 +1,41 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACPolicyExtra] {
+	type T = model.RBACPolicy
+	type X = rules.RBACPolicyExtra
+	r := &Resource[T, X]{
+		name: "rbac_policy", plural: "rbac_policies", word: "RbacPolicy", quota: model.KindRBACPolicy,
+		source:     table(func(w *world.World) *world.Table[model.RBACPolicyID, T] { return &w.RBACPolicies.Table }),
+		id:         func(p *T) model.UUID { return p.ID.UUID },
+		meta:       func(p *T) *model.Meta { return &p.Meta },
+		project:    func(p *T) string { return p.ProjectID },
+		setProject: func(p *T, s string) { p.ProjectID = s },
+		create:     ru.CreateRBACPolicy,
+		update: func(tx *world.Tx, by *rules.Actor, c Change[T, X]) error {
+			return ru.UpdateRBACPolicy(tx, by, c.Old, c.New, c.X)
+		},
+		remove:  ru.DeleteRBACPolicy,
+		indexes: []index[T]{{"object_id", func(w *world.World, v string) rows[T] { return w.RBACPolicies.ByObject(idOf(v)) }}},
+	}
+	r.gone = "RbacPolicy %s could not be found."
+	r.identified()
+	r.owned()
+	types := make([]string, 0, len(rules.RBACActions))
+	for t := range rules.RBACActions {
+		types = append(types, t)
+	}
+	slices.Sort(types)
+	oneOf(r.text("object_type", func(p *T) *string { return &p.ObjectType }).must(), types...)
+	r.uuid("object_id", func(p *T) *model.UUID { return &p.ObjectID }).must()
+	r.text("action", func(p *T) *string { return &p.Action }).must()
+	r.text("target_tenant", func(p *T) *string { return &p.Target }).must().inPut().guard()
+	return r
+}
