@@ -43,6 +43,7 @@ func touchedPolicy(v any, yield func(topic, key)) {
 	switch v := v.(type) {
 	case *model.SecurityGroup:
 		group(v.ID)
+		yield(setTopic(v.ID.UUID), uuidKey(wire.Kind_KIND_ADDRESS_SET, v.ID.UUID))
 	case *model.SecurityGroupRule:
 		group(v.GroupID)
 	case *model.AddressGroup:
