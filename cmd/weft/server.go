@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -74,7 +75,7 @@ func newServerCmd() *cobra.Command {
 			for _, n := range l.Notices {
 				log.Info("configuration", "notice", n.String())
 			}
-			return runServer(cmd.Context(), &l.Server, log)
+			return runServer(cmd.Context(), l, log)
 		},
 	}
 	flags.bind(cmd)
@@ -93,8 +94,9 @@ type serverParts struct {
 	api    http.Handler
 }
 
-func runServer(ctx context.Context, cfg *config.Server, log *slog.Logger) error {
-	p, err := openServer(ctx, cfg, log)
+func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
+	cfg := &l.Server
+	p, err := openServer(ctx, l, log)
 	if err != nil {
 		return err
 	}
@@ -155,7 +157,8 @@ func ignore(err, which error) error {
 }
 
 // openServer builds the parts; nothing runs yet but what is in the store is loaded.
-func openServer(ctx context.Context, cfg *config.Server, log *slog.Logger) (*serverParts, error) {
+func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serverParts, error) {
+	cfg, meta := &l.Server, &l.Agent.Metadata // the metadata agent's options: the secret is the server's alone, no host has it
 	p := &serverParts{cfg: cfg, log: log}
 	var err error
 	if p.store, err = openStore(ctx, cfg); err != nil {
@@ -175,7 +178,9 @@ func openServer(ctx context.Context, cfg *config.Server, log *slog.Logger) (*ser
 	p.recallBeats(ctx)
 	p.rules = rules.New(rules.Deps{Config: rulesConfig(cfg), Liveness: p.live})
 	p.feed = feed.New(feed.Deps{Writer: p.writer, Rules: p.rules, Liveness: p.live, Log: log, Now: time.Now,
-		Name: cfg.Host, Heartbeat: max(time.Second, cfg.AgentDownTime/5)})
+		Name: cfg.Host, Heartbeat: max(time.Second, cfg.AgentDownTime/5),
+		MetadataSecret: []byte(meta.SharedSecret.Reveal()),
+		MetadataURL:    (&url.URL{Scheme: meta.Protocol, Host: net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port))}).String()})
 	if p.api, err = openAPI(p); err != nil {
 		return nil, err
 	}

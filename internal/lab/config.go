@@ -20,6 +20,8 @@ func (r *Record) serverFiles() []file {
 			"DEFAULT", "host = "+Controller, "bind_host = 0.0.0.0", "bind_port = 9696", "auth_strategy = keystone", "router_distributed = True",
 			"allow_overlapping_ips = True", fmt.Sprintf("global_physnet_mtu = %d", max(r.Options.UnderlayMTU, externalMTU)),
 			"notify_nova_on_port_status_changes = True", "notify_nova_on_port_data_changes = True", "agent_down_time = 15",
+			fmt.Sprintf("nova_metadata_host = %s", underlayAddr(0)), fmt.Sprintf("nova_metadata_port = %d", metaPort),
+			"metadata_proxy_shared_secret = "+r.Passwords.Metadata,
 			"agent", "report_interval = 5",
 			"keystone_authtoken", "www_authenticate_uri = http://127.0.0.1:5000", "auth_url = http://127.0.0.1:5000",
 			"username = neutron", "password = "+r.Passwords.Service, "project_name = service", "user_domain_id = default", "project_domain_id = default",

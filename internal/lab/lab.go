@@ -55,6 +55,7 @@ const (
 	serverJob   = "server"
 	physnet     = "external"
 	feedPort    = 9697
+	metaPort    = 8775
 )
 
 // MaxComputes is the most computes a lab has.
@@ -78,7 +79,7 @@ type Record struct {
 	Created   time.Time `json:"created"`
 	Ready     bool      `json:"ready"`
 	Passwords struct {
-		Admin, Service, Demo string
+		Admin, Service, Demo, Metadata string
 	} `json:"passwords"`
 	// Undo is what Down gives back besides what bears the mark; each is noted before it is done.
 	Undo struct {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -60,15 +61,21 @@ func RunServices(ctx context.Context, r *Record, log *slog.Logger) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	for _, ns := range []string{"", hypervisor.HostNetns(Controller)} {
-		for port, h := range map[int]http.Handler{5000: id, 8774: comp, 9292: img} {
-			ln, err := listen(ns, port)
+		for port, h := range map[uint16]http.Handler{5000: id, 8774: comp, 9292: img} {
+			ln, err := listen(ns, loopback(port))
 			if err != nil {
 				return err
 			}
 			g.Go(func() error { return serve(ctx, ln, h) })
 		}
 	}
-	ln, err := listen("", 9696)
+	// Hosts' agents ask for metadata over the underlay.
+	meta, err := listen(hypervisor.HostNetns(Controller), netip.AddrPortFrom(underlayAddr(0), metaPort))
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return serve(ctx, meta, comp.Metadata(r.Passwords.Metadata)) })
+	ln, err := listen("", loopback(9696))
 	if err != nil {
 		return err
 	}
@@ -96,14 +103,18 @@ func authenticator(id *identity.Service) compute.Authenticate {
 	}
 }
 
-func listen(ns string, port int) (net.Listener, error) {
+func loopback(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+}
+
+func listen(ns string, at netip.AddrPort) (net.Listener, error) {
 	var ln net.Listener
 	err := linux.InNetns(ns, func() (err error) {
-		ln, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		ln, err = net.Listen("tcp4", at.String())
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listen on port %d: %w", port, err)
+		return nil, fmt.Errorf("listen on %s: %w", at, err)
 	}
 	return ln, nil
 }

@@ -45,7 +45,7 @@ func Up(ctx context.Context, o Options, probe func() error, tell Progress) (*Rec
 		return nil, alreadyUp(old)
 	}
 	r := &Record{ID: randomHex(8), Options: o, Created: time.Now()}
-	r.Passwords.Admin, r.Passwords.Service, r.Passwords.Demo = randomHex(8), randomHex(16), randomHex(8)
+	r.Passwords.Admin, r.Passwords.Service, r.Passwords.Demo, r.Passwords.Metadata = randomHex(8), randomHex(16), randomHex(8), randomHex(16)
 	done := tell("look at the machine")
 	err = checkMachine(o, probe)
 	done(err)

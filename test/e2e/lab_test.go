@@ -199,8 +199,13 @@ func TestStatusBootExecDelete(t *testing.T) {
 	refused(t, []string{"lab", "exec", "nobody", "--", "true"}, "nobody", "compute1", "red1")
 	refused(t, []string{"lab", "delete", "nobody"}, "nobody", "weft lab status")
 	refused(t, []string{"lab", "logs", "nobody"}, "nobody", "agent-compute1")
-	if out := must(t, "lab", "logs", "red9"); !strings.Contains(out, "leased from") {
-		t.Errorf("console:\n%s", out)
+	for _, want := range []string{"leased from 172.16.42.1", "metadata: I am red9 ("} {
+		var out string
+		for end := time.Now().Add(15 * time.Second); !strings.Contains(out, want); time.Sleep(100 * time.Millisecond) {
+			if out = must(t, "lab", "logs", "red9"); time.Now().After(end) {
+				t.Fatalf("the console lacks %q:\n%s", want, out)
+			}
+		}
 	}
 	must(t, "lab", "delete", "red9")
 	if s := labStatus(t); len(s.Instances) != 7 {

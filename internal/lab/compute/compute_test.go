@@ -3,6 +3,9 @@ package compute
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -373,5 +376,44 @@ func TestOneProjectDoesNotSeeAnother(t *testing.T) {
 	b.s.ServeHTTP(w, r)
 	if w.Code != 404 {
 		t.Errorf("%d", w.Code)
+	}
+}
+
+func TestMetadataIsForTheSigned(t *testing.T) {
+	b := newBench(t)
+	sv := b.boot(request("metadata", map[string]string{"role": "web"}))
+	id := sv["id"].(string)
+	mac := hmac.New(sha256.New, []byte("secret"))
+	mac.Write([]byte(id))
+	good := hex.EncodeToString(mac.Sum(nil))
+	for _, tc := range []struct {
+		name, path, signature, project string
+		code                           int
+		says                           string
+	}{
+		{"meta_data.json", "/openstack/latest/meta_data.json", good, "project-ann", 200, `"uuid":"` + id},
+		{"its metadata", "/openstack/2018-08-27/meta_data.json", good, "project-ann", 200, `"meta":{"role":"web"}`},
+		{"root", "/", good, "project-ann", 200, "latest"},
+		{"versions", "/openstack/", good, "project-ann", 200, "2012-08-10"},
+		{"EC2 listing", "/latest/meta-data/", good, "project-ann", 200, "local-ipv4\nplacement/"},
+		{"EC2 value", "/latest/meta-data/local-ipv4", good, "project-ann", 200, "10.0.0.5"},
+		{"EC2 directory", "/2009-04-04/meta-data/placement", good, "project-ann", 200, "availability-zone"},
+		{"no such value", "/latest/meta-data/nothing", good, "project-ann", 404, "Not Found"},
+		{"no key", "/latest/meta-data/public-keys", good, "project-ann", 404, "Not Found"},
+		{"forged", "/", strings.Repeat("00", 32), "project-ann", 403, "signature"},
+		{"unsigned", "/", "", "project-ann", 403, "signature"},
+		{"another project", "/", good, "project-bob", 404, "could not be found"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", tc.path, nil)
+			r.Header.Set("X-Instance-ID", id)
+			r.Header.Set("X-Tenant-ID", tc.project)
+			r.Header.Set("X-Instance-ID-Signature", tc.signature)
+			w := httptest.NewRecorder()
+			b.s.Metadata("secret").ServeHTTP(w, r)
+			if w.Code != tc.code || !strings.Contains(w.Body.String(), tc.says) {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
 	}
 }
