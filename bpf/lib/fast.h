@@ -9,8 +9,6 @@
 #include "conn.h"
 #include "verdict.h"
 
-enum { FAST_HEAD = ETH_HLEN + 40 + 20 };
-
 struct fast {
 	struct flow_key key;
 	__u32 l3_len;
@@ -87,34 +85,57 @@ static __inline int fast_l4(void *data, void *end, __u32 off, struct fast *x)
 	return 1;
 }
 
-/* Fills the key but for src. Returns whether the packet may be in the cache. */
+/* Bytes up to the end of the layer 4 header as far as it is used; 0: not a packet for the fast path. */
+static __inline __u32 fast_head(void *data, void *end)
+{
+	struct eth *e = data;
+	__u32 off = 0;
+	__u8 proto;
+
+	if (e->type == htons(ETH_V4)) {
+		if (data + ETH_HLEN + 20 > end)
+			return 0;
+		proto = ((struct ipv4 *)(data + ETH_HLEN))->proto;
+		off = ETH_HLEN + 20;
+	} else if (e->type == htons(ETH_V6)) {
+		if (data + ETH_HLEN + 40 > end)
+			return 0;
+		proto = ((struct ipv6 *)(data + ETH_HLEN))->next;
+		off = ETH_HLEN + 40;
+	} else {
+		return 0;
+	}
+	return off + (proto == IP_TCP ? 20 : 8);
+}
+
+/*
+ * Fills the key but for src. Returns whether the packet may be in the cache. Headers that are not in the linear part are
+ * pulled, but not a byte more: of a TCP sender's packet the linear part is just its headers, and pulling payload would
+ * copy the buffer, for it is shared with the queue of retransmissions.
+ */
 static __inline int fast_parse(struct __sk_buff *skb, struct fast *x)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct eth *e = data;
-	__u32 off;
+	__u32 off, head;
 
-	if (skb->vlan_present)
+	if (skb->vlan_present || data + ETH_HLEN > end)
 		return 0;
-	if (data + FAST_HEAD > end) {
-		__u32 n = skb->len < FAST_HEAD ? skb->len : FAST_HEAD;
-
-		if (bpf_skb_pull_data(skb, n))
+	head = fast_head(data, end);
+	if (!head)
+		return 0;
+	if (data + head > end) {
+		if (bpf_skb_pull_data(skb, head))
 			return 0;
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;
 		e = data;
+		if (data + ETH_HLEN > end)
+			return 0;
 	}
-	if (data + ETH_HLEN > end)
-		return 0;
 	mac_copy(x->key.smac, e->src);
 	mac_copy(x->key.dmac, e->dst);
-	if (e->type == htons(ETH_V4))
-		off = fast_v4(data, end, x);
-	else if (e->type == htons(ETH_V6))
-		off = fast_v6(data, end, x);
-	else
-		return 0;
+	off = e->type == htons(ETH_V4) ? fast_v4(data, end, x) : fast_v6(data, end, x);
 	return off && x->l3_len + ETH_HLEN <= skb->len && fast_l4(data, end, off, x);
 }
 
@@ -156,7 +177,7 @@ static __inline int fast_rewrite(struct __sk_buff *skb, const struct flow_val *f
 
 	if (!(f->flags & (F_ROUTED | F_SMAC)))
 		return 1;
-	if (data + ETH_HLEN + 40 > end)
+	if (data + ETH_HLEN + 20 > end)
 		return 0;
 	mac_copy(e->src, f->smac);
 	if (!(f->flags & F_ROUTED))
@@ -165,6 +186,8 @@ static __inline int fast_rewrite(struct __sk_buff *skb, const struct flow_val *f
 	if (x->key.flags & FK_V6) {
 		struct ipv6 *h = data + ETH_HLEN;
 
+		if ((void *)(h + 1) > end)
+			return 0;
 		h->hop--;
 	} else {
 		struct ipv4 *h = data + ETH_HLEN;
