@@ -47,6 +47,9 @@ func agentResource(ru *rules.Rules) *agents {
 	r.derived("created_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.CreatedAt) })
 	r.derived("started_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.StartedAt) })
 	r.derived("configurations", func(b []byte, a *model.Agent, _ *View) []byte { return appendRaw(b, a.Configurations) })
+	detail := func(_ *model.Agent, x *View) bool { return x.Detail }
+	r.derived("ha_state", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "null"...) }).when(detail)
+	r.derived("resource_versions", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "{}"...) }).when(detail)
 	r.derived("resources_synced", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "null"...) })
 	r.add(&attr[model.Agent, none]{name: "description", append: func(b []byte, a *model.Agent, _ *View) []byte {
 		return appendStringOrNull(b, a.Description)

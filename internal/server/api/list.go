@@ -28,18 +28,22 @@ func (r *Resource[T, X]) list(c *call) error {
 	return nil
 }
 
-// links appends where the pages before and after are.
+// links appends where the pages before and after are. An empty page leads to the last one and to the first.
 func (r *Resource[T, X]) links(c *call, b []byte, q *query, rows []*T) []byte {
-	if q.limit == 0 || len(rows) == 0 {
+	if q.limit == 0 {
 		return b
+	}
+	first, last := "", ""
+	if len(rows) > 0 {
+		first, last = r.id(rows[0]).String(), r.id(rows[len(rows)-1]).String()
 	}
 	full := len(rows) >= q.limit
 	var links []string
 	if full || q.reverse {
-		links = append(links, `{"rel": "next", "href": `+string(appendString(nil, c.here()+"?"+q.pageLink(r.id(rows[len(rows)-1]).String(), false)))+"}")
+		links = append(links, `{"rel": "next", "href": `+string(appendString(nil, c.here()+"?"+q.pageLink(last, false)))+"}")
 	}
 	if full || !q.reverse {
-		links = append(links, `{"rel": "previous", "href": `+string(appendString(nil, c.here()+"?"+q.pageLink(r.id(rows[0]).String(), true)))+"}")
+		links = append(links, `{"rel": "previous", "href": `+string(appendString(nil, c.here()+"?"+q.pageLink(first, true)))+"}")
 	}
 	b = append(append(append(b, `, "`...), r.plural...), `_links": `...)
 	return appendList(b, links, func(b []byte, s string) []byte { return append(b, s...) })

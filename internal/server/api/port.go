@@ -68,6 +68,9 @@ func portResource(ru *rules.Rules) *ports {
 		}
 		return out
 	}
+	r.subs = map[string]func(c *call, id string, rest []string) error{
+		"bindings": func(c *call, id string, rest []string) error { return portBindings(c, r, id, rest) },
+	}
 	r.identified()
 	r.text("name", func(p *model.Port) *string { return &p.Name }).rw()
 	r.uuid("network_id", func(p *model.Port) *model.UUID { return &p.NetworkID.UUID }).must()

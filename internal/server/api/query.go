@@ -140,7 +140,7 @@ func pyList(items []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// pageLink is the query of another page of the same list: as sent, but from marker.
+// pageLink is the query of another page of the same list: as sent, but from marker; "": from the end.
 func (q *query) pageLink(marker string, reverse bool) string {
 	var b strings.Builder
 	for _, p := range q.params {
@@ -149,9 +149,11 @@ func (q *query) pageLink(marker string, reverse bool) string {
 		}
 		b.WriteString(url.QueryEscape(p.name) + "=" + url.QueryEscape(p.value) + "&")
 	}
-	b.WriteString("marker=" + url.QueryEscape(marker))
-	if reverse {
-		b.WriteString("&page_reverse=True")
+	if marker != "" {
+		b.WriteString("marker=" + url.QueryEscape(marker) + "&")
 	}
-	return b.String()
+	if reverse {
+		b.WriteString("page_reverse=True&")
+	}
+	return strings.TrimSuffix(b.String(), "&")
 }

@@ -3,12 +3,15 @@ package api
 // resources declares everything that the API offers. A new resource is one line here and a file of its own.
 func resources(s *server) []endpoint {
 	r := s.deps.Rules
+	n, v, a := networkResource(r), routerResource(r), agentResource(r)
+	schedulers(n, v, a)
 	return []endpoint{
-		networkResource(r).compiled(),
+		n.compiled(),
 		subnetResource(r).compiled(),
 		portResource(r).compiled(),
-		routerResource(r).compiled(),
-		agentResource(r).compiled(),
+		v.compiled(),
+		a.compiled(),
+		custom{"availability_zones", availabilityZones},
 		securityGroupResource(r).compiled(),
 		securityGroupRuleResource(r).compiled(),
 		addressGroupResource(r).compiled(),

@@ -363,3 +363,54 @@ func TestAgents(t *testing.T) {
 		t.Error("the host outlives its agents")
 	}
 }
+
+func TestSchedulers(t *testing.T) {
+	e, router, ext, _ := routed(t)
+	e.must(200, "PUT", "/routers/"+router, object{"router": object{"external_gateway_info": object{"network_id": ext}}})
+	hosts := func(path string) (out []string) {
+		_, list := e.do("GET", path, nil)
+		for _, a := range list["agents"].([]any) {
+			out = append(out, a.(object)["host"].(string))
+		}
+		slices.Sort(out)
+		return out
+	}
+	if got := hosts("/routers/" + router + "/l3-agents"); !slices.Equal(got, []string{"ctl"}) {
+		t.Errorf("router on %v", got)
+	}
+	agent := func(host, typ string) string {
+		_, list := e.do("GET", "/agents?host="+host, nil)
+		for _, a := range list["agents"].([]any) {
+			if a := a.(object); a["agent_type"] == typ {
+				return a["id"].(string)
+			}
+		}
+		t.Fatal("no agent")
+		return ""
+	}
+	l3 := "/agents/" + agent("ctl", model.AgentL3) + "/l3-routers"
+	e.refused(409, "RouterHostedByL3Agent", "POST", l3, object{"router_id": router})
+	e.refused(409, "DVRL3CannotAssignToDvrAgent", "POST", "/agents/"+agent("c1", model.AgentL3)+"/l3-routers", object{"router_id": router})
+	e.must(204, "DELETE", l3+"/"+router, nil)
+	if got := hosts("/routers/" + router + "/l3-agents"); len(got) != 0 {
+		t.Errorf("router on %v after it was taken away", got)
+	}
+	e.refused(409, "RouterNotHostedByL3Agent", "DELETE", l3+"/"+router, nil)
+	if code, _ := e.do("POST", l3, object{"router_id": router}); code != 201 {
+		t.Errorf("giving it back: %d", code)
+	}
+	net := e.network("served")
+	if got := hosts("/networks/" + net + "/dhcp-agents"); len(got) != 0 {
+		t.Errorf("a network without subnets is served by %v", got)
+	}
+	e.subnet(net, "10.7.0.0/24", nil)
+	dhcp := "/agents/" + agent("c1", model.AgentDHCP) + "/dhcp-networks"
+	e.refused(409, "NetworkHostedByDHCPAgent", "POST", dhcp, object{"network_id": net})
+	e.must(204, "DELETE", dhcp+"/"+net, nil)
+	if got := hosts("/networks/" + net + "/dhcp-agents"); !slices.Equal(got, []string{"c2", "ctl"}) {
+		t.Errorf("served by %v", got)
+	}
+	e.refused(404, "AvailabilityZoneNotFound", "POST", "/routers", object{"router": object{"availability_zone_hints": []string{"mars"}}})
+	m := e.as("m")
+	m.refused(404, "AgentNotFound", "POST", l3, object{"router_id": router})
+}

@@ -231,6 +231,9 @@ func (r *Rules) canServe(tx *world.Tx, h *model.Host, v *model.Router) bool {
 	if h.AgentMode != model.ModeDVRSNAT && (v.Distributed || h.AgentMode != model.ModeLegacy) {
 		return false
 	}
+	if len(v.AZHints) > 0 && !slices.Contains(v.AZHints, h.AZ) {
+		return false
+	}
 	for a := range tx.Agents.ByHost(h.Name) {
 		if a.Type == model.AgentL3 && !a.AdminStateUp {
 			return false

@@ -23,6 +23,9 @@ func NewNetworkExtra() NetworkExtra {
 // CreateNetwork completes n, takes its segments and puts it.
 func (r *Rules) CreateNetwork(tx *world.Tx, _ *Actor, n *model.Network, x *NetworkExtra) error {
 	n.ID = model.NetworkID{UUID: tx.NewUUID()}
+	if err := checkZones(tx, n.AZHints); err != nil {
+		return err
+	}
 	wanted, err := r.wantedSegments(n, x)
 	if err != nil {
 		return err

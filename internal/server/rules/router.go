@@ -27,6 +27,9 @@ type GatewayRequest struct {
 // CreateRouter completes v, puts it and sets its gateway.
 func (r *Rules) CreateRouter(tx *world.Tx, by *Actor, v *model.Router, x *RouterExtra) error {
 	v.ID = model.RouterID{UUID: tx.NewUUID()}
+	if err := checkZones(tx, v.AZHints); err != nil {
+		return err
+	}
 	v.Status = model.StatusActive
 	v.Distributed, v.HA = r.cfg.RouterDistributed, r.cfg.L3HA
 	if x.Distributed.Set {
