@@ -51,7 +51,7 @@ func (l *Loaded) dhcpOptions(t *table) {
 
 func (l *Loaded) metadataOptions(t *table) {
 	m := &l.Agent.Metadata
-	t.in("DEFAULT", ForAgent)
+	t.in("DEFAULT", ForServer|ForAgent) // the server signs and says where Nova is
 	t.boolean(&m.Enabled, "enable_metadata_proxy", "true", "Answer for 169.254.169.254.")
 	t.str(&m.Host, "nova_metadata_host", "127.0.0.1", "Host of Nova's metadata service.").was("", "nova_metadata_ip")
 	t.port(&m.Port, "nova_metadata_port", "8775", "Port of Nova's metadata service.")
