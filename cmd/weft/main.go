@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newVersionCmd(), newServerCmd(), newAgentCmd(), newCACmd(), newLabCmd(), newGuestInitCmd())
+	root.AddCommand(newVersionCmd(), newServerCmd(), newAgentCmd(), newCACmd(), newLabCmd(), newGuestInitCmd(), newDoctorCmd())
 	return root
 }
 

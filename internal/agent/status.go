@@ -52,6 +52,11 @@ type EndpointStatus struct {
 	MAC       model.MAC       `json:"mac"`
 	Addresses []string        `json:"addresses"`
 	Device    string          `json:"device"`
+	// Instance is the port's device_id. MTU is the network's, in bytes. Lease is the address that DHCPv4 hands out, "": none.
+	Instance string `json:"instance,omitempty"`
+	AdminUp  bool   `json:"admin_up"`
+	MTU      uint32 `json:"mtu"`
+	Lease    string `json:"lease,omitempty"`
 	// Present: the device is there. Programmed: the plane carries the port out.
 	Present    bool `json:"present"`
 	Programmed bool `json:"programmed"`
@@ -80,7 +85,10 @@ func (a *Agent) status() Status {
 		e := st.Endpoints[id]
 		_, present := c.devices[e.Device]
 		es := EndpointStatus{Port: id, Name: e.Name, Network: e.Network, MAC: e.MAC, Addresses: []string{}, Device: e.Device,
-			Present: present, Programmed: c.done.result.Programmed[id]}
+			Present: present, Programmed: c.done.result.Programmed[id], Instance: e.DeviceID, AdminUp: e.AdminUp, MTU: e.MTU}
+		if e.DHCP4 != nil {
+			es.Lease = e.DHCP4.Address.String()
+		}
 		for _, p := range e.Addresses {
 			es.Addresses = append(es.Addresses, p.Addr().String())
 		}

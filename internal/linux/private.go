@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,4 +50,15 @@ func OpenTun(name string, mtu int) (*os.File, error) {
 		return nil, fmt.Errorf("open tun %s: %w", name, err)
 	}
 	return os.NewFile(uintptr(fd), "/dev/net/tun:"+name), nil
+}
+
+// Packets are the packets that link has received and sent since it was made.
+func Packets(ns, link string) (received, sent uint64, err error) {
+	err = withLink(ns, link, "count packets of", func(l netlink.Link) error {
+		if s := l.Attrs().Statistics; s != nil {
+			received, sent = s.RxPackets, s.TxPackets
+		}
+		return nil
+	})
+	return received, sent, err
 }
