@@ -10,7 +10,7 @@ import (
 )
 
 // Conns is the state of connections and fragments on one host. It is a value: nothing that is passed a Conns writes it,
-// and nil is the empty one. There is no clock here: an entry lives until it is removed with Expire.
+// and nil is the empty one. There is no clock here: an entry lives until a rule's end, Keep or Expire removes it.
 type Conns struct {
 	conns map[connKey]conn
 	frags map[fragKey]fragPorts
@@ -54,6 +54,20 @@ func (c *Conns) Len() int {
 
 // Expire is the table without anything: what a long time makes of it.
 func (c *Conns) Expire() *Conns { return nil }
+
+// Keep is the table without what belongs to endpoints that h does not have: a port that leaves a host loses its
+// connections there.
+func (c *Conns) Keep(h *Host) *Conns {
+	if c == nil {
+		return nil
+	}
+	n := c.clone()
+	maps.DeleteFunc(n.conns, func(k connKey, _ conn) bool { return h.State.Endpoints[k.port] == nil })
+	maps.DeleteFunc(n.frags, func(k fragKey, _ fragPorts) bool {
+		return !k.from.Tunnel() && h.State.Endpoints[k.from.Port] == nil
+	})
+	return n
+}
 
 func (c *Conns) clone() *Conns {
 	if c == nil {

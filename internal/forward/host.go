@@ -122,8 +122,8 @@ func (h *Host) indexNeighbors() {
 			continue
 		}
 		for _, p := range n.Pairs {
-			putNew(h.byMAC, netMAC{n.Network, p.MAC}, n)
 			if p.Prefix.IsSingleIP() {
+				putNew(h.byMAC, netMAC{n.Network, p.MAC}, n)
 				putNew(h.byAddr, netAddr{n.Network, p.Prefix.Addr()}, claim{n, p.MAC})
 			}
 		}

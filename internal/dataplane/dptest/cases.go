@@ -174,6 +174,9 @@ func (p place) pick(v4, v6 uint8) uint8 {
 // single is a case of one Send in the Demo cloud.
 func single(name string, s Send) Case { return Case{Name: name, Sends: []Send{s}} }
 
+// addrFrom is the address of 4 or 16 bytes.
+func addrFrom(b []byte) netip.Addr { a, _ := netip.AddrFromSlice(b); return a }
+
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func prefixOf(a netip.Addr, bits uint8) netip.Prefix { return netip.PrefixFrom(a, int(bits)).Masked() }

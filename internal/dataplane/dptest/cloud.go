@@ -376,10 +376,11 @@ func neighbor(p Port) *hostplan.Neighbor {
 	n := &hostplan.Neighbor{Port: PortID(p.Name), Network: NetworkID(p.Network), MAC: PortMAC(p.Name), Host: p.Host}
 	n.Addresses = append(n.Addresses, p.Addresses...)
 	for _, pair := range p.Pairs {
-		if pair.mac(p) == n.MAC {
-			if pair.Prefix.IsSingleIP() {
-				n.Addresses = append(n.Addresses, pair.Prefix.Addr())
-			}
+		switch {
+		case !pair.Prefix.IsSingleIP(): // a range is for learning
+			continue
+		case pair.mac(p) == n.MAC:
+			n.Addresses = append(n.Addresses, pair.Prefix.Addr())
 			continue
 		}
 		n.Pairs = append(n.Pairs, hostplan.AddressPair{MAC: pair.MAC, Prefix: pair.Prefix})

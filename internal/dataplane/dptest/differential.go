@@ -21,45 +21,62 @@ type Differ struct {
 	Plane func(s *hostplan.State) (Plane, error)
 	// Limits of the clouds.
 	Limits Limits
+	// Changes lets the clouds change between frames.
+	Changes bool
 	// Frames is how many frames each cloud gets; 0 means 20.
 	Frames int
 	// Count, if not nil, is told of each comparison.
-	Count func(s Stimulus, want Outcome)
+	Count func(s Stimulus, want forward.Result)
 }
 
 // Check is one random cloud with its frames; it is a property for rapid.Check. What a frame makes come out of a tunnel
-// enters the other host next, so that whole ways are compared.
+// enters the other host next, so that whole ways are compared; what is delivered may be answered, so that there are
+// conversations; and between frames the cloud changes.
 func (d Differ) Check(t *rapid.T) {
 	c := Topology(t, d.Limits)
-	states := c.States()
-	pairs := map[string]*pair{}
+	g := NewTraffic(t, c)
+	g.limits = d.Limits
+	r := &difference{Differ: d, t: t, g: g, c: c, states: c.States(), pairs: map[string]*pair{}}
 	for _, h := range c.Hosts {
-		p, err := d.Plane(states[h.Name])
+		p, err := d.Plane(r.states[h.Name])
 		if err != nil {
 			t.Fatalf("program %s: %v\n%s", h.Name, err, Describe(c))
 		}
 		o := &Oracle{}
-		_ = o.Apply(states[h.Name])
-		pairs[h.Name] = &pair{o, p}
+		_ = o.Apply(r.states[h.Name])
+		r.pairs[h.Name] = &pair{o, p}
 	}
 	n := d.Frames
 	if n == 0 {
 		n = 20
 	}
-	g := NewTraffic(t, c)
-	var sent []Stimulus
 	for range n {
-		s, ok := g.next(sent)
+		if d.Changes && g.rarely("change") {
+			r.change()
+		}
+		s, ok := r.next()
 		if !ok {
 			return
 		}
-		sent = append(sent, s)
+		r.sent = append(r.sent, s)
 		queue := []Stimulus{s}
 		for len(queue) > 0 {
 			s, queue = queue[0], queue[1:]
-			queue = append(queue, d.compare(t, c, states, pairs[s.Host], s)...)
+			queue = append(queue, r.compare(s)...)
 		}
 	}
+}
+
+// difference is one run of Check.
+type difference struct {
+	Differ
+	t         *rapid.T
+	g         *Traffic
+	c         *Cloud
+	states    map[string]*hostplan.State
+	pairs     map[string]*pair
+	sent      []Stimulus
+	delivered []delivery
 }
 
 // pair is a host's oracle and the plane that is compared with it.
@@ -68,45 +85,76 @@ type pair struct {
 	plane  Plane
 }
 
-// next is a new frame, or one that was sent before: the second packet of a flow goes another way in a plane.
-func (g *Traffic) next(sent []Stimulus) (Stimulus, bool) {
-	if len(sent) > 0 && g.count("again", 0, 3) == 0 {
-		return pickOne(&g.drawer, "which", sent), true
+// change does something to the cloud and applies it everywhere.
+func (r *difference) change() {
+	r.g.change()
+	r.g.refresh()
+	r.states = r.c.States()
+	for name, p := range r.pairs {
+		if err := p.plane.Apply(r.states[name]); err != nil {
+			r.t.Fatalf("apply on %s: %v\n%s", name, err, Describe(r.c))
+		}
+		_ = p.oracle.Apply(r.states[name])
 	}
-	return g.Next()
+}
+
+// next is a new frame, or one that was sent before (the second packet of a flow goes another way in a plane), or an answer.
+func (r *difference) next() (Stimulus, bool) {
+	kind := r.g.count("again or answer", 0, 7)
+	if kind < 2 && len(r.sent) > 0 {
+		return pickOne(&r.g.drawer, "which", r.sent), true
+	}
+	if kind < 6 && len(r.delivered) > 0 {
+		// A conversation goes on with what came last.
+		last := r.delivered[max(0, len(r.delivered)-4):]
+		if s, ok := r.g.answer(pickOne(&r.g.drawer, "answered", last)); ok {
+			return s, true
+		}
+	}
+	return r.g.Next()
 }
 
 // compare puts one frame to both and returns what it makes enter other hosts.
-func (d Differ) compare(t *rapid.T, c *Cloud, states map[string]*hostplan.State, p *pair, s Stimulus) []Stimulus {
+func (r *difference) compare(s Stimulus) []Stimulus {
+	p := r.pairs[s.Host]
 	got, err := p.plane.Send(s.In, s.Frame)
 	if errors.Is(err, ErrSkip) {
 		return nil
 	}
 	want, _ := p.oracle.Send(s.In, s.Frame)
 	if err != nil {
-		t.Fatalf("send: %v\n%s", err, d.report(c, p, s))
+		r.t.Fatalf("send: %v\n%s", err, r.report(p, s))
 	}
-	names := c.Names()
+	names := r.c.Names()
 	if diff := cmp.Diff(want.text(names), got.text(names)); diff != "" {
-		t.Fatalf("plane and forward disagree (-forward +plane)\n%s\n%s", diff, d.report(c, p, s))
+		r.t.Fatalf("plane and forward disagree (-forward +plane)\n%s\n%s", diff, r.report(p, s))
 	}
-	if d.Count != nil {
-		d.Count(s, want)
+	if r.Count != nil {
+		r.Count(s, p.oracle.Last)
 	}
 	var next []Stimulus
 	for _, o := range want.Outputs {
-		if o.Kind == forward.Tunnel {
-			next = append(next, Stimulus{o.Peer, forward.FromTunnel(o.VNI, states[s.Host].VTEP), o.Frame})
+		switch o.Kind {
+		case forward.Tunnel:
+			next = append(next, Stimulus{o.Peer, forward.FromTunnel(o.VNI, r.states[s.Host].VTEP), o.Frame})
+		case forward.Deliver:
+			r.delivered = append(r.delivered, delivery{s.Host, *r.c.Port(names(o.Port.UUID)), o.Frame})
+		default:
 		}
 	}
 	return next
 }
 
-func (d Differ) report(c *Cloud, p *pair, s Stimulus) string {
+func (r *difference) report(p *pair, s Stimulus) string {
 	var b strings.Builder
+	b.WriteString("frames before:\n")
+	for _, x := range r.sent {
+		fmt.Fprintf(&b, "  %s %s\n", x.Host, forward.Summary(x.Frame))
+	}
 	path := forward.Path{From: s.In.Port, Hops: []forward.Hop{{Host: s.Host, In: s.In, Frame: s.Frame, Result: p.oracle.Last}}}
-	_ = path.Render(&b, c.Names())
-	return fmt.Sprintf("forward says:\n%sframe:\n%s%s", b.String(), dump(s.Frame), Describe(c))
+	b.WriteString("forward says:\n")
+	_ = path.Render(&b, r.c.Names())
+	return fmt.Sprintf("%sframe:\n%s%s", b.String(), dump(s.Frame), Describe(r.c))
 }
 
 // Describe is the cloud in words.

@@ -35,12 +35,13 @@ func TestDifferentialHarness(t *testing.T) {
 	seen := map[reason.Reason]int{}
 	outputs := map[forward.OutputKind]int{}
 	d := Differ{
-		Limits: Limits{Policies: true},
+		Limits:  Limits{Policies: true},
+		Changes: true,
 		Plane: func(s *hostplan.State) (Plane, error) {
 			o := &Oracle{}
 			return o, o.Apply(s)
 		},
-		Count: func(_ Stimulus, o Outcome) {
+		Count: func(_ Stimulus, o forward.Result) {
 			seen[o.Reason]++
 			for _, x := range o.Outputs {
 				outputs[x.Kind]++

@@ -41,6 +41,7 @@ type Oracle struct {
 // Apply implements Plane.
 func (o *Oracle) Apply(s *hostplan.State) error {
 	o.host = forward.NewHost(s)
+	o.conns = o.conns.Keep(o.host)
 	return nil
 }
 

@@ -224,20 +224,31 @@ func (g *drawer) sets() {
 }
 
 func (g *drawer) policy() (p *hostplan.Policy, none bool) {
-	switch g.count("policy", 0, 9) {
+	switch g.count("policy", 0, 15) {
 	case 0:
 		return nil, true
-	case 1, 2:
+	case 1:
 		return nil, false // AllowAll
 	}
 	p = Stateful()
 	p.Stateful = g.count("stateful", 0, 3) > 0
 	seen := map[model.UUID]bool{}
-	for range g.count("rules", 0, 6) {
-		if r := g.rule(); !seen[r.ID] {
+	add := func(r hostplan.Rule) {
+		if !seen[r.ID] {
 			seen[r.ID] = true
 			p.Rules = append(p.Rules, r)
 		}
+	}
+	if g.count("default group", 0, 3) > 0 {
+		add(Any(true, false))
+		add(Any(true, true))
+	}
+	if g.coin("wide open") {
+		v6, proto := g.coin("IPv6"), pickOne(g, "protocol", []int16{hostplan.AnyProtocol, 6, 17})
+		add(Allow(false, v6, proto, -1, -1))
+	}
+	for range g.count("rules", 0, 6) {
+		add(g.rule())
 	}
 	sortRules(p.Rules)
 	return p, false

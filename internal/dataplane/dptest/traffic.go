@@ -28,6 +28,13 @@ type Traffic struct {
 // NewTraffic draws traffic of the cloud.
 func NewTraffic(t *rapid.T, c *Cloud) *Traffic {
 	g := &Traffic{drawer: drawer{T: t, c: c, flip: rapid.Bool(), even: even()}}
+	g.refresh()
+	return g
+}
+
+// refresh learns the cloud's addresses and ports anew.
+func (g *Traffic) refresh() {
+	g.addrs, g.macs, g.bound = [2][]netip.Addr{}, nil, nil
 	add := func(a netip.Addr) {
 		i := 0
 		if a.Is6() {
@@ -35,7 +42,7 @@ func NewTraffic(t *rapid.T, c *Cloud) *Traffic {
 		}
 		g.addrs[i] = append(g.addrs[i], a)
 	}
-	for _, p := range c.Ports {
+	for _, p := range g.c.Ports {
 		g.macs = append(g.macs, PortMAC(p.Name))
 		add(LinkLocal(PortMAC(p.Name)))
 		for _, a := range p.Addresses {
@@ -46,7 +53,7 @@ func NewTraffic(t *rapid.T, c *Cloud) *Traffic {
 			g.bound = append(g.bound, p)
 		}
 	}
-	for _, r := range c.Routers {
+	for _, r := range g.c.Routers {
 		for _, f := range r.Interfaces {
 			g.macs = append(g.macs, LegMAC(r.Name, f.Network), LegMAC(r.Name, f.Network))
 			add(LinkLocal(LegMAC(r.Name, f.Network)))
@@ -55,13 +62,12 @@ func NewTraffic(t *rapid.T, c *Cloud) *Traffic {
 			}
 		}
 	}
-	for _, h := range c.Hosts {
+	for _, h := range g.c.Hosts {
 		g.macs = append(g.macs, DVRMAC(h.Name))
 	}
 	for _, a := range []string{"10.99.3.1", "10.99.0.7", "172.16.42.60", "172.16.42.99", "8.8.8.8", "2001:db8:1::5", "fd00:42::3c", "fd00:42::63"} {
 		add(netip.MustParseAddr(a))
 	}
-	return g
 }
 
 // special addresses, by family.
@@ -98,7 +104,7 @@ func (g *Traffic) Next() (Stimulus, bool) {
 	if g.count("tunnel", 0, 5) == 0 && len(g.c.Hosts) > 1 {
 		s.Host = pickOne(&g.drawer, "receiver", g.c.Hosts).Name
 		n := pickOne(&g.drawer, "tunnel network", g.c.Networks)
-		s.In = forward.FromTunnel(n.VNI, pickOne(&g.drawer, "tunnel peer", g.c.Hosts).VTEP)
+		s.In = forward.FromTunnel(n.VNI, pickOne(&g.drawer, "tunnel peer", g.others(s.Host)).VTEP)
 		if g.rarely("unknown tunnel") {
 			s.In.VNI, s.In.Outer = 4711, netip.MustParseAddr("192.168.70.99")
 		}
@@ -108,6 +114,17 @@ func (g *Traffic) Next() (Stimulus, bool) {
 		s.Frame = g.mutate(s.Frame)
 	}
 	return s, true
+}
+
+// others are all hosts but that one, and, for once, that one, too.
+func (g *Traffic) others(host string) []Host {
+	var out []Host
+	for _, h := range g.c.Hosts {
+		if h.Name != host || g.rarely("itself") {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // tunneled is a frame as another host might send it: perhaps routed, with a DVR MAC.
@@ -159,7 +176,7 @@ func (g *Traffic) dstMAC(p Port) model.MAC {
 		}
 	}
 	for _, q := range g.c.Ports {
-		if q.Network == p.Network {
+		if q.Network == p.Network && (q.Name != p.Name && q.Host != "" || g.rarely("no neighbour")) {
 			near = append(near, PortMAC(q.Name))
 		}
 	}
@@ -167,7 +184,7 @@ func (g *Traffic) dstMAC(p Port) model.MAC {
 	if kind > 6 && len(legs) > 0 {
 		return pickOne(&g.drawer, "router", legs)
 	}
-	if kind > 3 {
+	if kind > 2 && len(near) > 0 {
 		return pickOne(&g.drawer, "neighbour", near)
 	}
 	switch kind {
@@ -259,7 +276,7 @@ func (g *Traffic) ip(p Port) IP {
 	if len(p.Addresses) > 0 && !g.rarely("any family") {
 		v6 = pickOne(&g.drawer, "family", p.Addresses).Is6()
 	}
-	x := IP{Src: g.source(p, v6), Dst: g.addr("destination", v6), DF: g.coin("DF"), ID: uint16(g.count("id", 0, 3)),
+	x := IP{Src: g.source(p, v6), Dst: g.destination(v6), DF: g.coin("DF"), ID: uint16(g.count("id", 0, 3)),
 		TTL: pickOne(&g.drawer, "TTL", []uint8{64, 64, 64, 255, 5, 4, 3, 2, 1}), TOS: pickOne(&g.drawer, "TOS", []uint8{0, 0xbb})}
 	if !v6 && g.rarely("options") {
 		x.Options = pickOne(&g.drawer, "option", [][]byte{{1, 1, 1, 0}, {131, 3, 4, 0}, {7, 7, 4, 0, 0, 0, 0, 137}, {148, 4, 0, 0}, {0, 131, 3, 0}, {9, 1, 131, 3}})
@@ -295,6 +312,22 @@ func (g *Traffic) extend(x IP) IP {
 		x = x.Extend(pickOne(&g.drawer, "extension", []uint8{0, 60, 43}), []byte{byte(g.count("first byte", 0, 2)), 0, 0, 0, 0, 0})
 	}
 	return x
+}
+
+// destination is a port's address mostly.
+func (g *Traffic) destination(v6 bool) netip.Addr {
+	var all []netip.Addr
+	for _, p := range g.bound {
+		for _, a := range p.Addresses {
+			if a.Is6() == v6 {
+				all = append(all, a)
+			}
+		}
+	}
+	if len(all) == 0 || g.count("any destination", 0, 2) == 0 {
+		return g.addr("destination", v6)
+	}
+	return pickOne(&g.drawer, "bound destination", all)
 }
 
 func (g *Traffic) upper(x IP, data []byte) IP {

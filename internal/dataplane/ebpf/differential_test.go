@@ -1,6 +1,7 @@
 package ebpf
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -35,11 +36,19 @@ func TestDifferential(t *testing.T) {
 	frames := 0
 	reasons := map[reason.Reason]int{}
 	kinds := map[forward.OutputKind]int{}
+	judged := map[string]int{}
 	d := differ(t)
-	d.Limits.Policies = true
-	d.Count = func(_ dptest.Stimulus, o dptest.Outcome) {
+	d.Limits.Policies, d.Changes = true, true
+	d.Count = func(_ dptest.Stimulus, o forward.Result) {
 		frames++
 		reasons[o.Reason]++
+		for _, n := range o.Trail {
+			for _, what := range []string{"a new connection", "a known connection", "related to a known connection"} {
+				if o.Reason == reason.None && strings.Contains(n.Text, ": "+what) {
+					judged[what]++
+				}
+			}
+		}
 		for _, x := range o.Outputs {
 			kinds[x.Kind]++
 		}
@@ -47,6 +56,9 @@ func TestDifferential(t *testing.T) {
 	rapid.Check(t, d.Check)
 	t.Logf("%d frames; delivered %d, tunnelled %d, answered %d, punted %d", frames, kinds[forward.Deliver], kinds[forward.Tunnel],
 		kinds[forward.Reply], kinds[forward.Punt])
+	for what, n := range judged {
+		t.Logf("%6d %s", n, what)
+	}
 	for r, n := range reasons {
 		t.Logf("%6d %s", n, forward.Explain(r).What)
 	}
