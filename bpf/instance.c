@@ -135,8 +135,14 @@ struct arp {
 /* Does the address belong to the asking endpoint itself? */
 static __noinline int own_address(const struct pkt *p, const struct endpoint *e, const struct addr_val *v, const struct ip *a)
 {
+	struct spoof_key k = {.plen = 224, .ep = p->ep, .addr = *a};
 	struct neighbor *b;
+	__u32 *flags;
 
+	mac_copy(k.mac, e->mac);
+	flags = bpf_map_lookup_elem(&spoof, &k);
+	if (flags && *flags & SPOOF_FIXED)
+		return 1;
 	if (v && v->kind == KIND_NEIGHBOR) {
 		b = bpf_map_lookup_elem(&neighbors, &v->slot);
 		if (b && b->ep == p->ep)

@@ -141,7 +141,8 @@ struct spoof_key {
 	struct ip addr;
 };
 
-enum { SPOOF_V4 = 1, SPOOF_V6 = 2 };
+/* Families that the prefix allows; SPOOF_FIXED: it is one of the endpoint's own addresses, with or without port security. */
+enum { SPOOF_V4 = 1, SPOOF_V6 = 2, SPOOF_FIXED = 4 };
 
 enum { ROUTER_UP = 1 };
 

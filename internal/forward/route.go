@@ -99,7 +99,8 @@ func (r *run) lookup(l leg, hops uint8) (next leg, more bool) {
 	if o, ok := r.h.legAddrs[at]; ok && o.router != l.router {
 		return o, true
 	}
-	if c, ok := r.h.byAddr[at]; ok {
+	_, service := r.h.services[at] // takes nothing that is routed
+	if c, ok := r.h.byAddr[at]; ok && !service {
 		r.toNeighbor(l, out, c, hops+1)
 		return leg{}, false
 	}

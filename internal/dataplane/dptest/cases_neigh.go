@@ -88,6 +88,19 @@ func arpCases() []Case {
 		{"ARP for an allowed pair's address with a MAC of its own", func(c *Cloud) {
 			c.Port("red2").Pairs = []Pair{{MAC: vrrp, Prefix: netip.PrefixFrom(vip, 32)}}
 		}, []Send{{From: "red1", Frame: ask("red1", vip).Frame(bc), Want: Want{Reply: ask("red1", vip).isAt(vrrp)}}}},
+		{"ARP probe for the own address, which others have as a pair", func(c *Cloud) {
+			for _, p := range []string{"red1", "red2", "red3"} {
+				for _, q := range []string{"red1", "red2", "red3"} {
+					if p != q {
+						c.Port(p).Pairs = append(c.Port(p).Pairs, Pair{Prefix: netip.PrefixFrom(addr(q, false), 32)})
+					}
+				}
+			}
+		}, []Send{
+			{From: "red1", Frame: probe(addr("red1", false)).Frame(bc), Want: Want{Reason: reason.SelfDAD}},
+			{From: "red3", Frame: ARP{Op: 1, SenderMAC: PortMAC("red3"), Sender: netip.IPv4Unspecified(), Target: addr("red3", false)}.Frame(bc), Want: Want{Reason: reason.SelfDAD}},
+			{From: "red2", Frame: ARP{Op: 1, SenderMAC: PortMAC("red2"), Sender: netip.IPv4Unspecified(), Target: addr("red2", false)}.Frame(bc), Want: Want{Reason: reason.SelfDAD}},
+		}},
 		{"announcement of an allowed pair", func(c *Cloud) {
 			c.Port("red1").Pairs = []Pair{{MAC: vrrp, Prefix: netip.PrefixFrom(vip, 32)}}
 		}, []Send{func() Send {

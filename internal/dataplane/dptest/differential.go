@@ -164,7 +164,7 @@ func Describe(c *Cloud) string {
 		fmt.Fprintf(&b, "host %s: VTEP %s, DVR MAC %s, none %v\n", h.Name, h.VTEP, DVRMAC(h.Name), h.NoDVR)
 	}
 	for _, n := range c.Networks {
-		fmt.Fprintf(&b, "network %s: VNI %d, MTU %d, subnets %v, advertised %v, managed %v\n", n.Name, n.VNI, n.MTU, n.Subnets, n.Advertised, n.Managed)
+		fmt.Fprintf(&b, "network %s: VNI %d, MTU %d, subnets %v, advertised %v, managed %v, services %v\n", n.Name, n.VNI, n.MTU, n.Subnets, n.Advertised, n.Managed, n.Services)
 	}
 	for _, r := range c.Routers {
 		fmt.Fprintf(&b, "router %s: down %v\n", r.Name, r.Down)

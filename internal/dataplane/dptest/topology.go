@@ -92,7 +92,26 @@ func (g *drawer) network(i int) {
 			n.Subnets = append(n.Subnets, Subnet{Prefix: netip.MustParsePrefix(s.prefix), Gateway: netip.MustParseAddr(s.gateway)})
 		}
 	}
+	g.services(&n)
 	g.c.Networks = append(g.c.Networks, n)
+}
+
+// services puts the hosts' own services on the network: metadata, and a DHCP port, for once with an address that a port has.
+func (g *drawer) services(n *Network) {
+	host := model.MAC{2, 0, 169, 254, 169, 254}
+	if g.coin("metadata") {
+		n.Services = append(n.Services, hostplan.Service{Address: netip.MustParseAddr("169.254.169.254"), MAC: host, Metadata: true},
+			hostplan.Service{Address: netip.MustParseAddr("fe80::a9fe:a9fe"), MAC: host, Metadata: true})
+	}
+	last := byte(3)
+	if g.rarely("service at a port's address") {
+		last = 10
+	}
+	for _, s := range n.Subnets {
+		if g.coin("DHCP port") {
+			n.Services = append(n.Services, hostplan.Service{Address: s.host(last), MAC: mac([3]byte{0xfa, 0x16, 0x3e}, "dhcp", n.Name), DNS: g.coin("DNS")})
+		}
+	}
 }
 
 // host is the address of that number in the subnet.

@@ -62,6 +62,12 @@ func (g *Traffic) refresh() {
 			}
 		}
 	}
+	for _, n := range g.c.Networks {
+		for _, s := range n.Services {
+			g.macs = append(g.macs, s.MAC)
+			add(s.Address)
+		}
+	}
 	for _, h := range g.c.Hosts {
 		g.macs = append(g.macs, DVRMAC(h.Name))
 	}
@@ -347,6 +353,13 @@ func (g *Traffic) upper(x IP, data []byte) IP {
 		x.Proto = icmp
 		return x.ICMP(pickOne(&g.drawer, "ICMP type", types), uint8(g.count("ICMP code", 0, 1)), uint32(g.count("ident", 0, 3))<<16, g.quote(x, data))
 	case 7:
+		if s := g.services(x.Src.Is6()); len(s) > 0 && g.coin("to a service") {
+			x.Dst = pickOne(&g.drawer, "service", s)
+			if g.coin("by TCP") {
+				return x.TCP(g.port("source port"), pickOne(&g.drawer, "service port", []uint16{53, 80, 22}), SYN, data)
+			}
+			return x.UDP(g.port("source port"), pickOne(&g.drawer, "service port", []uint16{53, 80, 22}), data)
+		}
 		dhcp := [][2]uint16{{68, 67}, {67, 68}, {546, 547}, {547, 546}}
 		d := pickOne(&g.drawer, "DHCP", dhcp)
 		if x.Src.Is4() && g.coin("to all") {
@@ -365,6 +378,19 @@ func (g *Traffic) upper(x IP, data []byte) IP {
 		x.Payload = append(x.Payload, make([]byte, 8)...)
 	}
 	return x
+}
+
+// services are the addresses of all services of a family.
+func (g *Traffic) services(v6 bool) []netip.Addr {
+	var out []netip.Addr
+	for _, n := range g.c.Networks {
+		for _, s := range n.Services {
+			if s.Address.Is6() == v6 {
+				out = append(out, s.Address)
+			}
+		}
+	}
+	return out
 }
 
 // quote is what an ICMP error carries: a packet of the other direction, or data.

@@ -370,9 +370,7 @@ func (c *compiler) endpoint(e *hostplan.Endpoint) {
 	}
 	c.t.endpoints.want[slot] = v
 	c.t.devices.put(dev.ifindex, slot)
-	if e.PortSecurity {
-		c.spoof(slot, e)
-	}
+	c.spoof(slot, e)
 }
 
 func endpointFlags(e *hostplan.Endpoint) uint32 {
@@ -394,24 +392,26 @@ func endpointFlags(e *hostplan.Endpoint) uint32 {
 }
 
 func (c *compiler) spoof(slot uint32, e *hostplan.Endpoint) {
-	allow := func(m model.MAC, p netip.Prefix) {
-		fam := uint32(spoofV6)
+	allow := func(m model.MAC, p netip.Prefix, flags uint32) {
 		if p.Addr().Is4() {
-			fam = spoofV4
+			flags |= spoofV4
+		} else {
+			flags |= spoofV6
 		}
-		c.t.spoof.put(weftSpoofKey{Plen: 96 + bits(p), Ep: slot, Mac: m, Addr: ip16(p.Masked().Addr())}, fam)
+		c.t.spoof.put(weftSpoofKey{Plen: 96 + bits(p), Ep: slot, Mac: m, Addr: ip16(p.Masked().Addr())}, flags)
 	}
 	known := func(m model.MAC) {
 		c.t.spoof.put(weftSpoofKey{Plen: 224, Ep: slot, Mac: m}, spoofV4|spoofV6)
 	}
 	known(e.MAC)
+	// First, so that a pair of the same address does not hide that it is the port's own.
 	for _, p := range e.Addresses {
-		allow(e.MAC, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
+		allow(e.MAC, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), spoofFixed)
 	}
-	allow(e.MAC, netip.PrefixFrom(eui64(e.MAC), 128))
+	allow(e.MAC, netip.PrefixFrom(eui64(e.MAC), 128), 0)
 	for _, p := range e.Allowed {
 		known(p.MAC)
-		allow(p.MAC, p.Prefix)
+		allow(p.MAC, p.Prefix, 0)
 	}
 }
 

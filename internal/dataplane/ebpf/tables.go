@@ -23,7 +23,7 @@ const (
 
 	routeBlackhole, routeVia, routeV4 = 1, 2, 4
 
-	spoofV4, spoofV6 = 1, 2
+	spoofV4, spoofV6, spoofFixed = 1, 2, 4
 )
 
 // tables are all maps that the agent writes.
