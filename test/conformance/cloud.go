@@ -341,6 +341,7 @@ public_network_id = %[4]s
 floating_network_name = public
 build_interval = 1
 [network-feature-enabled]
+ipv6_subnet_attributes = true
 api_extensions = %[5]s
 ipv6 = true
 port_admin_state_change = true

@@ -259,3 +259,17 @@ func TestMembersView(t *testing.T) {
 		t.Errorf("agents: %d %v", code, out)
 	}
 }
+
+func TestExtraDHCPOptionsMerge(t *testing.T) {
+	e := newEnv(t, nil)
+	opt := func(name string, value any) object { return object{"opt_name": name, "opt_value": value} }
+	p := e.create("port", object{"network_id": e.network("n"), "extra_dhcp_opts": []object{opt("mtu", "1400"), opt("domain-name", "a")}})
+	p = e.must(200, "PUT", "/ports/"+p["id"].(string), object{"port": object{"extra_dhcp_opts": []object{opt("mtu", nil), opt("domain-name", "b"), opt("tftp-server", "x")}}})
+	var got []string
+	for _, o := range p["extra_dhcp_opts"].([]any) {
+		got = append(got, o.(object)["opt_name"].(string)+"="+o.(object)["opt_value"].(string))
+	}
+	if want := []string{"domain-name=b", "tftp-server=x"}; !slices.Equal(got, want) {
+		t.Errorf("options %v, want %v", got, want)
+	}
+}

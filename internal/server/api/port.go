@@ -443,5 +443,22 @@ func extraDHCPValue(v Value) (assign[model.Port, rules.PortExtra], error) {
 		}
 		opts = append(opts, o)
 	}
-	return func(p *model.Port, _ *rules.PortExtra) { p.ExtraDHCP = opts }, nil
+	return func(p *model.Port, _ *rules.PortExtra) { p.ExtraDHCP = mergeDHCP(p.ExtraDHCP, opts) }, nil
+}
+
+// mergeDHCP changes the options named and leaves the others; one without a value goes.
+func mergeDHCP(old, opts []model.ExtraDHCPOpt) []model.ExtraDHCPOpt {
+	out := slices.Clone(old)
+	for _, o := range opts {
+		i := slices.IndexFunc(out, func(x model.ExtraDHCPOpt) bool { return x.Name == o.Name && x.IPVersion == o.IPVersion })
+		switch {
+		case i >= 0 && o.Value == "":
+			out = slices.Delete(out, i, i+1)
+		case i >= 0:
+			out[i] = o
+		case o.Value != "":
+			out = append(out, o)
+		}
+	}
+	return out
 }

@@ -52,6 +52,8 @@ func subnetResource(ru *rules.Rules) *subnets {
 	r.uuid("segment_id", func(s *model.Subnet) *model.UUID { return &s.SegmentID.UUID })
 	r.flag("dns_publish_fixed_ip", func(s *model.Subnet) *bool { return &s.PublishDNS }).rw()
 	subnetLists(r)
+	// A filter only: subnets are shared with their networks.
+	r.flagOf("shared", r.shared).append = nil
 	r.standard()
 	return r
 }
@@ -129,7 +131,7 @@ func subnetLists(r *subnets) {
 			routes, err := routesValue(v)
 			return func(s *model.Subnet, _ *rules.SubnetExtra) { s.HostRoutes = routes }, err
 		})
-	r.derived("service_types", func(b []byte, s *model.Subnet, _ *View) []byte { return appendStrings(b, s.ServiceTypes) }).rw().guard().
+	r.derived("service_types", func(b []byte, s *model.Subnet, _ *View) []byte { return appendStrings(b, s.ServiceTypes) }).rw().
 		convert(func(v Value) (assign[model.Subnet, rules.SubnetExtra], error) {
 			types, err := serviceTypesValue(v)
 			return func(s *model.Subnet, _ *rules.SubnetExtra) { s.ServiceTypes = types }, err
@@ -146,9 +148,8 @@ func serviceTypesValue(v Value) ([]string, error) {
 		if item.kind != isString {
 			return nil, model.Errf(model.KindInvalid, "InvalidInputSubnetServiceType", "Subnet service type %s is not a string.", item)
 		}
-		if !strings.HasPrefix(item.text, model.OwnerNetworkPrefix) && !strings.HasPrefix(item.text, model.OwnerComputePrefix) &&
-			!strings.HasPrefix(item.text, "baremetal:") && !strings.HasPrefix(item.text, "trunk:") {
-			return nil, model.Errf(model.KindInvalid, "InvalidSubnetServiceType", "Subnet service type %s does not correspond to a valid device owner.", item)
+		if kind, _, ok := strings.Cut(item.text, ":"); !ok || kind == "" || len(item.text) > 255 {
+			return nil, model.Errf(model.KindInvalid, "InvalidSubnetServiceType", "Subnet service type %s does not correspond to a valid device owner: write it as one, kind:name.", item)
 		}
 		if slices.Contains(out, item.text) {
 			return nil, reasonf("Duplicate items in the list: '%s'.", item)
