@@ -38,12 +38,10 @@ func newAgentCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := flags.load(config.LoadAgent)
+			log := obs.NewLogger(os.Stderr, debugOf(l))
+			tellNotices(log, l)
 			if err != nil {
 				return err
-			}
-			log := obs.NewLogger(os.Stderr, l.Agent.Debug)
-			for _, n := range l.Notices {
-				log.Info("configuration", "notice", n.String())
 			}
 			return runAgent(cmd.Context(), l, log)
 		},

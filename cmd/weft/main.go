@@ -42,7 +42,8 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newVersionCmd(), newServerCmd(), newAgentCmd(), newCACmd(), newLabCmd(), newGuestInitCmd(), newDoctorCmd())
+	root.AddCommand(newVersionCmd(), newServerCmd(), newAgentCmd(), newCACmd(), newLabCmd(), newGuestInitCmd(), newDoctorCmd(),
+		newStoreCmd(), newBackupCmd(), newRestoreCmd(), newConfigCmd(), newPolicyCmd())
 	return root
 }
 

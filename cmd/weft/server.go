@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -29,36 +28,8 @@ import (
 	"github.com/weft-cloud/weft/internal/server/feed"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/store"
-	"github.com/weft-cloud/weft/internal/server/store/sqlite"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
-
-// configFlags are how both server and agent are told their configuration.
-type configFlags struct {
-	files, dirs []string
-	stateDir    string
-}
-
-func (f *configFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.files, "config-file", nil, "configuration `file` in oslo.config's form; may be repeated, later ones win")
-	cmd.Flags().StringArrayVar(&f.dirs, "config-dir", nil, "`directory` whose *.conf files are read after the files")
-	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "overrides [weft] state_dir")
-}
-
-func (f *configFlags) load(load func([]config.Source, string) (*config.Loaded, error)) (*config.Loaded, error) {
-	sources, err := config.ReadSources(f.files, f.dirs)
-	if err != nil {
-		return nil, err
-	}
-	if f.stateDir != "" { // as a last file, since other options' defaults refer to it
-		sources = append(sources, config.Source{Name: "--state-dir", Text: []byte("[weft]\nstate_dir = " + f.stateDir + "\n")})
-	}
-	hostname, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("host name: %w", err)
-	}
-	return load(sources, hostname)
-}
 
 func newServerCmd() *cobra.Command {
 	var flags configFlags
@@ -68,12 +39,10 @@ func newServerCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := flags.load(config.LoadServer)
+			log := obs.NewLogger(os.Stderr, debugOf(l))
+			tellNotices(log, l)
 			if err != nil {
 				return err
-			}
-			log := obs.NewLogger(os.Stderr, l.Server.Debug)
-			for _, n := range l.Notices {
-				log.Info("configuration", "notice", n.String())
 			}
 			return runServer(cmd.Context(), l, log)
 		},
@@ -133,6 +102,7 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g.Go(func() error { return feedServer.Serve(feedListener) })
 	g.Go(func() error { return ignore(apiServer.Serve(apiListener), http.ErrServerClosed) })
 	g.Go(func() error { return p.rememberBeats(ctx) })
+	g.Go(func() error { return p.trimLog(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
@@ -161,7 +131,7 @@ func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serve
 	cfg, meta := &l.Server, &l.Agent.Metadata // the metadata agent's options: the secret is the server's alone, no host has it
 	p := &serverParts{cfg: cfg, log: log}
 	var err error
-	if p.store, err = openStore(ctx, cfg); err != nil {
+	if p.store, err = openStore(ctx, cfg, log); err != nil {
 		return nil, err
 	}
 	ok := false
@@ -186,16 +156,6 @@ func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serve
 	}
 	ok = true
 	return p, nil
-}
-
-func openStore(ctx context.Context, cfg *config.Server) (store.Store, error) {
-	if cfg.Database.Engine != "sqlite" {
-		return nil, fmt.Errorf("[database] connection = %s: this build has SQLite only; use connection = sqlite:////var/lib/weft/weft.db", &cfg.Database)
-	}
-	if err := os.MkdirAll(filepath.Dir(cfg.Database.Path), 0o750); err != nil {
-		return nil, fmt.Errorf("directory of [database] connection: %w", err)
-	}
-	return sqlite.Open(ctx, sqlite.Options{Path: cfg.Database.Path, Random: rand.Reader})
 }
 
 func randomUUID() model.UUID {

@@ -30,9 +30,9 @@ func (e *CorruptError) Error() string {
 // Repair is the command that mends the store: Drop for an entry, NewLineage for the log.
 func (e *CorruptError) Repair() string {
 	if e.Kind != "" {
-		return fmt.Sprintf("weft store repair --drop %s/%s", e.Kind, e.Key)
+		return fmt.Sprintf("weft store drop %s/%s", e.Kind, e.Key)
 	}
-	return "weft store repair --new-lineage"
+	return "weft store new-lineage"
 }
 
 // LogCheck finds what is wrong with a log that is fed to it row by row, oldest first.

@@ -9,6 +9,8 @@ import (
 // World is all objects at one position. A published World never changes.
 type World struct {
 	pos model.Position
+	// batch is the id of the batch that made pos: two histories may share a revision, never a batch.
+	batch model.UUID
 	// Usage counts objects per project.
 	Usage Usage
 

@@ -111,7 +111,7 @@ func load(ctx context.Context, s store.Store) (*World, error) {
 			return nil // of a newer version; it stays in the store
 		}
 		if _, _, err := t.load(e.Body, e.Revision); err != nil {
-			return fmt.Errorf("object %s %s of revision %d: %w; repair with: weft store drop %s %s", e.Kind, e.Key, e.Revision, err, e.Kind, e.Key)
+			return fmt.Errorf("object %s %s of revision %d: %w; repair with: weft store drop %s/%s", e.Kind, e.Key, e.Revision, err, e.Kind, e.Key)
 		}
 		return nil
 	})
@@ -119,7 +119,7 @@ func load(ctx context.Context, s store.Store) (*World, error) {
 		return nil, fmt.Errorf("load world: %w", err)
 	}
 	w := tx.end()
-	w.pos = snap.Position
+	w.pos, w.batch = snap.Position, snap.Batch
 	return w, nil
 }
 
@@ -262,7 +262,9 @@ func (w *Writer) compute(g *group, p *pending) {
 		p.err = err
 		return
 	}
+	b.Prev = g.world.batch
 	g.world = tx.end()
+	g.world.batch = b.ID
 	p.world = g.world
 	g.batches = append(g.batches, b)
 	g.changes = append(g.changes, Batch{Revision: tx.revision, Changes: tx.changes})
@@ -371,11 +373,18 @@ func (w *Writer) publish(c *Commit) {
 	close(old.ready)
 }
 
-// catchUp reads what another server has committed, and publishes it.
+// catchUp reads what another server has committed, and publishes it. A store whose history is not the one that led here
+// (somebody put an older state of the database back) is loaded anew.
 func (w *Writer) catchUp(ctx context.Context) error {
-	for {
+	for moved := false; ; moved = true {
 		now := w.Snapshot()
 		batches, err := w.cfg.Store.Tail(ctx, now.pos, 1000)
+		switch {
+		case err == nil && len(batches) == 0 && moved:
+			return nil
+		case err == nil && (len(batches) == 0 || batches[0].Prev != now.batch):
+			err = store.ErrLineage
+		}
 		if errors.Is(err, store.ErrLineage) || errors.Is(err, store.ErrTruncated) {
 			world, err := load(ctx, w.cfg.Store)
 			if err != nil {
@@ -384,20 +393,29 @@ func (w *Writer) catchUp(ctx context.Context) error {
 			w.publish(&Commit{World: world, Reset: true})
 			return nil
 		}
-		if err != nil || len(batches) == 0 {
+		if err != nil {
 			return err
 		}
-		c := &Commit{World: now}
-		for _, b := range batches {
-			tx := begin(c.World, b.Revision, model.Time(b.At.Unix()))
-			for _, m := range b.Mutations {
-				if err := tx.replay(model.Kind(m.Kind), m.Key, m.Body, b.Revision); err != nil {
-					return err
-				}
-			}
-			c.World = tx.end()
-			c.Batches = append(c.Batches, Batch{b.Revision, tx.changes})
+		if err := w.follow(now, batches); err != nil {
+			return err
 		}
-		w.publish(c)
 	}
+}
+
+// follow publishes the batches that come after a World.
+func (w *Writer) follow(now *World, batches []store.Batch) error {
+	c := &Commit{World: now}
+	for _, b := range batches {
+		tx := begin(c.World, b.Revision, model.Time(b.At.Unix()))
+		for _, m := range b.Mutations {
+			if err := tx.replay(model.Kind(m.Kind), m.Key, m.Body, b.Revision); err != nil {
+				return err
+			}
+		}
+		c.World = tx.end()
+		c.World.batch = b.ID
+		c.Batches = append(c.Batches, Batch{b.Revision, tx.changes})
+	}
+	w.publish(c)
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -196,4 +197,77 @@ func TestLostRaceCatchesUp(t *testing.T) {
 	if fmt.Sprint(names) != "[y z]" {
 		t.Fatalf("a's commits: %v", names)
 	}
+}
+
+// TestStorePutBackByOtherMeans: the database goes back to an older state behind the server's back, and another history
+// has reached the same revision. The server must not go on as if it were its own.
+func TestStorePutBackByOtherMeans(t *testing.T) {
+	other := newStore(t)
+	s := &swapped{Store: newStore(t)}
+	w := open(t, s)
+	if _, err := w.Do(t.Context(), "create", putNetwork("mine", "p")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, other).Do(t.Context(), "create", putNetwork("theirs", "p")); err != nil {
+		t.Fatal(err)
+	}
+	s.swap(other, w.Snapshot().Position().Lineage)
+	if _, err := w.Do(t.Context(), "create", putNetwork("new", "p")); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for n := range w.Snapshot().Networks.All() {
+		names = append(names, n.Name)
+	}
+	slices.Sort(names)
+	if fmt.Sprint(names) != "[new theirs]" {
+		t.Fatalf("the server has %v, want what the store has, and the new network", names)
+	}
+}
+
+// swapped becomes another store that claims to be of the same lineage.
+type swapped struct {
+	store.Store
+	mu      sync.Mutex
+	lineage model.UUID // as it is shown; zero: as it is
+	real    model.UUID
+}
+
+func (s *swapped) swap(to store.Store, lineage model.UUID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, _ := to.Head(context.Background())
+	s.Store, s.lineage, s.real = to, lineage, h.Lineage
+}
+
+func (s *swapped) get() (store.Store, func(model.Position) model.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to, real := s.lineage, s.real
+	return s.Store, func(p model.Position) model.Position {
+		if !to.IsZero() && p.Lineage == to {
+			p.Lineage = real
+		}
+		return p
+	}
+}
+
+func (s *swapped) Append(ctx context.Context, base model.Position, b []store.Batch) error {
+	in, name := s.get()
+	return in.Append(ctx, name(base), b)
+}
+
+func (s *swapped) Tail(ctx context.Context, after model.Position, limit int) ([]store.Batch, error) {
+	in, name := s.get()
+	return in.Tail(ctx, name(after), limit)
+}
+
+func (s *swapped) Load(ctx context.Context, visit func(store.Entry) error) (store.Snapshot, error) {
+	in, _ := s.get()
+	snap, err := in.Load(ctx, visit)
+	if s.mu.Lock(); !s.lineage.IsZero() {
+		snap.Lineage = s.lineage
+	}
+	s.mu.Unlock()
+	return snap, err
 }

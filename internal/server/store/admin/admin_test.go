@@ -175,8 +175,8 @@ func TestDamage(t *testing.T) {
 		t.Errorf("check: %v", err)
 	}
 	said := f.said()
-	cures := regexp.MustCompile(`weft store repair --drop (\S+)`).FindAllStringSubmatch(said, -1)
-	if len(cures) != 2 || !strings.Contains(said, "--new-lineage") || strings.Count(said, "\n") != 3 {
+	cures := regexp.MustCompile(`weft store drop (\S+)`).FindAllStringSubmatch(said, -1)
+	if len(cures) != 2 || !strings.Contains(said, "store new-lineage") || strings.Count(said, "\n") != 3 {
 		t.Fatalf("check said\n%s", said)
 	}
 	for _, c := range cures {

@@ -153,11 +153,11 @@ func TestCorrupt(t *testing.T) {
 		{"schema", "UPDATE entries SET schema = 9 WHERE key = 'k3'", `entry port "k3" (revision 3): checksum`, []string{"port/k3"}},
 		{"swapped", "UPDATE entries SET body = (SELECT body FROM entries WHERE key = 'k2') WHERE key = 'k3'", `"k3"`, []string{"port/k3"}},
 		{"two bodies", "UPDATE entries SET body = x'00' WHERE key > 'k3'", `"k4"`, []string{"port/k4", "port/k5"}},
-		{"log row", "UPDATE log SET row = x'0011223344' WHERE revision = 2", "", []string{"--new-lineage"}},
-		{"log row under another's name", "UPDATE log SET row = (SELECT row FROM log WHERE revision = 3) WHERE revision = 2", "", []string{"--new-lineage"}},
-		{"gap in the log", "DELETE FROM log WHERE revision = 2", "", []string{"--new-lineage"}},
-		{"end of the log gone", "DELETE FROM log WHERE revision = 5", "", []string{"--new-lineage"}},
-		{"end of the log replaced", "UPDATE meta SET batch = zeroblob(16)", "", []string{"--new-lineage"}},
+		{"log row", "UPDATE log SET row = x'0011223344' WHERE revision = 2", "", []string{"store new-lineage"}},
+		{"log row under another's name", "UPDATE log SET row = (SELECT row FROM log WHERE revision = 3) WHERE revision = 2", "", []string{"store new-lineage"}},
+		{"gap in the log", "DELETE FROM log WHERE revision = 2", "", []string{"store new-lineage"}},
+		{"end of the log gone", "DELETE FROM log WHERE revision = 5", "", []string{"store new-lineage"}},
+		{"end of the log replaced", "UPDATE meta SET batch = zeroblob(16)", "", []string{"store new-lineage"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "weft.db")
