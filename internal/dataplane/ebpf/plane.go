@@ -137,7 +137,7 @@ func (p *Plane) open(dir string) error {
 		p.rd.Close() //nolint:errcheck // nothing was read
 	}
 	p.resend.Close() //nolint:errcheck // nothing was run
-	unix.Close(raw) //nolint:errcheck // nothing was written
+	unix.Close(raw)  //nolint:errcheck // nothing was written
 	return fmt.Errorf("open the ring buffers: %w", err)
 }
 
