@@ -374,14 +374,14 @@ func portRest(r *ports) {
 			return append(strconv.AppendInt(append(b, `, "ip_version": `...), int64(o.IPVersion), 10), '}')
 		})
 	}).rw().convert(extraDHCPValue)
-	r.uuid("qos_policy_id", func(p *model.Port) *model.UUID { return &p.QoSPolicy.UUID })
+	r.uuid("qos_policy_id", func(p *model.Port) *model.UUID { return &p.QoSPolicy.UUID }).rw().guardAny()
 	r.derived("qos_network_policy_id", func(b []byte, p *model.Port, x *View) []byte {
 		if n := x.W.Networks.Get(p.NetworkID); n != nil {
 			return appendUUID(b, n.QoSPolicy.UUID)
 		}
 		return append(b, "null"...)
 	})
-	r.derived("resource_request", func(b []byte, _ *model.Port, _ *View) []byte { return append(b, "null"...) })
+	r.derived("resource_request", appendResourceRequest)
 	r.nullable("data_plane_status", func(p *model.Port) *string { return &p.DataPlaneStatus }).inPut().guard().check(checkPlaneStatus)
 	r.nullable("device_profile", func(p *model.Port) *string { return &p.DeviceProfile }).inPost()
 	r.nullable("numa_affinity_policy", func(p *model.Port) *string { return &p.NUMAAffinityPolicy }).rw().check(checkNUMA)

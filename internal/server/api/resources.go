@@ -5,7 +5,7 @@ func resources(s *server) []endpoint {
 	r := s.deps.Rules
 	n, v, a := networkResource(r), routerResource(r), agentResource(r)
 	schedulers(n, v, a)
-	return []endpoint{
+	return append([]endpoint{
 		n.compiled(),
 		subnetResource(r).compiled(),
 		portResource(r).compiled(),
@@ -17,5 +17,5 @@ func resources(s *server) []endpoint {
 		addressGroupResource(r).compiled(),
 		rbacPolicyResource(r).compiled(),
 		custom{path: "quotas", answer: serveQuotas},
-	}
+	}, qosResources(r)...)
 }

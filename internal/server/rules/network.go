@@ -21,7 +21,12 @@ func NewNetworkExtra() NetworkExtra {
 }
 
 // CreateNetwork completes n, takes its segments and puts it.
-func (r *Rules) CreateNetwork(tx *world.Tx, _ *Actor, n *model.Network, x *NetworkExtra) error {
+func (r *Rules) CreateNetwork(tx *world.Tx, by *Actor, n *model.Network, x *NetworkExtra) error {
+	if n.QoSPolicy.IsZero() {
+		n.QoSPolicy = defaultQoSPolicy(tx, n.ProjectID)
+	} else if _, err := qosPolicyFor(tx, by, n.QoSPolicy); err != nil {
+		return err
+	}
 	n.ID = model.NetworkID{UUID: tx.NewUUID()}
 	if err := checkZones(tx, n.AZHints); err != nil {
 		return err
@@ -52,6 +57,9 @@ func (r *Rules) CreateNetwork(tx *world.Tx, _ *Actor, n *model.Network, x *Netwo
 	}
 	if n.VLANTransparent != nil && *n.VLANTransparent && !r.cfg.VLANTransparent {
 		return model.Errf(model.KindUnavailable, "VlanTransparencyDriverError", "Backend does not support VLAN Transparency.")
+	}
+	if err := qosFitsNetwork(tx, n.QoSPolicy, n.ID); err != nil {
+		return err
 	}
 	tx.Networks.Put(n)
 	if x.Shared.Set && x.Shared.V {
@@ -113,7 +121,15 @@ const (
 )
 
 // UpdateNetwork puts n, which is old with what the client changed.
-func (r *Rules) UpdateNetwork(tx *world.Tx, _ *Actor, old, n *model.Network, x *NetworkExtra) error {
+func (r *Rules) UpdateNetwork(tx *world.Tx, by *Actor, old, n *model.Network, x *NetworkExtra) error {
+	if n.QoSPolicy != old.QoSPolicy {
+		if err := changeQoSPolicy(tx, by, old.QoSPolicy, n.QoSPolicy); err != nil {
+			return err
+		}
+		if err := qosFitsNetwork(tx, n.QoSPolicy, n.ID); err != nil {
+			return err
+		}
+	}
 	if x.Segments.Set || !x.Provider.empty() {
 		return model.Invalid("Plugin does not support updating the following provider network attributes: provider:network_type, provider:physical_network, provider:segmentation_id.")
 	}

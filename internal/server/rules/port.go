@@ -42,6 +42,14 @@ func (r *Rules) CreatePort(tx *world.Tx, by *Actor, p *model.Port, x *PortExtra)
 	if err := r.address(tx, p, x.FixedIPs); err != nil {
 		return err
 	}
+	if !p.QoSPolicy.IsZero() {
+		if _, err := qosPolicyFor(tx, by, p.QoSPolicy); err != nil {
+			return err
+		}
+		if err := qosFitsPort(tx, p.QoSPolicy, p); err != nil {
+			return err
+		}
+	}
 	r.bind(tx, n, p)
 	tx.Ports.Put(p)
 	return nil
@@ -116,7 +124,15 @@ func (r *Rules) address(tx *world.Tx, p *model.Port, want Opt[[]FixedIPRequest])
 }
 
 // UpdatePort puts p, which is old with what the client changed.
-func (r *Rules) UpdatePort(tx *world.Tx, _ *Actor, old, p *model.Port, x *PortExtra) error {
+func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortExtra) error {
+	if p.QoSPolicy != old.QoSPolicy {
+		if err := changeQoSPolicy(tx, by, old.QoSPolicy, p.QoSPolicy); err != nil {
+			return err
+		}
+		if err := qosFitsPort(tx, p.QoSPolicy, p); err != nil {
+			return err
+		}
+	}
 	if x.PortSecurity.Set {
 		p.PortSecurity = x.PortSecurity.V
 	}

@@ -57,6 +57,7 @@ var RBACActions = map[string][]string{
 	string(model.KindNetwork):       {model.ActionShared, model.ActionExternal},
 	string(model.KindSecurityGroup): {model.ActionShared},
 	string(model.KindAddressGroup):  {model.ActionShared},
+	string(model.KindQoSPolicy):     {model.ActionShared},
 }
 
 // ownerOf is the project that an object of a type belongs to.
@@ -73,6 +74,10 @@ func ownerOf(w *world.World, typ string, id model.UUID) (project string, ok bool
 	case model.KindAddressGroup:
 		if g := w.AddressGroups.Get(model.AddressGroupID{UUID: id}); g != nil {
 			return g.ProjectID, true
+		}
+	case model.KindQoSPolicy:
+		if p := w.QoSPolicies.Get(model.QoSPolicyID{UUID: id}); p != nil {
+			return p.ProjectID, true
 		}
 	}
 	return "", false
@@ -152,8 +157,10 @@ func losers(w *world.World, p *model.RBACPolicy) []string {
 		return nil
 	}
 	var out []string
+	// Of QoS policies, Neutron counts the owner's own networks and ports, too.
+	ownCounts := p.ObjectType == string(model.KindQoSPolicy)
 	check := func(project string) {
-		if project != owner && project != "" && (p.Target == model.TargetAll || p.Target == project) &&
+		if (project != owner || ownCounts) && project != "" && (p.Target == model.TargetAll || p.Target == project) &&
 			!granted(w, p.ObjectID, p.Action, project) && !slices.Contains(out, project) {
 			out = append(out, project)
 		}
@@ -185,6 +192,13 @@ func users(w *world.World, p *model.RBACPolicy, yield func(project string)) {
 		for port := range w.Ports.BySecurityGroup(model.SecurityGroupID{UUID: p.ObjectID}) {
 			yield(port.ProjectID)
 		}
+	case p.ObjectType == string(model.KindQoSPolicy):
+		for n := range w.Networks.ByQoSPolicy(model.QoSPolicyID{UUID: p.ObjectID}) {
+			yield(n.ProjectID)
+		}
+		for port := range w.Ports.ByQoSPolicy(model.QoSPolicyID{UUID: p.ObjectID}) {
+			yield(port.ProjectID)
+		}
 	case p.ObjectType == string(model.KindAddressGroup):
 		for rule := range w.SecurityGroupRules.ByAddressGroup(model.AddressGroupID{UUID: p.ObjectID}) {
 			yield(rule.ProjectID)
@@ -210,5 +224,7 @@ func (r *Rules) sharingChanged(tx *world.Tx, p *model.RBACPolicy) {
 		tx.Networks.Put(&c)
 	case string(model.KindSecurityGroup):
 		touchGroup(tx, model.SecurityGroupID{UUID: p.ObjectID})
+	case string(model.KindQoSPolicy):
+		touchQoSPolicy(tx, model.QoSPolicyID{UUID: p.ObjectID})
 	}
 }

@@ -18,6 +18,7 @@ const (
 	networksByProject = iota
 	networksByName
 	networksExternal
+	networksByQoSPolicy
 )
 
 func newNetworks() Networks {
@@ -30,6 +31,11 @@ func newNetworks() Networks {
 		networksExternal: indexBy[model.NetworkID](strings.Compare, func(n *T, yield func(string)) {
 			if n.External {
 				yield("")
+			}
+		}),
+		networksByQoSPolicy: indexBy[model.NetworkID](byUUID[model.QoSPolicyID], func(n *T, yield func(model.QoSPolicyID)) {
+			if !n.QoSPolicy.IsZero() {
+				yield(n.QoSPolicy)
 			}
 		}),
 	}
@@ -132,6 +138,7 @@ const (
 	portsByAddress
 	portsBySecurityGroup
 	portsByName
+	portsByQoSPolicy
 )
 
 func newPorts() Ports {
@@ -167,6 +174,11 @@ func newPorts() Ports {
 		portsByName: indexBy[K](strings.Compare, func(v *T, yield func(string)) {
 			if v.Name != "" {
 				yield(v.Name)
+			}
+		}),
+		portsByQoSPolicy: indexBy[K](byUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) {
+			if !v.QoSPolicy.IsZero() {
+				yield(v.QoSPolicy)
 			}
 		}),
 	}

@@ -28,6 +28,9 @@ type World struct {
 	AddressGroups      AddressGroups
 	RBACPolicies       RBACPolicies
 	Quotas             Quotas
+
+	QoSPolicies QoSPolicies
+	QoSRules    QoSRules
 }
 
 // New is the empty World of a lineage.
@@ -49,6 +52,9 @@ func New(lineage model.UUID) *World {
 		AddressGroups:      newAddressGroups(),
 		RBACPolicies:       newRBACPolicies(),
 		Quotas:             newQuotas(),
+
+		QoSPolicies: newQoSPolicies(),
+		QoSRules:    newQoSRules(),
 	}
 }
 
@@ -66,7 +72,8 @@ type table interface {
 // tables lists every table of the World. A new resource is one field above, one line in New and one here.
 func (w *World) tables() []table {
 	return []table{&w.Networks, &w.Segments, &w.Subnets, &w.Ports, &w.Bindings, &w.Routers, &w.Agents, &w.Hosts,
-		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups, &w.RBACPolicies, &w.Quotas}
+		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups, &w.RBACPolicies, &w.Quotas,
+		&w.QoSPolicies, &w.QoSRules}
 }
 
 func (w *World) table(kind model.Kind) table {
