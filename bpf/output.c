@@ -125,21 +125,22 @@ SEC("tc/output")
 int output(struct __sk_buff *skb)
 {
 	struct pkt *p = scratch_pkt();
-	struct flow_val f = {};
+	struct flow_val *f;
 	struct record *d;
 	int r;
 
 	if (!p)
 		return TC_ACT_SHOT;
-	f.mtu = p->mtu;
-	r = p->ep_dst ? to_local(p, &f) : to_peer(p, &f);
+	f = &p->out;
+	f->mtu = p->mtu;
+	r = p->ep_dst ? to_local(p, f) : to_peer(p, f);
 	if (r)
 		return drop(skb, p, r);
 	r = judge_both(skb, p);
 	if (r)
 		return drop(skb, p, r);
 	if (p->cacheable)
-		remember(p, &f);
+		remember(p, f);
 	r = rewrite(skb, p, p->smac);
 	if (r)
 		return drop(skb, p, r);
@@ -147,13 +148,13 @@ int output(struct __sk_buff *skb)
 	if (opt_record) {
 		d = bpf_map_lookup_elem(&decision, &zero);
 		if (d) {
-			d->ifindex = f.ifindex;
-			d->vni = f.vni;
+			d->ifindex = f->ifindex;
+			d->vni = f->vni;
 		}
 	}
 	if (p->ep_dst)
-		return to_endpoint(skb, f.ifindex, f.flags & F_PEER);
-	if (set_tunnel(skb, &f.vtep, f.vni))
+		return to_endpoint(skb, f->ifindex, f->flags & F_PEER);
+	if (set_tunnel(skb, &f->vtep, f->vni))
 		return drop(skb, p, R_INTERNAL);
-	return bpf_redirect(f.ifindex, 0);
+	return bpf_redirect(f->ifindex, 0);
 }

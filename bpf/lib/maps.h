@@ -493,6 +493,7 @@ struct pkt {
 	__u8 egress; /* the direction being judged */
 	__u8 pad2[2];
 	__u32 targets;
+	struct flow_val out __aligned8; /* the flow being made: too large for the stack */
 	__u8 buf[BUF_SIZE];
 };
 

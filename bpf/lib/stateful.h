@@ -111,6 +111,34 @@ static __noinline int related(struct __sk_buff *skb, const struct pkt *p, __u32 
 	return related_type(p) && quoted_key(skb, p, &k, egress) && conn_find(&k);
 }
 
+static long reclaim_one(void *map, const struct conn_key *key, struct conn_val *c, __u64 *now)
+{
+	struct conn_key k;
+
+	if (c->expires >= *now)
+		return 0;
+	k = *key;
+	if (!bpf_map_delete_elem(&conn, &k))
+		conn_release(k.ep);
+	return 0;
+}
+
+/*
+ * Removes all connections that are past their time, at most once a second. The agent does so all the time; this is for when it
+ * is dead and a share or the table is used up by what nobody collected. Endpoint slot 0 is nobody's: its state is the host's.
+ */
+static __noinline int reclaim(void)
+{
+	struct ep_run *s = bpf_map_lookup_elem(&ep_state, &zero);
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (!s || now - s->buckets[0].last < 1000000000)
+		return 0;
+	s->buckets[0].last = now;
+	bpf_for_each_map_elem(&conn, reclaim_one, &now, 0);
+	return 0;
+}
+
 /* Makes a connection within the endpoint's share. Returns a reason. */
 static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, struct conn_key *k, __u32 egress, __u32 rule)
 {
@@ -124,6 +152,8 @@ static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, s
 		return R_INTERNAL;
 	share = e->conn_share ? e->conn_share : h->conn_share;
 	if (s->conns >= share)
+		reclaim();
+	if (s->conns >= share)
 		return R_CONN_TABLE_FULL;
 	c.created = bpf_ktime_get_coarse_ns();
 	c.state = CONN_NEW;
@@ -133,8 +163,11 @@ static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, s
 	c.icmp_type = p->icmp_type;
 	c.icmp_code = p->icmp_code;
 	conn_advance(&c, k, egress, p->tcp_flags);
-	if (bpf_map_update_elem(&conn, k, &c, BPF_NOEXIST))
-		return R_CONN_TABLE_FULL;
+	if (bpf_map_update_elem(&conn, k, &c, BPF_NOEXIST)) {
+		reclaim();
+		if (bpf_map_update_elem(&conn, k, &c, BPF_NOEXIST))
+			return R_CONN_TABLE_FULL;
+	}
 	__sync_fetch_and_add(&s->conns, 1);
 	hits = bpf_map_lookup_elem(&rules, &rule);
 	if (hits)

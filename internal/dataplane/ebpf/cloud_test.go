@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -28,6 +29,7 @@ type testCloud struct {
 	cfg    Config
 	bpf    string
 	prefix string
+	vif    string
 }
 
 var clouds atomic.Int32
@@ -37,10 +39,18 @@ func (c *testCloud) ns(name string) string { return c.prefix + name }
 // newCloud builds hosts and instances; the planes are started, with everything applied.
 func newCloud(t testing.TB, cfg Config, change func(*dptest.Cloud)) *testCloud {
 	t.Helper()
+	return newCloudOn(t, cfg, "veth", change)
+}
+
+// newCloudOn is newCloud with instances behind a "veth", or as a hypervisor has them: a "tap" that offers its guest
+// segmentation and checksum offloads, or a "plain tap" that does not.
+func newCloudOn(t testing.TB, cfg Config, vif string, change func(*dptest.Cloud)) *testCloud {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces and loads BPF programs")
 	}
 	c := bareCloud(t, cfg)
+	c.vif = vif
 	if change != nil {
 		change(c.cloud)
 	}
@@ -112,7 +122,7 @@ func (c *testCloud) hosts() {
 	c.netns(b.Name)
 	c.must(linux.AddVeth(linux.Veth{Name: "underlay", Netns: c.ns(a.Name), MTU: 1600, Peer: linux.End{Name: "underlay", Netns: c.ns(b.Name)}}))
 	for _, h := range []dptest.Host{a, b} {
-		c.must(linux.AddAddr(c.ns(h.Name), "underlay", netip.PrefixFrom(h.VTEP, 24)))
+		c.must(linux.AddAddr(c.ns(h.Name), "underlay", netip.PrefixFrom(h.VTEP, map[bool]int{true: 24, false: 64}[h.VTEP.Is4()])))
 		c.must(linux.SetUp(c.ns(h.Name), "underlay"))
 	}
 }
@@ -131,9 +141,45 @@ func (c *testCloud) device(port string) string {
 func (c *testCloud) instance(p dptest.Port) {
 	c.netns(p.Name)
 	ns, mac := c.ns(p.Name), dptest.PortMAC(p.Name)
+	if c.vif != "veth" {
+		c.tap(p)
+		c.configure(p)
+		return
+	}
 	c.must(linux.AddVeth(linux.Veth{Name: c.device(p.Name), Netns: c.ns(p.Host), MTU: 1450,
 		Peer: linux.End{Name: "eth0", Netns: ns, MAC: net.HardwareAddr(mac[:])}}))
 	c.configure(p)
+}
+
+// tap makes the host's tap device and the instance's eth0, another tap, and carries frames between their files, with what
+// their virtio headers say of segmentation and checksums, as a hypervisor does between a tap and its guest.
+func (c *testCloud) tap(p dptest.Port) {
+	offloads, mac := c.vif == "tap", dptest.PortMAC(p.Name)
+	host, err := linux.OpenTap(c.ns(p.Host), c.device(p.Name), offloads)
+	c.must(err)
+	guest, err := linux.OpenTap(c.ns(p.Name), "eth0", offloads)
+	c.must(err)
+	c.must(linux.SetMAC(c.ns(p.Name), "eth0", mac[:]))
+	c.must(linux.SetMTU(c.ns(p.Host), c.device(p.Name), 1450))
+	c.must(linux.SetMTU(c.ns(p.Name), "eth0", 1450))
+	var carry sync.WaitGroup
+	for from, to := range map[*os.File]*os.File{host: guest, guest: host} {
+		carry.Go(func() {
+			buf := make([]byte, 1<<17)
+			for {
+				n, err := from.Read(buf)
+				if err != nil {
+					return
+				}
+				_, _ = to.Write(buf[:n]) // a full or downed device loses frames
+			}
+		})
+	}
+	c.t.Cleanup(func() {
+		c.must(host.Close())
+		c.must(guest.Close())
+		carry.Wait()
+	})
 }
 
 func (c *testCloud) configure(p dptest.Port) {

@@ -152,6 +152,24 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
+// The same behind real taps: TCP's large segments cross the programs whole if the guest may offload, and cut if not.
+func TestTrafficOfTaps(t *testing.T) {
+	for _, vif := range []string{"tap", "plain tap"} {
+		t.Run(vif, func(t *testing.T) {
+			c := newCloudOn(t, Config{}, vif, func(d *dptest.Cloud) {
+				for i := range d.Ports {
+					d.Ports[i].Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true), dptest.Any(false, false), dptest.Any(false, true))
+				}
+			})
+			for fam, v6 := range families() {
+				for _, to := range []string{"red3", "red2", "blue1", "blue2"} {
+					t.Run(fmt.Sprintf("red1 to %s, %s", to, fam), func(t *testing.T) { c.pair(t, "red1", to, v6) })
+				}
+			}
+		})
+	}
+}
+
 func (c *testCloud) pair(t *testing.T, from, to string, v6 bool) {
 	want := 64
 	if c.cloud.Port(from).Network != c.cloud.Port(to).Network {

@@ -343,6 +343,7 @@ type weftPkt struct {
 	Egress       uint8
 	Pad2         [2]uint8
 	Targets      uint32
+	Out          weftFlowVal
 	Buf          [16448]uint8
 }
 
