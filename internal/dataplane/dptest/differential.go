@@ -125,9 +125,9 @@ func (r *difference) compare(s Stimulus) []Stimulus {
 	if err != nil {
 		r.t.Fatalf("send: %v\n%s", err, r.report(p, s))
 	}
-	names := r.c.Names()
-	if diff := cmp.Diff(want.text(names), got.text(names)); diff != "" {
-		r.t.Fatalf("plane and forward disagree (-forward +plane)\n%s\n%s", diff, r.report(p, s))
+	if !want.equal(got) {
+		names := r.c.Names()
+		r.t.Fatalf("plane and forward disagree (-forward +plane)\n%s\n%s", cmp.Diff(want.text(names), got.text(names)), r.report(p, s))
 	}
 	if r.Count != nil {
 		r.Count(s, p.oracle.Last)
@@ -138,7 +138,7 @@ func (r *difference) compare(s Stimulus) []Stimulus {
 		case forward.Tunnel:
 			next = append(next, Stimulus{o.Peer, forward.FromTunnel(o.VNI, r.states[s.Host].VTEP), o.Frame})
 		case forward.Deliver:
-			r.delivered = append(r.delivered, delivery{s.Host, *r.c.Port(names(o.Port.UUID)), o.Frame})
+			r.delivered = append(r.delivered, delivery{s.Host, r.g.ports[o.Port], o.Frame})
 		default:
 		}
 	}

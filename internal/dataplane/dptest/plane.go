@@ -59,13 +59,26 @@ func (o *Oracle) Send(in forward.Input, frame []byte) (Outcome, error) {
 	return Outcome{Outputs: o.Last.Outputs, Reason: o.Last.Reason}, nil
 }
 
+func compareOutputs(a, b forward.Output) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Port.Compare(b.Port.UUID), a.VTEP.Compare(b.VTEP), cmp.Compare(a.VNI, b.VNI),
+		cmp.Compare(a.Punt, b.Punt), bytes.Compare(a.Frame, b.Frame))
+}
+
+// equal compares two Outcomes, whatever the order of their outputs.
+func (o Outcome) equal(p Outcome) bool {
+	if o.Reason != p.Reason || len(o.Outputs) != len(p.Outputs) {
+		return false
+	}
+	if len(o.Outputs) > 1 {
+		o.Outputs = slices.SortedFunc(slices.Values(o.Outputs), compareOutputs)
+		p.Outputs = slices.SortedFunc(slices.Values(p.Outputs), compareOutputs)
+	}
+	return slices.EqualFunc(o.Outputs, p.Outputs, func(a, b forward.Output) bool { return compareOutputs(a, b) == 0 })
+}
+
 // text is an Outcome in words, outputs sorted, each frame with its bytes, so that two can be compared as text.
 func (o Outcome) text(names forward.Names) string {
-	outs := slices.Clone(o.Outputs)
-	slices.SortFunc(outs, func(a, b forward.Output) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Port.Compare(b.Port.UUID), a.VTEP.Compare(b.VTEP), cmp.Compare(a.VNI, b.VNI),
-			cmp.Compare(a.Punt, b.Punt), bytes.Compare(a.Frame, b.Frame))
-	})
+	outs := slices.SortedFunc(slices.Values(o.Outputs), compareOutputs)
 	var b strings.Builder
 	fmt.Fprintf(&b, "reason %d: %s\n", o.Reason, forward.Explain(o.Reason).What)
 	for _, x := range outs {

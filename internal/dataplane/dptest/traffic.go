@@ -23,6 +23,7 @@ type Traffic struct {
 	addrs [2][]netip.Addr // by family
 	macs  []model.MAC
 	bound []Port
+	ports map[model.PortID]Port
 }
 
 // NewTraffic draws traffic of the cloud.
@@ -34,7 +35,7 @@ func NewTraffic(t *rapid.T, c *Cloud) *Traffic {
 
 // refresh learns the cloud's addresses and ports anew.
 func (g *Traffic) refresh() {
-	g.addrs, g.macs, g.bound = [2][]netip.Addr{}, nil, nil
+	g.addrs, g.macs, g.bound, g.ports = [2][]netip.Addr{}, nil, nil, map[model.PortID]Port{}
 	add := func(a netip.Addr) {
 		i := 0
 		if a.Is6() {
@@ -43,6 +44,7 @@ func (g *Traffic) refresh() {
 		g.addrs[i] = append(g.addrs[i], a)
 	}
 	for _, p := range g.c.Ports {
+		g.ports[PortID(p.Name)] = p
 		g.macs = append(g.macs, PortMAC(p.Name))
 		add(LinkLocal(PortMAC(p.Name)))
 		for _, a := range p.Addresses {

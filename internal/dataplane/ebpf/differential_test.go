@@ -1,6 +1,7 @@
 package ebpf
 
 import (
+	"flag"
 	"strings"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/weft-cloud/weft/internal/forward"
 	"github.com/weft-cloud/weft/internal/hostplan"
 )
+
+// Ten million frames are -rapid.checks=20000 -frames=500.
+var frames = flag.Int("frames", 20, "frames in each random cloud of TestDifferential")
 
 // differ compares the BPF programs with forward. Each host has programs and maps of its own, which go from cloud to cloud,
 // so that what one State leaves behind is in the way of the next.
@@ -33,14 +37,14 @@ func differ(t *testing.T) dptest.Differ {
 // Random clouds, random and broken frames: the programs do what forward says, to the byte. The frames of one cloud are
 // partly repeated, so that cached decisions are compared, too.
 func TestDifferential(t *testing.T) {
-	frames := 0
+	n := 0
 	reasons := map[reason.Reason]int{}
 	kinds := map[forward.OutputKind]int{}
 	judged := map[string]int{}
 	d := differ(t)
-	d.Limits.Policies, d.Changes = true, true
+	d.Limits.Policies, d.Changes, d.Frames = true, true, *frames
 	d.Count = func(_ dptest.Stimulus, o forward.Result) {
-		frames++
+		n++
 		reasons[o.Reason]++
 		for _, n := range o.Trail {
 			for _, what := range []string{"a new connection", "a known connection", "related to a known connection"} {
@@ -54,7 +58,7 @@ func TestDifferential(t *testing.T) {
 		}
 	}
 	rapid.Check(t, d.Check)
-	t.Logf("%d frames; delivered %d, tunnelled %d, answered %d, punted %d", frames, kinds[forward.Deliver], kinds[forward.Tunnel],
+	t.Logf("%d frames; delivered %d, tunnelled %d, answered %d, punted %d", n, kinds[forward.Deliver], kinds[forward.Tunnel],
 		kinds[forward.Reply], kinds[forward.Punt])
 	for what, n := range judged {
 		t.Logf("%6d %s", n, what)
