@@ -30,6 +30,8 @@ type Input struct {
 	Port  model.PortID
 	VNI   uint32
 	Outer netip.Addr
+	// Segment is the payload of one segment if the frame is a large one that is cut later (GSO); 0: it is not.
+	Segment int
 	// Conns is the host's connection table before; nil: empty.
 	Conns *Conns
 }

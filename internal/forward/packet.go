@@ -45,6 +45,8 @@ type packet struct {
 	dst, src  model.MAC
 	etherType uint16
 	ip        *ipHeader // nil if etherType is not IP
+	// segment is the payload of one segment of a large frame; 0: the frame is not to be cut.
+	segment int
 }
 
 // ipHeader is what the stages need of an IPv4 or IPv6 packet.
@@ -71,6 +73,7 @@ type ipHeader struct {
 	icmpType     uint8
 	icmpCode     uint8
 	tcpFlags     uint8
+	upperLen     int // of the upper layer's header, if it is one of those
 }
 
 // later reports whether the packet is a fragment other than the first.
@@ -242,11 +245,12 @@ func parseUpper(h *ipHeader, b []byte) reason.Reason {
 	if len(b) < need {
 		return reason.Malformed
 	}
+	h.upperLen = need
 	if h.proto == protoTCP {
-		if off := int(b[12]>>4) * 4; off < 20 || off > len(b) {
+		h.tcpFlags, h.upperLen = b[13], int(b[12]>>4)*4
+		if h.upperLen < need || h.upperLen > len(b) {
 			return reason.Malformed
 		}
-		h.tcpFlags = b[13]
 	}
 	if need > 0 {
 		readPorts(h, b)

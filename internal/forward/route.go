@@ -118,13 +118,13 @@ func (r *run) toNeighbor(l leg, out *hostplan.Interface, c claim, hops uint8) {
 		r.drop(reason.NotProgrammed, "router", "network %s is not in the host's state", out.Network)
 		return
 	}
-	if h.length > int(n.MTU) {
+	if r.p.size() > int(n.MTU) {
 		r.res.Reason = reason.TooBig
 		if !h.v6 && !h.df {
 			r.punt(dataplane.PuntFragment, "router", "too big for the next network: to be cut")
 			return
 		}
-		r.drop(reason.TooBig, "router", "%d bytes, but the next network's MTU is %d", h.length, n.MTU)
+		r.drop(reason.TooBig, "router", "%d bytes, but the next network's MTU is %d", r.p.size(), n.MTU)
 		r.icmpError(l, tooBigError(h, n.MTU))
 		return
 	}

@@ -26,6 +26,7 @@ func Step(h *Host, in Input, frame []byte) Result {
 	r := &run{h: h, in: in}
 	r.res.Conns = in.Conns
 	r.p, r.bad = parse(frame)
+	r.p.segment = in.Segment
 	if in.Tunnel() {
 		r.fromTunnel()
 	} else {
@@ -54,9 +55,13 @@ func (r *run) punt(kind dataplane.PuntKind, stage, why string) {
 
 func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
-// size is the length of what the Ethernet header carries, as the IP header tells it: bytes behind it are padding.
+// size is the length of what the Ethernet header carries, as the IP header tells it: bytes behind it are padding. Of a frame
+// that is cut later it is that of the largest segment.
 func (p *packet) size() int {
 	if p.ip != nil {
+		if p.segment > 0 {
+			return p.ip.l4 + p.ip.upperLen + p.segment
+		}
 		return p.ip.length
 	}
 	return len(p.frame) - ethLen

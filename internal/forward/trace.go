@@ -97,7 +97,7 @@ func (w *World) walk(host string, port model.PortID, frame []byte) Path {
 		if o.Kind != Tunnel {
 			continue
 		}
-		in := FromTunnel(o.VNI, w.Hosts[host].State.VTEP)
+		in := FromTunnel(o.VNI, w.Hosts[host].State.VTEP) // what is traced is never to be cut
 		path.Hops = append(path.Hops, w.step(o.Peer, in, o.Frame))
 	}
 	return path

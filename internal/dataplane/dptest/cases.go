@@ -22,7 +22,9 @@ type Case struct {
 type Send struct {
 	From  string
 	Frame []byte
-	Want  Want
+	// Segment is the payload of one segment of a frame that is cut later (GSO); 0: it is not.
+	Segment int
+	Want    Want
 	// Before changes the cloud for this and the following frames.
 	Before func(*Cloud)
 }
@@ -42,7 +44,7 @@ type Want struct {
 // Cases is the table.
 func Cases() []Case {
 	var all []Case
-	for _, f := range []func() []Case{unicastCases, sizeCases, ttlCases, routerCases, arpCases, ndCases, guardCases,
+	for _, f := range []func() []Case{unicastCases, sizeCases, segmentCases, ttlCases, routerCases, arpCases, ndCases, guardCases,
 		floodCases, malformedCases, fragmentCases, policyCases, icmpCases} {
 		all = append(all, f()...)
 	}

@@ -130,6 +130,29 @@ func sizeCases() []Case {
 	return out
 }
 
+// segmentCases: large TCP segments and UDP datagrams that the sender's kernel leaves to be cut are as large as their pieces.
+func segmentCases() []Case {
+	var out []Case
+	cut := func(s Send, segment int) Send { s.Segment = segment; return s }
+	for _, p := range places() {
+		head := int(p.pick(20, 40))
+		tcp := p.ip().TCP(1000, 2000, PSH|ACK, bytesOf(3000))
+		udp := p.ip().UDP(1000, 2000, bytesOf(3000))
+		tcp.DF, udp.DF = true, true
+		out = append(out,
+			single(p.title("TCP whose segments are exactly the MTU"), cut(p.passes(tcp), 1450-head-20)),
+			single(p.title("UDP whose pieces are exactly the MTU"), cut(p.passes(udp), 1450-head-8)),
+			single(p.title("small segments of TCP"), cut(p.passes(tcp), 100)))
+		if !p.routed() {
+			out = append(out, single(p.title("TCP whose segments are over the MTU"), cut(p.dropped(tcp, reason.TooBig), 1450-head-19)))
+			continue
+		}
+		e := p.routerError(tcp, p.pick(3, 2), p.pick(4, 0), 1450)
+		out = append(out, single(p.title("TCP whose segments are over the MTU"), cut(p.refused(tcp, reason.TooBig, e), 1450-head-19)))
+	}
+	return out
+}
+
 // ttlCases: what a router does with the last hop.
 func ttlCases() []Case {
 	var out []Case

@@ -58,10 +58,19 @@ type Router struct {
 	Routes     []Route
 }
 
-// Interface is a router's leg.
+// Interface is a router's leg. A router may have several on one network (Neutron makes one port for each IPv4 subnet and
+// one for IPv6): Name then tells them apart.
 type Interface struct {
-	Network   string
-	Addresses []netip.Prefix
+	Network, Name string
+	Addresses     []netip.Prefix
+}
+
+// key is what LegMAC and LegID call the leg.
+func (f Interface) key() string {
+	if f.Name == "" {
+		return f.Network
+	}
+	return f.Network + "/" + f.Name
 }
 
 // Route is an extra route, via an address on a leg's network.
@@ -149,7 +158,7 @@ func (c *Cloud) Names() func(model.UUID) string {
 	for _, r := range c.Routers {
 		names[id("router", r.Name)] = r.Name
 		for _, f := range r.Interfaces {
-			names[LegID(r.Name, f.Network).UUID] = r.Name + "/" + f.Network
+			names[LegID(r.Name, f.key()).UUID] = r.Name + "/" + f.key()
 		}
 	}
 	for _, p := range c.Ports {
@@ -283,7 +292,7 @@ func (c *Cloud) gatewayMAC(network string, gateway netip.Addr) model.MAC {
 		for _, f := range r.Interfaces {
 			for _, a := range f.Addresses {
 				if f.Network == network && a.Addr() == gateway {
-					return LegMAC(r.Name, network)
+					return LegMAC(r.Name, f.key())
 				}
 			}
 		}
@@ -304,22 +313,32 @@ func (c *Cloud) router(r Router) *hostplan.Router {
 	out := &hostplan.Router{ID: RouterID(r.Name), AdminUp: !r.Down}
 	for _, f := range r.Interfaces {
 		out.Interfaces = append(out.Interfaces, hostplan.Interface{
-			Port: LegID(r.Name, f.Network), Network: NetworkID(f.Network), MAC: LegMAC(r.Name, f.Network),
+			Port: LegID(r.Name, f.key()), Network: NetworkID(f.Network), MAC: LegMAC(r.Name, f.key()),
 			Addresses: f.Addresses, MTU: c.mtu(f.Network),
 		})
 		for _, a := range f.Addresses {
-			out.Routes = append(out.Routes, hostplan.Route{Dst: a.Masked(), Interface: LegID(r.Name, f.Network)})
+			out.Routes = append(out.Routes, hostplan.Route{Dst: a.Masked(), Interface: LegID(r.Name, f.key())})
 		}
 	}
 	for _, rt := range r.Routes {
 		x := hostplan.Route{Dst: rt.Dst, Via: rt.Via, Blackhole: rt.Blackhole}
 		if !rt.Blackhole {
-			x.Interface = LegID(r.Name, rt.Network)
+			x.Interface = LegID(r.Name, r.leg(rt).key())
 		}
 		out.Routes = append(out.Routes, x)
 	}
 	slices.SortFunc(out.Interfaces, func(a, b hostplan.Interface) int { return a.Port.Compare(b.Port.UUID) })
 	return out
+}
+
+// leg is the interface that an extra route leaves by: the one on its network whose subnet holds the next hop.
+func (r Router) leg(rt Route) Interface {
+	for _, f := range r.Interfaces {
+		if f.Network == rt.Network && slices.ContainsFunc(f.Addresses, func(p netip.Prefix) bool { return p.Contains(rt.Via) }) {
+			return f
+		}
+	}
+	return Interface{Network: rt.Network}
 }
 
 // prefix is addr with the length of its subnet.

@@ -136,7 +136,9 @@ func (r *difference) compare(s Stimulus) []Stimulus {
 	for _, o := range want.Outputs {
 		switch o.Kind {
 		case forward.Tunnel:
-			next = append(next, Stimulus{o.Peer, forward.FromTunnel(o.VNI, r.states[s.Host].VTEP), o.Frame})
+			in := forward.FromTunnel(o.VNI, r.states[s.Host].VTEP)
+			in.Segment = s.In.Segment
+			next = append(next, Stimulus{o.Peer, in, o.Frame})
 		case forward.Deliver:
 			r.delivered = append(r.delivered, delivery{s.Host, r.g.ports[o.Port], o.Frame})
 		default:
@@ -154,7 +156,7 @@ func (r *difference) report(p *pair, s Stimulus) string {
 	path := forward.Path{From: s.In.Port, Hops: []forward.Hop{{Host: s.Host, In: s.In, Frame: s.Frame, Result: p.oracle.Last}}}
 	b.WriteString("forward says:\n")
 	_ = path.Render(&b, r.c.Names())
-	return fmt.Sprintf("%sframe:\n%s%s", b.String(), dump(s.Frame), Describe(r.c))
+	return fmt.Sprintf("%sframe, segments of %d:\n%s%s", b.String(), s.In.Segment, dump(s.Frame), Describe(r.c))
 }
 
 // Describe is the cloud in words.
@@ -169,7 +171,7 @@ func Describe(c *Cloud) string {
 	for _, r := range c.Routers {
 		fmt.Fprintf(&b, "router %s: down %v\n", r.Name, r.Down)
 		for _, f := range r.Interfaces {
-			fmt.Fprintf(&b, "  on %s: %s %v\n", f.Network, LegMAC(r.Name, f.Network), f.Addresses)
+			fmt.Fprintf(&b, "  on %s: %s %v\n", f.key(), LegMAC(r.Name, f.key()), f.Addresses)
 		}
 		for _, x := range r.Routes {
 			fmt.Fprintf(&b, "  route %s via %s on %s, blackhole %v\n", x.Dst, x.Via, x.Network, x.Blackhole)

@@ -84,7 +84,7 @@ func walk(planes map[string]Plane, states map[string]*hostplan.State, s Send) (W
 		return tunnels
 	}
 	host := Demo().Port(s.From).Host
-	out, err := planes[host].Send(forward.FromPort(PortID(s.From)), s.Frame)
+	out, err := planes[host].Send(s.input(), s.Frame)
 	if err != nil {
 		return got, err
 	}
@@ -93,7 +93,9 @@ func walk(planes map[string]Plane, states map[string]*hostplan.State, s Send) (W
 			if st.VTEP != x.VTEP {
 				continue
 			}
-			far, err := planes[name].Send(forward.FromTunnel(x.VNI, states[host].VTEP), x.Frame)
+			in := forward.FromTunnel(x.VNI, states[host].VTEP)
+			in.Segment = s.Segment
+			far, err := planes[name].Send(in, x.Frame)
 			if err != nil {
 				return got, err
 			}
@@ -101,4 +103,10 @@ func walk(planes map[string]Plane, states map[string]*hostplan.State, s Send) (W
 		}
 	}
 	return got, nil
+}
+
+func (s Send) input() forward.Input {
+	in := forward.FromPort(PortID(s.From))
+	in.Segment = s.Segment
+	return in
 }

@@ -130,7 +130,10 @@ func (g *drawer) router(i int) {
 		if g.count("no leg on "+n.Name, 0, 3) == 0 {
 			continue
 		}
-		f := Interface{Network: n.Name}
+		f, six := Interface{Network: n.Name}, Interface{Network: n.Name}
+		if g.coin("a leg for each family") {
+			six.Name = "v6"
+		}
 		for _, s := range n.Subnets {
 			if used[s.Prefix] {
 				continue
@@ -141,10 +144,16 @@ func (g *drawer) router(i int) {
 			if g.taken(n.Name, a) {
 				a = s.host(byte(60 - i))
 			}
-			f.Addresses = append(f.Addresses, netip.PrefixFrom(a, s.Prefix.Bits()))
+			leg := &f
+			if a.Is6() && six.Name != "" {
+				leg = &six
+			}
+			leg.Addresses = append(leg.Addresses, netip.PrefixFrom(a, s.Prefix.Bits()))
 		}
-		if len(f.Addresses) > 0 {
-			r.Interfaces = append(r.Interfaces, f)
+		for _, x := range []Interface{f, six} {
+			if len(x.Addresses) > 0 {
+				r.Interfaces = append(r.Interfaces, x)
+			}
 		}
 	}
 	g.c.Routers = append(g.c.Routers, r)

@@ -57,8 +57,8 @@ func (g *Traffic) refresh() {
 	}
 	for _, r := range g.c.Routers {
 		for _, f := range r.Interfaces {
-			g.macs = append(g.macs, LegMAC(r.Name, f.Network), LegMAC(r.Name, f.Network))
-			add(LinkLocal(LegMAC(r.Name, f.Network)))
+			g.macs = append(g.macs, LegMAC(r.Name, f.key()), LegMAC(r.Name, f.key()))
+			add(LinkLocal(LegMAC(r.Name, f.key())))
 			for _, a := range f.Addresses {
 				add(a.Addr())
 			}
@@ -120,8 +120,16 @@ func (g *Traffic) Next() (Stimulus, bool) {
 	}
 	if g.count("mutate", 0, 9) == 0 {
 		s.Frame = g.mutate(s.Frame)
+	} else if cuttable(s.Frame) && g.coin("to be cut") {
+		s.In.Segment = g.count("segment", 1, len(s.Frame)-60)
 	}
 	return s, true
+}
+
+// cuttable reports whether the frame is one that a kernel might leave to be cut: TCP or UDP, whole, of some size.
+func cuttable(frame []byte) bool {
+	x, ok := turned(frame)
+	return ok && len(frame) > 200 && (x.Proto == 6 || x.Proto == 17)
 }
 
 // others are all hosts but that one, and, for once, that one, too.
@@ -179,7 +187,7 @@ func (g *Traffic) dstMAC(p Port) model.MAC {
 	for _, r := range g.c.Routers {
 		for _, f := range r.Interfaces {
 			if f.Network == p.Network {
-				legs = append(legs, LegMAC(r.Name, f.Network))
+				legs = append(legs, LegMAC(r.Name, f.key()))
 			}
 		}
 	}

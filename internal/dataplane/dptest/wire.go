@@ -73,6 +73,9 @@ func apply(t *testing.T, w Wire, c *Cloud) {
 
 func (s Send) onWire(t *testing.T, i int, w Wire) {
 	want := s.Want.arrived(s.From)
+	if s.Segment > 0 {
+		t.Skip("a frame that is to be cut arrives in pieces")
+	}
 	got, err := w.Send(s.From, s.Frame, func(a Arrived) bool { return a.text(s.Want.Reason) == want.text(s.Want.Reason) })
 	if errors.Is(err, ErrSkip) {
 		t.Skip(err)

@@ -43,7 +43,7 @@ func (u *underTest) Apply(s *hostplan.State) error {
 func (u *underTest) Forget() error { return u.r.Forget() }
 
 func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error) {
-	o, err := u.r.Run(Packet{From: in.Port, VTEP: in.Outer, VNI: in.VNI, Frame: frame})
+	o, err := u.r.Run(Packet{From: in.Port, VTEP: in.Outer, VNI: in.VNI, Frame: frame, GSOSize: uint32(in.Segment)})
 	if errors.Is(err, ErrNotRunnable) {
 		return dptest.Outcome{}, fmt.Errorf("%w: %w", dptest.ErrSkip, err)
 	} else if err != nil {
