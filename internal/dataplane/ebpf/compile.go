@@ -29,7 +29,7 @@ func (l Limits) fill(h *weftHost) {
 		return v
 	}
 	h.StormRate, h.StormBurst = def(l.StormRate, 1000), def(l.StormBurst, 1000)
-	h.PuntRate, h.PuntBurst = def(l.PuntRate, 100), def(l.PuntBurst, 200)
+	h.PuntRate, h.PuntBurst = def(l.PuntRate, 500), def(l.PuntBurst, 1000)
 	h.ErrorRate, h.ErrorBurst = 100, 100
 	h.EventRate, h.EventBurst = def(l.EventRate, 10), def(l.EventBurst, 50)
 	h.ConnShare = def(l.ConnShare, 131072/8)
@@ -49,8 +49,6 @@ type compiler struct {
 	x        *classifier
 	ports    map[string]port // by interface name
 	problems []hostplan.Problem
-	// names are the objects behind the roots, for failures.
-	names map[root]hostplan.Problem
 	// claims are the neighbours whose address or MAC entries are already wanted: the lowest port id keeps them.
 	addrBy map[weftAddrKey]model.PortID
 	macBy  map[weftMacKey]model.PortID
@@ -58,7 +56,7 @@ type compiler struct {
 
 // compile fills the tables and returns the host's own values.
 func compile(t *tables, s *hostplan.State, ports map[string]port, limits Limits) (*compiler, weftHost) {
-	c := &compiler{t: t, s: s, ports: ports, names: map[root]hostplan.Problem{},
+	c := &compiler{t: t, s: s, ports: ports,
 		addrBy: map[weftAddrKey]model.PortID{}, macBy: map[weftMacKey]model.PortID{}}
 	t.begin()
 	host := weftHost{DvrMac: s.DVRMAC}
@@ -101,22 +99,34 @@ func (c *compiler) problem(kind string, id fmt.Stringer, err error) {
 	c.problems = append(c.problems, hostplan.Problem{Kind: kind, ID: id.String(), Why: err.Error()})
 }
 
-// slot is the number of an object, remembered under its name for failures.
-func (c *compiler) slot(kind rootKind, id [16]byte, name string) (uint32, bool) {
+// slot is the number of an object.
+func (c *compiler) slot(kind rootKind, id [16]byte) (uint32, bool) {
 	slot, err := c.t.ids[kind].of(id)
 	if err != nil {
-		c.problems = append(c.problems, hostplan.Problem{Kind: kind.String(), ID: name, Why: err.Error()})
+		c.problems = append(c.problems, hostplan.Problem{Kind: kind.String(), ID: c.name(kind, id), Why: err.Error()})
 		return 0, false
 	}
-	c.names[root{kind, slot}] = hostplan.Problem{Kind: kind.String(), ID: name}
 	return slot, true
+}
+
+// name is how the operator knows an object: a peer by its host, all others by their id.
+func (c *compiler) name(kind rootKind, id [16]byte) string {
+	if kind != rootPeer {
+		return model.UUID(id).String()
+	}
+	for _, p := range c.s.Peers {
+		if p.VTEP.IsValid() && p.VTEP.As16() == id {
+			return p.Host
+		}
+	}
+	return addrOf(ip16(netip.AddrFrom16(id))).String()
 }
 
 func (c *compiler) peer(p *hostplan.Peer) {
 	if !p.VTEP.IsValid() {
 		return
 	}
-	slot, ok := c.slot(rootPeer, p.VTEP.As16(), p.Host)
+	slot, ok := c.slot(rootPeer, p.VTEP.As16())
 	if !ok {
 		return
 	}
@@ -125,7 +135,7 @@ func (c *compiler) peer(p *hostplan.Peer) {
 }
 
 func (c *compiler) network(n *hostplan.Network) {
-	slot, ok := c.slot(rootNetwork, n.ID.UUID, n.ID.String())
+	slot, ok := c.slot(rootNetwork, n.ID.UUID)
 	if !ok {
 		return
 	}
@@ -162,7 +172,7 @@ func (c *compiler) network(n *hostplan.Network) {
 }
 
 func (c *compiler) router(r *hostplan.Router) {
-	slot, ok := c.slot(rootRouter, r.ID.UUID, r.ID.String())
+	slot, ok := c.slot(rootRouter, r.ID.UUID)
 	if !ok {
 		return
 	}
@@ -243,14 +253,14 @@ func (c *compiler) where(n *hostplan.Neighbor) (ep, peer uint32, ok bool) {
 		if c.s.Endpoints[n.Port] == nil {
 			return 0, 0, false
 		}
-		ep, ok = c.slot(rootEndpoint, n.Port.UUID, n.Port.String())
+		ep, ok = c.slot(rootEndpoint, n.Port.UUID)
 		return ep, 0, ok
 	}
 	p := c.s.Peers[n.Host]
 	if p == nil || !p.VTEP.IsValid() {
 		return 0, 0, false
 	}
-	peer, ok = c.slot(rootPeer, p.VTEP.As16(), p.Host)
+	peer, ok = c.slot(rootPeer, p.VTEP.As16())
 	return 0, peer, ok
 }
 
@@ -280,7 +290,7 @@ func (c *compiler) neighbor(n *hostplan.Neighbor) {
 	if !ok {
 		return
 	}
-	slot, ok := c.slot(rootNeighbor, n.Port.UUID, n.Port.String())
+	slot, ok := c.slot(rootNeighbor, n.Port.UUID)
 	if !ok {
 		return
 	}
@@ -349,7 +359,7 @@ func (c *compiler) endpoint(e *hostplan.Endpoint) {
 	if !ok {
 		return
 	}
-	slot, ok := c.slot(rootEndpoint, e.Port.UUID, e.Port.String())
+	slot, ok := c.slot(rootEndpoint, e.Port.UUID)
 	if !ok {
 		return
 	}
@@ -448,11 +458,14 @@ func (c *compiler) floods() {
 func (c *compiler) failures(failed map[root]error) []hostplan.Problem {
 	out := c.problems
 	for r, err := range failed {
-		p, ok := c.names[r]
-		if !ok {
-			p = hostplan.Problem{Kind: r.kind.String(), ID: fmt.Sprint(r.slot)}
+		p := hostplan.Problem{Kind: r.kind.String(), ID: c.s.Host, Why: err.Error()}
+		if s := c.t.ids[r.kind]; s != nil {
+			for id, slot := range s.byID {
+				if slot == r.slot {
+					p.ID = c.name(r.kind, id)
+				}
+			}
 		}
-		p.Why = err.Error()
 		out = append(out, p)
 	}
 	return out

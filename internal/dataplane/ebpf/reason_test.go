@@ -5,6 +5,8 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -40,5 +42,24 @@ func TestReasonsAgree(t *testing.T) {
 	}
 	if diff := cmp.Diff(inGo, inC); diff != "" {
 		t.Errorf("reason.go and reason.h differ (-Go +C):\n%s", diff)
+	}
+}
+
+// Each header of bpf/lib stands alone.
+func TestHeadersCompileAlone(t *testing.T) {
+	clang, err := exec.LookPath("clang")
+	if err != nil {
+		t.Skip("no clang: users need none, only who changes the programs")
+	}
+	headers, err := filepath.Glob("../../../bpf/lib/*.h")
+	if err != nil || len(headers) == 0 {
+		t.Fatalf("%v, %v", headers, err)
+	}
+	for _, h := range headers {
+		out, err := exec.Command(clang, "-target", "bpfel", "-mcpu=v3", "-O2", "-Wall", "-Werror", "-Wno-unused-function", "-Wno-unused-variable",
+			"-fno-strict-aliasing", "-fsyntax-only", "-x", "c", h).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", h, err, out)
+		}
 	}
 }
