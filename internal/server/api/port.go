@@ -28,46 +28,9 @@ func portResource(ru *rules.Rules) *ports {
 		},
 		remove:  ru.DeletePort,
 		network: func(p *model.Port) model.NetworkID { return p.NetworkID },
-		indexes: []index[model.Port]{
-			{"mac_address", func(w *world.World, v string) rows[model.Port] {
-				m, err := model.ParseMAC(v)
-				if err != nil {
-					return func(func(*model.Port) bool) {}
-				}
-				return w.Ports.ByMAC(m)
-			}},
-			{"device_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByDevice(v) }},
-			{"name", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByName(v) }},
-			{"network_id", func(w *world.World, v string) rows[model.Port] {
-				return w.Ports.ByNetwork(model.NetworkID{UUID: idOf(v)})
-			}},
-			{"binding:host_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByHost(v) }},
-			{"security_groups", func(w *world.World, v string) rows[model.Port] {
-				return w.Ports.BySecurityGroup(model.SecurityGroupID{UUID: idOf(v)})
-			}},
-			{"project_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByProject(v) }},
-			{"tenant_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByProject(v) }},
-		},
+		indexes: portIndexes(),
 	}
-	r.seeks = map[string]func(*world.World, string, *model.Port, bool) rows[model.Port]{
-		"network_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
-			return w.Ports.ByNetworkBeyond(model.NetworkID{UUID: idOf(v)}, after, reverse)
-		},
-		"binding:host_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
-			return w.Ports.ByHostBeyond(v, after, reverse)
-		},
-		"project_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
-			return w.Ports.ByProjectBeyond(v, after, reverse)
-		},
-	}
-	r.seeks["tenant_id"] = r.seeks["project_id"]
-	r.reach = func(x *View) []*model.Port {
-		out := slices.Collect(x.W.Ports.ByProject(x.By.Project))
-		for n := range x.W.Networks.ByProject(x.By.Project) {
-			out = slices.AppendSeq(out, x.W.Ports.ByNetwork(n.ID))
-		}
-		return out
-	}
+	portSeeks(r)
 	r.subs = map[string]func(c *call, id string, rest []string) error{
 		"bindings": func(c *call, id string, rest []string) error { return portBindings(c, r, id, rest) },
 	}
@@ -93,6 +56,53 @@ func portResource(ru *rules.Rules) *ports {
 		return func(p *model.Port, _ *rules.PortExtra) { p.Tags = tags }, err
 	})
 	return r
+}
+
+// portIndexes are the equality filters that an index answers, the sharpest first.
+func portIndexes() []index[model.Port] {
+	return []index[model.Port]{
+		{"mac_address", func(w *world.World, v string) rows[model.Port] {
+			m, err := model.ParseMAC(v)
+			if err != nil {
+				return func(func(*model.Port) bool) {}
+			}
+			return w.Ports.ByMAC(m)
+		}},
+		{"device_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByDevice(v) }},
+		{"name", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByName(v) }},
+		{"network_id", func(w *world.World, v string) rows[model.Port] {
+			return w.Ports.ByNetwork(model.NetworkID{UUID: idOf(v)})
+		}},
+		{"binding:host_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByHost(v) }},
+		{"security_groups", func(w *world.World, v string) rows[model.Port] {
+			return w.Ports.BySecurityGroup(model.SecurityGroupID{UUID: idOf(v)})
+		}},
+		{"project_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByProject(v) }},
+		{"tenant_id", func(w *world.World, v string) rows[model.Port] { return w.Ports.ByProject(v) }},
+	}
+}
+
+// portSeeks declares where pages of long lists start, and in which ports a member's are.
+func portSeeks(r *ports) {
+	r.seeks = map[string]func(*world.World, string, *model.Port, bool) rows[model.Port]{
+		"network_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
+			return w.Ports.ByNetworkBeyond(model.NetworkID{UUID: idOf(v)}, after, reverse)
+		},
+		"binding:host_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
+			return w.Ports.ByHostBeyond(v, after, reverse)
+		},
+		"project_id": func(w *world.World, v string, after *model.Port, reverse bool) rows[model.Port] {
+			return w.Ports.ByProjectBeyond(v, after, reverse)
+		},
+	}
+	r.seeks["tenant_id"] = r.seeks["project_id"]
+	r.reach = func(x *View) []*model.Port {
+		out := slices.Collect(x.W.Ports.ByProject(x.By.Project))
+		for n := range x.W.Networks.ByProject(x.By.Project) {
+			out = slices.AppendSeq(out, x.W.Ports.ByNetwork(n.ID))
+		}
+		return out
+	}
 }
 
 // portAddresses declares MAC, fixed IPs and allowed address pairs.
