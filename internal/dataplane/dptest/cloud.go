@@ -253,10 +253,10 @@ func (c *Cloud) network(host string, n Network) *hostplan.Network {
 	out := &hostplan.Network{ID: NetworkID(n.Name), Type: "vxlan", VNI: n.VNI, MTU: n.mtu(), Services: n.Services}
 	flood := map[string]bool{}
 	for _, p := range c.Ports {
-		if p.Network != n.Name {
+		if p.Network != n.Name || p.Host == "" {
 			continue
 		}
-		if p.Host != host && p.Host != "" {
+		if p.Host != host {
 			flood[p.Host] = true
 		}
 		if p.Open || len(p.Pairs) > 0 {
@@ -273,7 +273,7 @@ func (c *Cloud) network(host string, n Network) *hostplan.Network {
 	for _, sn := range n.Subnets {
 		out.Subnets = append(out.Subnets, hostplan.Subnet{
 			ID: model.SubnetID{UUID: id("subnet", n.Name+sn.Prefix.String())}, Prefix: sn.Prefix, Gateway: sn.Gateway,
-			RouterMAC: c.gatewayMAC(n.Name, sn.Gateway),
+			RouterMAC: c.gatewayMAC(host, n.Name, sn),
 		})
 	}
 	slices.SortFunc(out.Subnets, func(a, b hostplan.Subnet) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
@@ -287,17 +287,30 @@ func (n Network) mtu() uint32 {
 	return n.MTU
 }
 
-func (c *Cloud) gatewayMAC(network string, gateway netip.Addr) model.MAC {
+// gatewayMAC is the MAC of the leg on the subnet's gateway address, else of the leg of lowest id that has an address of the
+// subnet, among the routers that the host knows.
+func (c *Cloud) gatewayMAC(host, network string, sn Subnet) model.MAC {
+	_, known := c.scope(host)
+	var best string
+	gateway := false
 	for _, r := range c.Routers {
 		for _, f := range r.Interfaces {
 			for _, a := range f.Addresses {
-				if f.Network == network && a.Addr() == gateway {
-					return LegMAC(r.Name, f.key())
+				if !known[r.Name] || f.Network != network || !sn.Prefix.Contains(a.Addr()) {
+					continue
+				}
+				key := r.Name + "/" + f.key()
+				is := a.Addr() == sn.Gateway
+				if best == "" || is && !gateway || is == gateway && id("leg", key).Compare(id("leg", best)) < 0 {
+					best, gateway = key, is
 				}
 			}
 		}
 	}
-	return model.MAC{}
+	if best == "" {
+		return model.MAC{}
+	}
+	return mac([3]byte{0xfa, 0x16, 0x3e}, "leg", best)
 }
 
 func (c *Cloud) mtu(network string) uint32 {
@@ -365,9 +378,13 @@ func (c *Cloud) endpoint(p Port) *hostplan.Endpoint {
 		e.Addresses = append(e.Addresses, c.prefix(p.Network, a))
 	}
 	for _, pair := range p.Pairs {
+		if p.Open {
+			break
+		}
 		e.Allowed = append(e.Allowed, hostplan.AddressPair{MAC: pair.mac(p), Prefix: pair.Prefix})
 	}
 	slices.SortFunc(e.Allowed, comparePairs)
+	e.Allowed = slices.Compact(e.Allowed)
 	if p.DHCP && len(e.Addresses) > 0 && e.Addresses[0].Addr().Is4() {
 		e.DHCP4 = &hostplan.DHCP4{
 			Address: e.Addresses[0].Addr(), Prefix: e.Addresses[0].Masked(), Server: e.Addresses[0].Masked().Addr().Next().Next(),
@@ -388,14 +405,19 @@ func comparePairs(a, b hostplan.AddressPair) int {
 	if c := strings.Compare(a.MAC.String(), b.MAC.String()); c != 0 {
 		return c
 	}
-	return a.Prefix.Addr().Compare(b.Prefix.Addr())
+	return a.Prefix.Compare(b.Prefix)
 }
 
 func neighbor(p Port) *hostplan.Neighbor {
 	n := &hostplan.Neighbor{Port: PortID(p.Name), Network: NetworkID(p.Network), MAC: PortMAC(p.Name), Host: p.Host}
 	n.Addresses = append(n.Addresses, p.Addresses...)
+	have := map[Pair]bool{}
 	for _, pair := range p.Pairs {
+		again := have[pair]
+		have[pair] = true
 		switch {
+		case again:
+			continue
 		case !pair.Prefix.IsSingleIP(): // a range is for learning
 			continue
 		case pair.mac(p) == n.MAC:
