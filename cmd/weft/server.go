@@ -24,7 +24,6 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/obs"
 	"github.com/weft-cloud/weft/internal/pki"
-	"github.com/weft-cloud/weft/internal/server/api"
 	"github.com/weft-cloud/weft/internal/server/feed"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/store"
@@ -48,6 +47,7 @@ func newServerCmd() *cobra.Command {
 		},
 	}
 	flags.bind(cmd)
+	cmd.AddCommand(newServerStatusCmd(), newServerReleaseCmd())
 	return cmd
 }
 
@@ -60,6 +60,7 @@ type serverParts struct {
 	live   *feed.Liveness
 	rules  *rules.Rules
 	feed   *feed.Server
+	gate   *gate
 	api    http.Handler
 }
 
@@ -80,6 +81,14 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 		return fmt.Errorf("listen for agents: %w; set [weft] feed_bind to a free address of this machine", err)
 	}
 	defer feedListener.Close()
+	if apiListener, err = secureAPI(&cfg.API, apiListener); err != nil {
+		return err
+	}
+	status, err := listenServerStatus(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer status.Close()
 	tls, err := pki.Files{CA: cfg.TLS.CAFile, Cert: cfg.TLS.CertFile, Key: cfg.TLS.KeyFile}.ServerTLS()
 	if err != nil {
 		return fmt.Errorf("certificates of [weft]: %w", err)
@@ -103,6 +112,8 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g.Go(func() error { return ignore(apiServer.Serve(apiListener), http.ErrServerClosed) })
 	g.Go(func() error { return p.rememberBeats(ctx) })
 	g.Go(func() error { return p.trimLog(ctx) })
+	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
+	g.Go(func() error { return p.serveStatus(ctx, status) })
 	g.Go(func() error {
 		<-ctx.Done()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
@@ -162,14 +173,6 @@ func randomUUID() model.UUID {
 	var b [16]byte
 	_, _ = io.ReadFull(rand.Reader, b[:]) // crypto/rand never fails on Linux; it ends the process instead
 	return model.NewUUIDv4(b)
-}
-
-func openAPI(p *serverParts) (http.Handler, error) {
-	g, err := newGate(p.cfg, p.log)
-	if err != nil {
-		return nil, err
-	}
-	return api.New(api.Deps{Writer: p.writer, Rules: p.rules, Identity: g.auth, Policy: g.policy, Log: p.log, NewID: randomUUID, MaxPage: p.cfg.API.PageLimit}), nil
 }
 
 // rulesConfig is the configuration as the rules want it.

@@ -10,14 +10,19 @@ import (
 	"github.com/weft-cloud/weft/internal/server/policy"
 )
 
+// policyEvery is how often the policy files are looked at for changes.
+const policyEvery = 5 * time.Second
+
 // gate says who calls and what they may do.
 type gate struct {
 	auth   identity.Authenticator
 	policy *policy.Engine
+	follow *policy.Follower
 }
 
 func newGate(cfg *config.Server, log *slog.Logger) (*gate, error) {
-	files, err := policy.ReadFiles(cfg.Policy.File, cfg.Policy.Dirs)
+	read := func() ([]policy.File, error) { return policy.ReadFiles(cfg.Policy.File, cfg.Policy.Dirs) }
+	files, err := read()
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +34,8 @@ func newGate(cfg *config.Server, log *slog.Logger) (*gate, error) {
 	for _, n := range notices {
 		log.Warn("policy", "notice", n)
 	}
-	g := &gate{auth: identity.NoAuth{}, policy: engine}
+	g := &gate{auth: identity.NoAuth{}, policy: engine,
+		follow: &policy.Follower{Engine: engine, Read: read, Every: policyEvery, Log: log}}
 	if cfg.AuthStrategy == "noauth" {
 		return g, nil
 	}

@@ -22,7 +22,7 @@ var errMethod = model.Errf(model.KindInvalid, "HTTPMethodNotAllowed",
 
 // errTooLarge answers a body beyond the limit; it alone maps to 413.
 var errTooLarge = model.Errf(model.KindInvalid, "HTTPRequestEntityTooLarge",
-	"The body is larger than the %d bytes that one request may have: send less at once.", maxBody)
+	"The body is larger than one request may have (max_request_body_size): send less at once.")
 
 // status is the one place where kinds of error become statuses of HTTP.
 func status(err error) int {

@@ -47,6 +47,9 @@ func (r *Resource[T, X]) readCreate(c *call) (objects []*wanted[T, X], bulk bool
 	if !ok {
 		return nil, false, badRequest("Unable to find '%s' in request body", r.name)
 	}
+	if c.s.deps.NoBulk {
+		return nil, true, badRequest("Bulk operation not supported")
+	}
 	if list.kind != isList || len(list.items) == 0 {
 		return nil, false, badRequest("Resources required")
 	}

@@ -15,6 +15,7 @@ func (r *Resource[T, X]) list(c *call) error {
 	if err != nil {
 		return err
 	}
+	q.loose = c.s.deps.LooseFilters
 	x := c.view()
 	rows, err := r.page(x, q)
 	if err != nil {
@@ -184,7 +185,7 @@ func (r *Resource[T, X]) matcher(x *View, q *query) (func(*T) bool, error) {
 		}
 		tests = append(tests, func(v *T) bool { return q.tags.match(r.meta(v).Tags) })
 	}
-	if unknown != nil {
+	if unknown != nil && !q.loose {
 		return nil, badRequest("%s is invalid attribute for filtering", pyList(unknown))
 	}
 	return func(v *T) bool {

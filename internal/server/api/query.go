@@ -22,6 +22,7 @@ type query struct {
 	sort    []sortKey
 	tags    tagFilter
 	filters []filterParam
+	loose   bool // filters that there are not are passed over
 }
 
 type sortKey struct {

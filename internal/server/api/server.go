@@ -17,7 +17,7 @@ import (
 	"github.com/weft-cloud/weft/internal/server/world"
 )
 
-// maxBody bounds a request's body in bytes.
+// maxBody bounds a request's body in bytes where Deps do not.
 const maxBody = 8 << 20
 
 // Identity says who calls (package identity). An error of kind unauthorized is answered 401 with the challenge, one of
@@ -43,10 +43,23 @@ type Deps struct {
 	NewID func() model.UUID
 	// MaxPage bounds the rows of one list answer (pagination_max_limit); 0: no bound.
 	MaxPage int
+	// MaxBody bounds a request's body in bytes (max_request_body_size); 0: 8 MiB.
+	MaxBody int
+	// NoBulk refuses to create several objects by one request (allow_bulk = false).
+	NoBulk bool
+	// LooseFilters passes over filters that there are not (filter_validation = false).
+	LooseFilters bool
+	// LinkPrefix stands for scheme, host and port in links (network_link_prefix); empty: as the client called.
+	LinkPrefix string
+	// ProxyHeaders believes X-Forwarded-Proto, -Host and -Prefix (enable_proxy_headers_parsing).
+	ProxyHeaders bool
 }
 
 // New is the API as an HTTP handler. It may be used by any number of goroutines and keeps no state but buffers.
 func New(deps Deps) http.Handler {
+	if deps.MaxBody == 0 {
+		deps.MaxBody = maxBody
+	}
 	s := &server{deps: deps, endpoints: map[string]endpoint{}}
 	s.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
 	for _, e := range resources(s) {
@@ -94,6 +107,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.buffers.Put(c.buf)
 		}
 	}()
+	if s.deps.Writer.StoreError() != nil {
+		w.Header().Set("X-Weft-Store", "unreachable") // what is read is from memory, and as it was when the store last took a write
+	}
 	if err := c.serve(); err != nil {
 		c.fault(err)
 	}
@@ -138,10 +154,10 @@ func (c *call) serve() error {
 
 // body reads the request's body as a JSON object.
 func (c *call) body() (Value, error) {
-	if c.r.ContentLength > maxBody {
+	if c.r.ContentLength > int64(c.s.deps.MaxBody) {
 		return Value{}, errTooLarge
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, int64(c.s.deps.MaxBody)))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
@@ -177,11 +193,23 @@ func (c *call) here() string {
 }
 
 func (c *call) base() string {
-	scheme := "http"
-	if c.r.TLS != nil || c.r.Header.Get("X-Forwarded-Proto") == "https" {
+	if p := c.s.deps.LinkPrefix; p != "" {
+		return strings.TrimRight(p, "/")
+	}
+	scheme, host, prefix := "http", c.r.Host, ""
+	if c.r.TLS != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + c.r.Host
+	if h := c.r.Header; c.s.deps.ProxyHeaders {
+		if p := h.Get("X-Forwarded-Proto"); p == "http" || p == "https" {
+			scheme = p
+		}
+		if v := h.Get("X-Forwarded-Host"); v != "" {
+			host = v
+		}
+		prefix = strings.TrimRight(h.Get("X-Forwarded-Prefix"), "/")
+	}
+	return scheme + "://" + host + prefix
 }
 
 // buffer is where the answer is built; one per call.

@@ -65,6 +65,23 @@ func (s *Server) Run(ctx context.Context) error { return s.hub.run(ctx) }
 // Register adds the service to a gRPC server whose credentials demand client certificates.
 func (s *Server) Register(g *grpc.Server) { wire.RegisterFeedServer(g, s) }
 
+// Connection is one agent's, for status.
+type Connection struct {
+	Host string
+	// Held: the agent was asked to delete nothing until an operator releases it; see Release.
+	Held bool
+}
+
+// Connections are the agents connected at present, in no order; none if ctx ends first.
+func (s *Server) Connections(ctx context.Context) (out []Connection) {
+	s.hub.do(ctx, func() {
+		for name, session := range s.hub.sessions {
+			out = append(out, Connection{name, session.held})
+		}
+	})
+	return out
+}
+
 // Release lets hosts delete what a held snapshot left to them; an operator's word. It returns the hosts that were held.
 func (s *Server) Release(ctx context.Context, host string) (released []string) {
 	s.hub.do(ctx, func() {

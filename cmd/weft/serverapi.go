@@ -1,0 +1,47 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/weft-cloud/weft/internal/config"
+	"github.com/weft-cloud/weft/internal/server/api"
+)
+
+func openAPI(p *serverParts) (http.Handler, error) {
+	var err error
+	if p.gate, err = newGate(p.cfg, p.log); err != nil {
+		return nil, err
+	}
+	c := &p.cfg.API
+	return api.New(api.Deps{Writer: p.writer, Rules: p.rules, Identity: p.gate.auth, Policy: p.gate.policy, Log: p.log, NewID: randomUUID,
+		MaxPage: c.PageLimit, MaxBody: c.MaxBody, NoBulk: !c.AllowBulk, LooseFilters: !c.FilterValidation,
+		LinkPrefix: c.LinkPrefix, ProxyHeaders: c.ProxyHeaders}), nil
+}
+
+// secureAPI is the listener with TLS, if the configuration wants it ([ssl]).
+func secureAPI(c *config.API, l net.Listener) (net.Listener, error) {
+	if c.CertFile == "" && c.KeyFile == "" {
+		return l, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("[ssl] cert_file and key_file: %w", err)
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
+	if c.ClientCAFile != "" {
+		pem, err := os.ReadFile(c.ClientCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("[ssl] ca_file: %w", err)
+		}
+		t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		if !t.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("[ssl] ca_file: %s holds no certificate in PEM form", c.ClientCAFile)
+		}
+	}
+	return tls.NewListener(l, t), nil
+}
