@@ -7,6 +7,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/linux"
 )
 
 // BenchmarkEstablished prints the run time of the programs per packet of an established stream, sender's and receiver's
@@ -42,6 +43,53 @@ func BenchmarkEstablished(b *testing.B) {
 				b.ReportMetric(float64(sum.Nanoseconds()), "sum-ns/packet")
 			})
 		}
+	}
+}
+
+// BenchmarkBare is BenchmarkEstablished's red1 to red2 through programs that decide nothing.
+func BenchmarkBare(b *testing.B) {
+	c := newCloud(b, Config{}, nil)
+	data := bytes.Repeat([]byte("x"), 64<<20)
+	c.must(c.stream("red1", "red2", false, data[:1000])) // ARP is resolved
+	stats, err := CountRunTimes()
+	c.must(err)
+	defer stats.Close()
+	var bare []*Bare
+	attach := func(host, port, other string) {
+		c.must(linux.InNetns(c.ns(host), func() error {
+			dev, err := linux.LinkByName("", c.device(port))
+			if err != nil {
+				return err
+			}
+			vx, err := linux.LinkByName("", VXLANDevice)
+			if err != nil {
+				return err
+			}
+			out, err := AttachBare(dev.Index, false, BareTarget{Ifindex: vx.Index, VTEP: c.states[other].VTEP, VNI: 10})
+			if err != nil {
+				return err
+			}
+			in, err := AttachBare(vx.Index, true, BareTarget{Ifindex: dev.Index, Peer: true})
+			bare = append(bare, out, in)
+			return err
+		}))
+	}
+	attach("compute1", "red1", "compute2")
+	attach("compute2", "red2", "compute1")
+	b.ResetTimer()
+	for range b.N {
+		c.must(c.stream("red1", "red2", false, data))
+	}
+	b.StopTimer()
+	from, err := bare[0].RunTime()
+	c.must(err)
+	to, err := bare[3].RunTime()
+	c.must(err)
+	b.ReportMetric(float64(from.PerRun().Nanoseconds()), "bare_instance-ns/packet")
+	b.ReportMetric(float64(to.PerRun().Nanoseconds()), "bare_overlay-ns/packet")
+	b.ReportMetric(float64((from.PerRun() + to.PerRun()).Nanoseconds()), "sum-ns/packet")
+	for _, x := range bare {
+		c.must(x.Close())
 	}
 }
 
