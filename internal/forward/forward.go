@@ -84,7 +84,8 @@ type Result struct {
 	Outputs []Output
 	// Reason is why the frame itself went no further; None if it did. A Reply may accompany it (an ICMP error).
 	Reason reason.Reason
-	// Rule is the security group rule that allowed the frame; zero if none was asked, or none allowed it.
+	// Rule is the security group rule that allowed the frame: the sender's, or the receiver's if the sender's groups were not
+	// asked. Zero: none.
 	Rule model.UUID
 	// Refused are the receivers on this host that a flooded frame was kept from.
 	Refused []Refusal

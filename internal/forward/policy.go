@@ -187,7 +187,7 @@ func (r *run) judge(s, d *hostplan.Endpoint) bool {
 		if v.open != nil {
 			r.res.Conns = r.res.Conns.with(v.open.key, v.open.conn)
 		}
-		if !v.rule.IsZero() {
+		if r.res.Rule.IsZero() {
 			r.res.Rule = v.rule
 		}
 		r.note("policy", "port %s: %s", side.e.Port, v.text)

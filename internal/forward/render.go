@@ -54,9 +54,6 @@ func (h Hop) render(b *strings.Builder) {
 	if h.Reason != reason.None {
 		a := Explain(h.Reason)
 		fmt.Fprintf(b, "  ✗ dropped: %s\n", a.What)
-		if !h.Rule.IsZero() {
-			fmt.Fprintf(b, "    rule: %s\n", h.Rule)
-		}
 		if a.Cure != "" {
 			fmt.Fprintf(b, "    cure: %s\n", a.Cure)
 		}

@@ -125,7 +125,7 @@ func (r *difference) compare(s Stimulus) []Stimulus {
 	if err != nil {
 		r.t.Fatalf("send: %v\n%s", err, r.report(p, s))
 	}
-	if !want.equal(got) {
+	if got = got.sent(); !want.equal(got) {
 		names := r.c.Names()
 		r.t.Fatalf("plane and forward disagree (-forward +plane)\n%s\n%s", cmp.Diff(want.text(names), got.text(names)), r.report(p, s))
 	}

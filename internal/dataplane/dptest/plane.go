@@ -28,6 +28,9 @@ type Plane interface {
 type Outcome struct {
 	Outputs []forward.Output
 	Reason  reason.Reason
+	// Rule is the security group rule that let it through, the sender's before the receiver's; only of what is delivered or
+	// tunnelled.
+	Rule model.UUID
 }
 
 // Oracle is internal/forward as a Plane.
@@ -56,7 +59,15 @@ func (o *Oracle) Send(in forward.Input, frame []byte) (Outcome, error) {
 	in.Conns = o.conns
 	o.Last = forward.Step(o.host, in, frame)
 	o.conns = o.Last.Conns
-	return Outcome{Outputs: o.Last.Outputs, Reason: o.Last.Reason}, nil
+	return Outcome{Outputs: o.Last.Outputs, Reason: o.Last.Reason, Rule: o.Last.Rule}.sent(), nil
+}
+
+// sent forgets the rule of what went nowhere.
+func (o Outcome) sent() Outcome {
+	if !slices.ContainsFunc(o.Outputs, func(x forward.Output) bool { return x.Kind == forward.Deliver || x.Kind == forward.Tunnel }) {
+		o.Rule = model.UUID{}
+	}
+	return o
 }
 
 func compareOutputs(a, b forward.Output) int {
@@ -66,7 +77,7 @@ func compareOutputs(a, b forward.Output) int {
 
 // equal compares two Outcomes, whatever the order of their outputs.
 func (o Outcome) equal(p Outcome) bool {
-	if o.Reason != p.Reason || len(o.Outputs) != len(p.Outputs) {
+	if o.Reason != p.Reason || o.Rule != p.Rule || len(o.Outputs) != len(p.Outputs) {
 		return false
 	}
 	if len(o.Outputs) > 1 {
@@ -80,7 +91,7 @@ func (o Outcome) equal(p Outcome) bool {
 func (o Outcome) text(names forward.Names) string {
 	outs := slices.SortedFunc(slices.Values(o.Outputs), compareOutputs)
 	var b strings.Builder
-	fmt.Fprintf(&b, "reason %d: %s\n", o.Reason, forward.Explain(o.Reason).What)
+	fmt.Fprintf(&b, "reason %d: %s\nrule %s\n", o.Reason, forward.Explain(o.Reason).What, o.Rule)
 	for _, x := range outs {
 		switch x.Kind {
 		case forward.Deliver:

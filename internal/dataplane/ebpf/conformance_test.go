@@ -49,7 +49,7 @@ func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error)
 	} else if err != nil {
 		return dptest.Outcome{}, err
 	}
-	out := dptest.Outcome{Reason: o.Reason}
+	out := dptest.Outcome{Reason: o.Reason, Rule: o.Rule}
 	add := func(x forward.Output) { out.Outputs = append(out.Outputs, x) }
 	peer := func(host string, vni uint32, frame []byte) {
 		add(forward.Output{Kind: forward.Tunnel, VNI: vni, Peer: host, VTEP: u.s.Peers[host].VTEP, Frame: frame})
