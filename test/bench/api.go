@@ -35,8 +35,8 @@ func login(ctx context.Context, weft string) (*client, error) {
 	}
 	body := map[string]any{"auth": map[string]any{
 		"identity": map[string]any{"methods": []string{"password"}, "password": map[string]any{"user": map[string]any{
-			"name": env["OS_USERNAME"], "password": env["OS_PASSWORD"], "domain": map[string]any{"name": env["OS_USER_DOMAIN_NAME"]}}}},
-		"scope": map[string]any{"project": map[string]any{"name": env["OS_PROJECT_NAME"], "domain": map[string]any{"name": env["OS_PROJECT_DOMAIN_NAME"]}}},
+			"name": env["OS_USERNAME"], "password": env["OS_PASSWORD"], "domain": map[string]any{"id": env["OS_USER_DOMAIN_ID"]}}}},
+		"scope": map[string]any{"project": map[string]any{"name": env["OS_PROJECT_NAME"], "domain": map[string]any{"id": env["OS_PROJECT_DOMAIN_ID"]}}},
 	}}
 	b, err := json.Marshal(body)
 	if err != nil {
@@ -118,7 +118,7 @@ func (l *benchLab) firstPings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	group, err := l.groupOf(home.ID)
+	project, group, err := l.ownerOf(home.ID)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (l *benchLab) firstPings(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		d, err := l.firstPing(home.Network, group)
+		d, err := l.firstPing(home.Network, project, group)
 		if err != nil {
 			return fmt.Errorf("first ping: %w", err)
 		}
@@ -138,20 +138,22 @@ func (l *benchLab) firstPings(ctx context.Context) error {
 	return nil
 }
 
-func (l *benchLab) groupOf(id string) (any, error) {
+// ownerOf is the project and the security groups of a port.
+func (l *benchLab) ownerOf(id string) (project string, groups []string, err error) {
 	var got struct {
 		Port struct {
-			Groups []string `json:"security_groups"`
+			Project string   `json:"project_id"`
+			Groups  []string `json:"security_groups"`
 		}
 	}
-	err := l.api.do("GET", "/ports/"+id, nil, &got)
-	return got.Port.Groups, err
+	err = l.api.do("GET", "/ports/"+id, nil, &got)
+	return got.Port.Project, got.Port.Groups, err
 }
 
-func (l *benchLab) firstPing(network string, groups any) (time.Duration, error) {
+func (l *benchLab) firstPing(network, project string, groups []string) (time.Duration, error) {
 	began := time.Now()
 	var made struct{ Port apiPort }
-	err := l.api.do("POST", "/ports", map[string]any{"port": map[string]any{"network_id": network, "binding:host_id": "compute2",
+	err := l.api.do("POST", "/ports", map[string]any{"port": map[string]any{"network_id": network, "project_id": project, "binding:host_id": "compute2",
 		"device_owner": "compute:bench", "device_id": "bench", "security_groups": groups}}, &made)
 	if err != nil {
 		return 0, err

@@ -245,9 +245,9 @@ func kernelRouting(ctx context.Context) (places [2]place, undo func(), err error
 		_ = shell(context.Background(), `for n in a b r; do ip netns del weft-bench-$n; done 2>/dev/null; true`)
 	}
 	return places, undo, shell(ctx, `for n in a b r; do ip netns add weft-bench-$n; done
-for n in a b; do ip -n weft-bench-r link add $n type veth peer name eth0 netns weft-bench-$n; ip -n weft-bench-r link set $n mtu 1450 up; ip -n weft-bench-$n link set eth0 mtu 1450 up; done
-ip -n weft-bench-r addr add 198.51.100.129/26 dev a
-ip -n weft-bench-r addr add 198.51.100.193/26 dev b
+for n in a b; do ip -n weft-bench-r link add to-$n type veth peer name eth0 netns weft-bench-$n; ip -n weft-bench-r link set to-$n mtu 1450 up; ip -n weft-bench-$n link set eth0 mtu 1450 up; done
+ip -n weft-bench-r addr add 198.51.100.129/26 dev to-a
+ip -n weft-bench-r addr add 198.51.100.193/26 dev to-b
 ip -n weft-bench-a addr add 198.51.100.130/26 dev eth0
 ip -n weft-bench-b addr add 198.51.100.194/26 dev eth0
 ip -n weft-bench-a route add default via 198.51.100.129
