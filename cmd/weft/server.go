@@ -25,6 +25,7 @@ import (
 	"github.com/weft-cloud/weft/internal/obs"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/server/feed"
+	"github.com/weft-cloud/weft/internal/server/notify"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/store"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -61,6 +62,7 @@ type serverParts struct {
 	rules  *rules.Rules
 	feed   *feed.Server
 	gate   *gate
+	nova   *notify.Nova // nil: nobody is told
 	api    http.Handler
 }
 
@@ -114,6 +116,9 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g.Go(func() error { return p.trimLog(ctx) })
 	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
 	g.Go(func() error { return p.serveStatus(ctx, status) })
+	if p.nova != nil {
+		g.Go(func() error { return p.nova.Run(ctx) })
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
@@ -162,6 +167,9 @@ func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serve
 		Name: cfg.Host, Heartbeat: max(time.Second, cfg.AgentDownTime/5),
 		MetadataSecret: []byte(meta.SharedSecret.Reveal()),
 		MetadataURL:    (&url.URL{Scheme: meta.Protocol, Host: net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port))}).String()})
+	if p.nova, err = openNova(p); err != nil {
+		return nil, err
+	}
 	if p.api, err = openAPI(p); err != nil {
 		return nil, err
 	}
@@ -201,6 +209,7 @@ func rulesConfig(c *config.Server) rules.Config {
 	r.MaxNameservers, r.MaxHostRoutes = c.Limits.DNSNameservers, c.Limits.HostRoutes
 	r.MaxRoutes, r.MaxAddressPairs = c.Limits.ExtraRoutes, c.Limits.AddressPairs
 	r.DNSDomain, r.VLANTransparent = dotted(c.DHCP.Domain), c.VLANTransparent
+	r.NovaStatus, r.NovaData = c.Nova.Enabled() && c.Nova.OnPortStatus, c.Nova.Enabled() && c.Nova.OnPortData
 	r.Quotas = map[model.Kind]int{}
 	if c.Quotas.Enforced {
 		for name, limit := range c.Quotas.Of {

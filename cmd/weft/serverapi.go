@@ -7,9 +7,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/internal/server/identity"
+	"github.com/weft-cloud/weft/internal/server/notify"
 )
 
 func openAPI(p *serverParts) (http.Handler, error) {
@@ -44,4 +47,17 @@ func secureAPI(c *config.API, l net.Listener) (net.Listener, error) {
 		}
 	}
 	return tls.NewListener(l, t), nil
+}
+
+// openNova is who tells Nova of ports; nil if nobody shall.
+func openNova(p *serverParts) (*notify.Nova, error) {
+	if !p.cfg.Nova.Enabled() {
+		p.log.Warn("Nova is not told of ports: instances that wait for it (vif_plugging_timeout) will not start; see [nova] auth_url")
+		return nil, nil
+	}
+	client, err := identity.NewClient(p.cfg.Nova.Credentials)
+	if err != nil {
+		return nil, fmt.Errorf("[nova]: %w", err)
+	}
+	return notify.New(notify.Deps{Config: p.cfg.Nova, Outbox: p.store, Client: client, Now: time.Now, Log: p.log}), nil
 }

@@ -81,7 +81,9 @@ func (p *serverParts) serveStatus(ctx context.Context, l net.Listener) error {
 	mux.HandleFunc("POST /release", func(w http.ResponseWriter, r *http.Request) {
 		hosts := p.feed.Release(r.Context(), r.URL.Query().Get("host"))
 		slices.Sort(hosts)
-		p.log.Warn("held hosts were released by the operator", "hosts", hosts)
+		if len(hosts) > 0 {
+			p.log.Warn("held hosts were released by the operator", "hosts", hosts)
+		}
 		_ = json.NewEncoder(w).Encode(hosts) // as above
 	})
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}

@@ -88,6 +88,7 @@ func (r *Rules) setPortStatus(tx *world.Tx, host string, id model.PortID, status
 	if p.Status != status {
 		c := *p
 		c.Status = status
+		r.tellNova(tx, p, &c)
 		tx.Ports.Put(&c)
 	}
 	return nil

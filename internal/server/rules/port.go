@@ -159,6 +159,7 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 		}
 		r.bind(tx, tx.Networks.Get(p.NetworkID), p)
 	}
+	r.tellNova(tx, old, p)
 	tx.Ports.Put(p)
 	return nil
 }
@@ -263,5 +264,6 @@ func (r *Rules) dropPort(tx *world.Tx, p *model.Port) {
 	for _, f := range p.FixedIPs {
 		r.release(f.SubnetID, f.Address)
 	}
+	r.tellNova(tx, p, nil)
 	tx.Ports.Delete(p.ID)
 }

@@ -39,6 +39,8 @@ type Config struct {
 	DNSDomain string
 	// VLANTransparent allows networks to ask for vlan_transparent.
 	VLANTransparent bool
+	// NovaStatus and NovaData: Nova is told of ports' status and addresses (notify_nova_on_port_…_changes).
+	NovaStatus, NovaData bool
 }
 
 // Range is the segmentation ids from Min to Max, both included.

@@ -1,0 +1,55 @@
+package rules
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// tellNova asks for the events that a change of a port is to Nova, in the change's own transaction; now is nil for a
+// deletion. Only ports of instances are Nova's business (neutron/notifiers/nova.py, _is_compute_port).
+func (r *Rules) tellNova(tx *world.Tx, old, now *model.Port) {
+	of := now
+	if of == nil {
+		of = old
+	}
+	if _, err := model.ParseUUID(of.DeviceID); err != nil || !strings.HasPrefix(of.DeviceOwner, "compute:") {
+		return
+	}
+	e := model.NovaEvent{Server: of.DeviceID, Tag: of.ID.String(), Status: model.NovaCompleted}
+	if r.cfg.NovaData {
+		switch {
+		case now == nil:
+			e.Name = model.NovaDeleted
+			emit(tx, e)
+			return
+		case !slices.Equal(old.FixedIPs, now.FixedIPs) || old.MAC != now.MAC:
+			emit(tx, model.NovaEvent{Name: model.NovaChanged, Server: e.Server, Tag: e.Tag})
+		}
+	}
+	if !r.cfg.NovaStatus || now == nil || old.Status == now.Status {
+		return
+	}
+	switch {
+	case old.Status == model.StatusActive && now.Status == model.StatusDown:
+		e.Name = model.NovaUnplugged
+	case now.Status == model.StatusActive:
+		e.Name = model.NovaPlugged
+	case now.Status == model.StatusError:
+		e.Name, e.Status = model.NovaPlugged, model.NovaFailed
+	default:
+		return
+	}
+	emit(tx, e)
+}
+
+func emit(tx *world.Tx, e model.NovaEvent) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		panic("rules: an event of strings cannot fail to encode: " + err.Error())
+	}
+	tx.Emit(model.IntentNova, body)
+}
