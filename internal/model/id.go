@@ -96,6 +96,7 @@ type (
 	AddressGroupID      struct{ UUID }
 	RBACPolicyID        struct{ UUID }
 	FloatingIPID        struct{ UUID }
+	AddressScopeID      struct{ UUID }
 )
 
 // DeviceName is the name of the interface that the hypervisor makes for the port: "tap" and the first 11 characters of

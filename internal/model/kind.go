@@ -18,6 +18,8 @@ const (
 	KindRBACPolicy        Kind = "rbac_policy"
 	KindQuota             Kind = "quota"
 	KindAddressGroup      Kind = "address_group"
+	KindSubnetPool        Kind = "subnetpool"
+	KindAddressScope      Kind = "address_scope"
 )
 
 // Meta is what every API resource carries (Neutron's standard attributes). Revision is the position of the last change,

@@ -2,6 +2,7 @@ package api
 
 // extensions is what is whole, in the order of aliases.
 var extensions = []extension{
+	{"address-scope", "Address scope", "Spaces in which addresses are unique.", "2015-07-26"},
 	{"agent", "agent", "The agents of the hosts.", "2013-02-03"},
 	{"allowed-address-pairs", "Allowed Address Pairs", "Further addresses that a port may use.", "2013-07-23"},
 	{"availability_zone", "Availability Zone", "The zones that hosts are in.", "2015-01-01"},
@@ -24,6 +25,7 @@ var extensions = []extension{
 	{"port-security-groups-filtering", "Port filtering on security groups", "Find ports by security group.", "2018-01-09"},
 	{"subnet-dns-publish-fixed-ip", "Subnet DNS publish fixed IP", "Whether a subnet's addresses are published.", "2019-05-24"},
 	{"uplink-status-propagation", "Uplink status propagation extension", "Whether a port shows its uplink's state, as a value.", "2018-05-31"},
+	{"default-subnetpools", "Default Subnetpools", "Pools that subnets are cut from unless told otherwise.", "2016-02-18"},
 	{"dvr", "Distributed Virtual Router", "Routers that forward on every host.", "2014-06-01"},
 	{"empty-string-filtering", "Empty String Filtering Extension", "Filters may ask for the empty text.", "2018-05-01"},
 	{"ext-gw-mode", "Neutron L3 Configurable external gateway mode", "enable_snat of a router's gateway.", "2013-03-28"},
@@ -47,6 +49,8 @@ var extensions = []extension{
 	{"security-groups-remote-address-group", "Remote address group id field for security group rules", "Rules whose remote side is an address group.", "2020-08-25"},
 	{"stateful-security-group", "Stateful security group", "Groups whose rules know no connections.", "2019-11-26"},
 	{"address-group", "Address group", "Named lists of addresses for rules.", "2020-07-15"},
+	{"rbac-address-scope", "Add address_scope type to RBAC", "Share address scopes with projects.", "2020-02-12"},
+	{"rbac-subnetpool", "Add subnetpool type to RBAC", "Share subnet pools with projects.", "2020-02-05"},
 	{"rbac-policies", "RBAC Policies", "Objects of one project that others may use.", "2015-06-17"},
 	{"rbac-security-groups", "Add security_group type to network RBAC", "Security groups that others may use.", "2019-02-14"},
 	{"rbac-address-group", "Add address_group type to RBAC", "Address groups that others may use.", "2021-01-31"},
@@ -59,6 +63,9 @@ var extensions = []extension{
 	{"standard-attr-revisions", "Resource revision numbers", "A number that grows with every change of an object.", "2016-04-11"},
 	{"standard-attr-tag", "Tag support", "Tags of networks, subnets, ports and routers.", "2017-01-01"},
 	{"standard-attr-timestamp", "Resource timestamps", "When an object was made and last changed.", "2016-09-12"},
+	{"subnet_allocation", "Subnet Allocation", "Subnets cut from pools.", "2015-03-30"},
+	{"subnet_onboard", "Subnet Onboard", "Subnets taken into a pool.", "2018-12-18"},
+	{"subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Change some prefixes of a pool and leave the rest alone.", "2019-02-08"},
 	{"subnet-service-types", "Subnet service types", "Subnets for certain kinds of ports.", "2016-03-15"},
 	{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Ports may be made with tags.", "2019-12-29"},
 	{"port-resource-request", "Port Resource Request", "What a port needs of its host, for the placement service.", "2018-05-08"},

@@ -233,8 +233,12 @@ func networkDerived(r *networks) {
 		return append(b, ']')
 	})
 	r.derived("l2_adjacency", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, "true"...) })
-	r.derived("ipv4_address_scope", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, "null"...) })
-	r.derived("ipv6_address_scope", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, "null"...) })
+	r.derived("ipv4_address_scope", func(b []byte, n *model.Network, x *View) []byte {
+		return appendUUID(b, rules.NetworkScope(x.W, n.ID, 4).UUID)
+	})
+	r.derived("ipv6_address_scope", func(b []byte, n *model.Network, x *View) []byte {
+		return appendUUID(b, rules.NetworkScope(x.W, n.ID, 6).UUID)
+	})
 	r.derived("availability_zone_hints", func(b []byte, n *model.Network, _ *View) []byte { return appendStrings(b, n.AZHints) }).inPost().
 		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
 			hints, err := stringsValue(v)

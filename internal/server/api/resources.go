@@ -17,5 +17,7 @@ func resources(s *server) []endpoint {
 		addressGroupResource(r).compiled(),
 		rbacPolicyResource(r).compiled(),
 		custom{path: "quotas", answer: serveQuotas},
+		subnetPoolResource(r).compiled(),
+		addressScopeResource(r).compiled(),
 	}, qosResources(r)...)
 }

@@ -43,7 +43,15 @@ func subnetResource(ru *rules.Rules) *subnets {
 	r.owned()
 	r.number("ip_version", func(s *model.Subnet) int64 { return int64(s.IPVersion()) }).must().convert(ipVersionValue)
 	r.uuid("network_id", func(s *model.Subnet) *model.UUID { return &s.NetworkID.UUID }).must()
-	r.uuid("subnetpool_id", func(s *model.Subnet) *model.UUID { return &s.PoolID.UUID })
+	r.uuid("subnetpool_id", func(s *model.Subnet) *model.UUID { return &s.PoolID.UUID }).inPost()
+	r.input("prefixlen", func(v Value) (assign[model.Subnet, rules.SubnetExtra], error) {
+		n, err := lengthValue(v)
+		return func(_ *model.Subnet, x *rules.SubnetExtra) { x.PrefixLen = n }, err
+	}).inPost()
+	r.input("use_default_subnetpool", func(v Value) (assign[model.Subnet, rules.SubnetExtra], error) {
+		on, err := boolValue(v)
+		return func(_ *model.Subnet, x *rules.SubnetExtra) { x.UseDefault = on }, err
+	}).inPost()
 	subnetAddresses(r)
 	r.flag("enable_dhcp", func(s *model.Subnet) *bool { return &s.EnableDHCP }).rw().
 		initially(func(s *model.Subnet, _ *rules.SubnetExtra) { s.EnableDHCP = true })

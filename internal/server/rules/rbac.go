@@ -58,6 +58,8 @@ var RBACActions = map[string][]string{
 	string(model.KindSecurityGroup): {model.ActionShared},
 	string(model.KindAddressGroup):  {model.ActionShared},
 	string(model.KindQoSPolicy):     {model.ActionShared},
+	string(model.KindSubnetPool):    {model.ActionShared},
+	string(model.KindAddressScope):  {model.ActionShared},
 }
 
 // ownerOf is the project that an object of a type belongs to.
@@ -78,6 +80,14 @@ func ownerOf(w *world.World, typ string, id model.UUID) (project string, ok bool
 	case model.KindQoSPolicy:
 		if p := w.QoSPolicies.Get(model.QoSPolicyID{UUID: id}); p != nil {
 			return p.ProjectID, true
+		}
+	case model.KindSubnetPool:
+		if p := w.SubnetPools.Get(model.SubnetPoolID{UUID: id}); p != nil {
+			return p.ProjectID, true
+		}
+	case model.KindAddressScope:
+		if s := w.AddressScopes.Get(model.AddressScopeID{UUID: id}); s != nil {
+			return s.ProjectID, true
 		}
 	}
 	return "", false
@@ -202,6 +212,14 @@ func users(w *world.World, p *model.RBACPolicy, yield func(project string)) {
 	case p.ObjectType == string(model.KindAddressGroup):
 		for rule := range w.SecurityGroupRules.ByAddressGroup(model.AddressGroupID{UUID: p.ObjectID}) {
 			yield(rule.ProjectID)
+		}
+	case p.ObjectType == string(model.KindSubnetPool):
+		for subnet := range w.Subnets.ByPool(model.SubnetPoolID{UUID: p.ObjectID}) {
+			yield(subnet.ProjectID)
+		}
+	case p.ObjectType == string(model.KindAddressScope):
+		for pool := range w.SubnetPools.ByAddressScope(model.AddressScopeID{UUID: p.ObjectID}) {
+			yield(pool.ProjectID)
 		}
 	}
 }

@@ -17,6 +17,9 @@ type SubnetExtra struct {
 	// Gateway given as an invalid address means null: no gateway.
 	Gateway Opt[netip.Addr]
 	Pools   Opt[[]model.AddrRange]
+	// PrefixLen is the length of the range to cut from a pool: that of PoolID, or with UseDefault the default one.
+	PrefixLen  Opt[int]
+	UseDefault bool
 }
 
 // CreateSubnet completes s and puts it.
@@ -26,16 +29,8 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 		return err
 	}
 	s.ID = model.SubnetID{UUID: tx.NewUUID()}
-	if !s.CIDR.IsValid() {
-		return badRequest("subnets", "a subnetpool must be specified in the absence of a cidr")
-	}
-	if s.IPVersion() != x.IPVersion {
-		return model.Invalid("cidr '%s' does not match the ip_version '%d'.", s.CIDR, x.IPVersion)
-	}
-	if x.Gateway.Set {
-		s.GatewayIP = x.Gateway.V
-	} else {
-		s.GatewayIP = defaultGateway(s.CIDR)
+	if err := r.giveRange(tx, by, s, x); err != nil {
+		return err
 	}
 	if err := r.checkSubnet(s, nil); err != nil {
 		return err
@@ -55,6 +50,93 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 	touchNetwork(tx, n.ID)
 	if s.AutoAddressed() {
 		r.addressAll(tx, s)
+	}
+	return nil
+}
+
+// giveRange settles a new subnet's range and gateway: what was asked for, or what its pool has left.
+func (r *Rules) giveRange(tx *world.Tx, by *Actor, s *model.Subnet, x *SubnetExtra) error {
+	own := s.CIDR.IsValid()
+	if own && x.PrefixLen.Set {
+		return badRequest("subnets", "cidr and prefixlen must not be supplied together")
+	}
+	if own && s.IPVersion() != x.IPVersion {
+		return model.Invalid("cidr '%s' does not match the ip_version '%d'.", s.CIDR, x.IPVersion)
+	}
+	if err := choosePool(tx, s, x); err != nil {
+		return err
+	}
+	if s.PoolID.IsZero() && !own {
+		return badRequest("subnets", "a subnetpool must be specified in the absence of a cidr")
+	}
+	if !s.PoolID.IsZero() {
+		if err := r.giveFromPool(tx, by, s, x); err != nil {
+			return err
+		}
+	}
+	switch {
+	case x.Gateway.Set:
+		s.GatewayIP = x.Gateway.V
+	case own:
+		s.GatewayIP = defaultGateway(s.CIDR)
+	default:
+		s.GatewayIP = s.CIDR.Addr().Next()
+	}
+	return checkAffinity(tx, s)
+}
+
+func choosePool(tx *world.Tx, s *model.Subnet, x *SubnetExtra) error {
+	if !x.UseDefault {
+		return nil
+	}
+	if !s.PoolID.IsZero() {
+		return badRequest("subnets", "subnetpool_id and use_default_subnetpool cannot both be specified")
+	}
+	p := defaultPool(&tx.World, x.IPVersion)
+	if p == nil {
+		return badRequest("subnets", "No default subnetpool found for IPv%d", x.IPVersion)
+	}
+	s.PoolID = p.ID
+	return nil
+}
+
+// giveFromPool gives a new subnet its range of a pool.
+func (r *Rules) giveFromPool(tx *world.Tx, by *Actor, s *model.Subnet, x *SubnetExtra) error {
+	if x.Pools.Set && !s.CIDR.IsValid() {
+		return badRequest("subnets", "allocation_pools allowed only for specific subnet requests")
+	}
+	p, err := r.poolFor(tx, by, s.PoolID)
+	if err != nil {
+		return err
+	}
+	if p.IPVersion() != x.IPVersion {
+		return badRequest("subnets", "Cannot allocate IPv%d subnet from IPv%d subnet pool", x.IPVersion, p.IPVersion())
+	}
+	length := p.DefaultPrefixLen
+	switch {
+	case s.CIDR.IsValid():
+		length = s.CIDR.Bits()
+	case x.PrefixLen.Set:
+		length = x.PrefixLen.V
+	}
+	s.CIDR, err = cut(tx, p, s, length)
+	return err
+}
+
+// checkAffinity tests that all subnets of a family on a network are of the same pool, or in the same address scope.
+func checkAffinity(tx *world.Tx, s *model.Subnet) error {
+	scope := NetworkScope(&tx.World, s.NetworkID, s.IPVersion())
+	if p := tx.SubnetPools.Get(s.PoolID); !scope.IsZero() && p != nil {
+		if p.AddressScope != scope {
+			return errScopeAffinity()
+		}
+		return nil
+	}
+	for o := range tx.Subnets.ByNetwork(s.NetworkID) {
+		if o.IPVersion() == s.IPVersion() && o.PoolID != s.PoolID {
+			return model.Errf(model.KindInvalid, "NetworkSubnetPoolAffinityError",
+				"Subnets hosted on the same network must be allocated from the same subnet pool.")
+		}
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (t *Segments) CarriersFrom(c Carrier) iter.Seq2[Carrier, *model.Segment] {
 	return from[model.SegmentID, model.Segment](&t.Table, 1, c)
 }
 
-// Subnets by id; indexes by network and project.
+// Subnets by id; indexes by network, project and pool.
 type Subnets struct {
 	Table[model.SubnetID, model.Subnet]
 }
@@ -112,6 +112,11 @@ func newSubnets() Subnets {
 	s.indexes = []func(*spec[model.SubnetID, T]) index[T]{
 		indexBy[model.SubnetID](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
 		indexBy[model.SubnetID](strings.Compare, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.SubnetID](byUUID[model.SubnetPoolID], func(v *T, yield func(model.SubnetPoolID)) {
+			if !v.PoolID.IsZero() {
+				yield(v.PoolID)
+			}
+		}),
 	}
 	return Subnets{newTable(s)}
 }
@@ -123,6 +128,9 @@ func (t *Subnets) ByNetwork(n model.NetworkID) iter.Seq[*model.Subnet] { return 
 func (t *Subnets) ByProject(project string) iter.Seq[*model.Subnet] {
 	return with(&t.Table, 1, project)
 }
+
+// ByPool yields the subnets cut from a pool.
+func (t *Subnets) ByPool(p model.SubnetPoolID) iter.Seq[*model.Subnet] { return with(&t.Table, 2, p) }
 
 // Ports by id, with the indexes that rules and filters ask for.
 type Ports struct {

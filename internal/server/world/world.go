@@ -29,8 +29,10 @@ type World struct {
 	RBACPolicies       RBACPolicies
 	Quotas             Quotas
 
-	QoSPolicies QoSPolicies
-	QoSRules    QoSRules
+	QoSPolicies   QoSPolicies
+	QoSRules      QoSRules
+	SubnetPools   SubnetPools
+	AddressScopes AddressScopes
 }
 
 // New is the empty World of a lineage.
@@ -53,8 +55,10 @@ func New(lineage model.UUID) *World {
 		RBACPolicies:       newRBACPolicies(),
 		Quotas:             newQuotas(),
 
-		QoSPolicies: newQoSPolicies(),
-		QoSRules:    newQoSRules(),
+		QoSPolicies:   newQoSPolicies(),
+		QoSRules:      newQoSRules(),
+		SubnetPools:   newSubnetPools(),
+		AddressScopes: newAddressScopes(),
 	}
 }
 
@@ -73,7 +77,8 @@ type table interface {
 func (w *World) tables() []table {
 	return []table{&w.Networks, &w.Segments, &w.Subnets, &w.Ports, &w.Bindings, &w.Routers, &w.Agents, &w.Hosts,
 		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups, &w.RBACPolicies, &w.Quotas,
-		&w.QoSPolicies, &w.QoSRules}
+		&w.QoSPolicies, &w.QoSRules,
+		&w.SubnetPools, &w.AddressScopes}
 }
 
 func (w *World) table(kind model.Kind) table {

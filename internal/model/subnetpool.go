@@ -1,0 +1,36 @@
+package model
+
+import "net/netip"
+
+// SubnetPool is prefixes that subnets are cut from (API reference: subnetpools).
+type SubnetPool struct {
+	ID               SubnetPoolID   `json:"id"`
+	ProjectID        string         `json:"project_id"`
+	Name             string         `json:"name"`
+	Prefixes         []netip.Prefix `json:"prefixes"` // of one family; sorted, disjoint, merged
+	MinPrefixLen     int            `json:"min_prefixlen"`
+	MaxPrefixLen     int            `json:"max_prefixlen"`
+	DefaultPrefixLen int            `json:"default_prefixlen"`
+	// DefaultQuota bounds what a project may have of the pool, in addresses (IPv4) or /64s (IPv6); nil: unlimited.
+	DefaultQuota *int           `json:"default_quota,omitempty"`
+	IsDefault    bool           `json:"is_default,omitempty"`
+	AddressScope AddressScopeID `json:"address_scope,omitzero"`
+	Meta
+}
+
+// IPVersion is 4 or 6.
+func (p *SubnetPool) IPVersion() int {
+	if p.Prefixes[0].Addr().Is4() {
+		return 4
+	}
+	return 6
+}
+
+// AddressScope is a space in which addresses of one family are unique (API reference: address-scopes).
+type AddressScope struct {
+	ID        AddressScopeID `json:"id"`
+	ProjectID string         `json:"project_id"`
+	Name      string         `json:"name"`
+	IPVersion int            `json:"ip_version"`
+	Meta
+}
