@@ -66,7 +66,7 @@ func replayable(c recorded) bool {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch parts[0] {
 	case "networks", "subnets", "ports", "routers", "no-such-things", "extensions", "":
-	case "availability_zones":
+	case "availability_zones", "subnetpools", "address-scopes":
 	case "agents":
 		return len(parts) == 1
 	default:
@@ -74,13 +74,13 @@ func replayable(c recorded) bool {
 	}
 	if len(parts) > 2 {
 		switch parts[2] {
-		case "bindings", "tags", "add_router_interface", "remove_router_interface", "add_extraroutes", "remove_extraroutes":
+		case "bindings", "tags", "add_router_interface", "remove_router_interface", "add_extraroutes", "remove_extraroutes", "add_prefixes", "remove_prefixes":
 		default:
 			return false
 		}
 	}
 	text, _ := json.Marshal(c.Request)
-	return !strings.Contains(string(text), "qos_policy_id") && !strings.Contains(string(text), "subnetpool")
+	return !strings.Contains(string(text), "qos_policy_id")
 }
 
 // translator maps recorded identifiers to ours.
