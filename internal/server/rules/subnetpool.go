@@ -220,7 +220,7 @@ func (r *Rules) RemovePrefixes(tx *world.Tx, _ *Actor, old *model.SubnetPool, re
 		}
 	}
 	p := *old
-	p.Prefixes = without(old.Prefixes, remove)
+	p.Prefixes = subtract(old.Prefixes, remove)
 	if len(p.Prefixes) == 0 {
 		return model.Errf(model.KindInvalid, "EmptySubnetPoolPrefixList", "Empty subnet pool prefix list.")
 	}
@@ -277,7 +277,7 @@ func setOf(prefixes ...netip.Prefix) *netipx.IPSet {
 // merged is prefixes in order, without overlaps and as few as possible.
 func merged(prefixes ...netip.Prefix) []netip.Prefix { return setOf(prefixes...).Prefixes() }
 
-func without(prefixes, gone []netip.Prefix) []netip.Prefix {
+func subtract(prefixes, gone []netip.Prefix) []netip.Prefix {
 	var b netipx.IPSetBuilder
 	for _, p := range prefixes {
 		b.AddPrefix(p)
@@ -311,7 +311,7 @@ func cut(tx *world.Tx, p *model.SubnetPool, s *model.Subnet, length int) (netip.
 	if q := p.DefaultQuota; q != nil && *q > 0 && used+units(p.Prefixes[0].Addr(), length) > float64(*q) {
 		return netip.Prefix{}, model.Errf(model.KindOverQuota, "SubnetPoolQuotaExceeded", "Per-project subnet pool prefix quota exceeded.")
 	}
-	free := without(p.Prefixes, taken)
+	free := subtract(p.Prefixes, taken)
 	if s.CIDR.IsValid() {
 		if !setOf(free...).ContainsPrefix(s.CIDR) {
 			return netip.Prefix{}, errCut("Cannot allocate requested subnet from the available set of prefixes")
