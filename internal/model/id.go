@@ -97,6 +97,8 @@ type (
 	RBACPolicyID        struct{ UUID }
 	FloatingIPID        struct{ UUID }
 	AddressScopeID      struct{ UUID }
+	PortForwardingID    struct{ UUID }
+	ConntrackHelperID   struct{ UUID }
 )
 
 // DeviceName is the name of the interface that the hypervisor makes for the port: "tap" and the first 11 characters of

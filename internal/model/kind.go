@@ -19,6 +19,9 @@ const (
 	KindQuota             Kind = "quota"
 	KindAddressGroup      Kind = "address_group"
 	KindSubnetPool        Kind = "subnetpool"
+	KindFloatingIP        Kind = "floatingip"
+	KindPortForwarding    Kind = "port_forwarding"
+	KindConntrackHelper   Kind = "conntrack_helper"
 	KindAddressScope      Kind = "address_scope"
 )
 

@@ -66,7 +66,7 @@ func replayable(c recorded) bool {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch parts[0] {
 	case "networks", "subnets", "ports", "routers", "no-such-things", "extensions", "":
-	case "availability_zones", "subnetpools", "address-scopes":
+	case "availability_zones", "subnetpools", "address-scopes", "floatingips", "floatingip_pools":
 	case "agents":
 		return len(parts) == 1
 	default:
@@ -74,7 +74,8 @@ func replayable(c recorded) bool {
 	}
 	if len(parts) > 2 {
 		switch parts[2] {
-		case "bindings", "tags", "add_router_interface", "remove_router_interface", "add_extraroutes", "remove_extraroutes", "add_prefixes", "remove_prefixes":
+		case "bindings", "tags", "add_router_interface", "remove_router_interface", "add_extraroutes", "remove_extraroutes", "add_prefixes", "remove_prefixes", "port_forwardings",
+			"conntrack_helpers":
 		default:
 			return false
 		}

@@ -19,5 +19,7 @@ func resources(s *server) []endpoint {
 		custom{path: "quotas", answer: serveQuotas},
 		subnetPoolResource(r).compiled(),
 		addressScopeResource(r).compiled(),
+		floatingIPResource(r).compiled(),
+		custom{"floatingip_pools", serveFloatingPools},
 	}, qosResources(r)...)
 }

@@ -45,6 +45,7 @@ func routerResource(ru *rules.Rules) *routers {
 		})
 	routerRest(r)
 	r.standard()
+	nest(r, conntrackHelperResource(ru))
 	r.actions = map[string]func(c *call, id string) error{
 		"add_router_interface":    func(c *call, id string) error { return changeInterface(c, r, id, true) },
 		"remove_router_interface": func(c *call, id string) error { return changeInterface(c, r, id, false) },
@@ -135,7 +136,9 @@ func routerRest(r *routers) {
 	})
 	r.nullable("flavor_id", func(v *model.Router) *string { return &v.FlavorID })
 	r.flag("enable_ndp_proxy", func(v *model.Router) *bool { return &v.EnableNDPProxy })
-	r.derived("conntrack_helpers", func(b []byte, _ *model.Router, _ *View) []byte { return append(b, '[', ']') })
+	r.derived("conntrack_helpers", func(b []byte, v *model.Router, x *View) []byte {
+		return appendList(b, slices.Collect(x.W.ConntrackHelpers.ByRouter(v.ID)), appendNestedHelper)
+	})
 	detail := func(_ *model.Router, x *View) bool { return x.Detail }
 	r.derived("gw_port_id", func(b []byte, v *model.Router, _ *View) []byte { return appendUUID(b, v.GatewayPort.UUID) }).when(detail)
 	r.derived("ha_vr_id", func(b []byte, v *model.Router, _ *View) []byte { return strconv.AppendInt(b, int64(v.HAVRID), 10) }).when(detail)

@@ -45,6 +45,9 @@ func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayR
 		return err
 	}
 	if old != nil {
+		if err := checkGatewayFree(tx, v, old.NetworkID); err != nil {
+			return err
+		}
 		r.dropPort(tx, old)
 	}
 	p := &model.Port{
@@ -79,6 +82,9 @@ func errOverlap(a, b *model.Subnet) error {
 // clearGateway takes a router's gateway away. The router itself is put by the caller.
 func (r *Rules) clearGateway(tx *world.Tx, v *model.Router) error {
 	if p := tx.Ports.Get(v.GatewayPort); p != nil {
+		if err := checkGatewayFree(tx, v, p.NetworkID); err != nil {
+			return err
+		}
 		for _, route := range v.Routes {
 			for _, f := range p.FixedIPs {
 				if s := tx.Subnets.Get(f.SubnetID); s != nil && s.CIDR.Contains(route.NextHop) {

@@ -214,6 +214,13 @@ func goesWithNetwork(p *model.Port) bool {
 
 // DeleteNetwork deletes a network with its subnets and segments, unless ports are on it.
 func (r *Rules) DeleteNetwork(tx *world.Tx, _ *Actor, n *model.Network) error {
+	for _, f := range slices.Collect(tx.FloatingIPs.ByNetwork(n.ID)) {
+		if f.Router.IsZero() {
+			if err := r.DeleteFloatingIP(tx, nil, f); err != nil {
+				return err
+			}
+		}
+	}
 	var own []*model.Port
 	var used []string
 	for p := range tx.Ports.ByNetwork(n.ID) {

@@ -151,6 +151,7 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 		if err := r.readdress(tx, old, p, x.FixedIPs); err != nil {
 			return err
 		}
+		r.loosen(tx, old, p.FixedIPs)
 	}
 	if p.Host != old.Host || p.VNICType != old.VNICType || (p.Host != "" && p.VIFType == model.VIFBindingFailed) ||
 		p.DeviceOwner != old.DeviceOwner {
@@ -250,7 +251,10 @@ func (r *Rules) isServed(tx *world.Tx, p *model.Port) bool {
 	if err != nil {
 		return p.DeviceOwner == model.OwnerFloatingIP
 	}
-	if p.DeviceOwner == model.OwnerFloatingIP || p.DeviceOwner == model.OwnerFloatingAgentGateway {
+	if p.DeviceOwner == model.OwnerFloatingIP {
+		return tx.FloatingIPs.Get(model.FloatingIPID{UUID: id}) != nil
+	}
+	if p.DeviceOwner == model.OwnerFloatingAgentGateway {
 		return true
 	}
 	return tx.Routers.Get(model.RouterID{UUID: id}) != nil
@@ -258,6 +262,7 @@ func (r *Rules) isServed(tx *world.Tx, p *model.Port) bool {
 
 // dropPort deletes a port with its bindings and gives its addresses back.
 func (r *Rules) dropPort(tx *world.Tx, p *model.Port) {
+	r.loosen(tx, p, nil)
 	for _, b := range slices.Collect(tx.Bindings.ByPort(p.ID)) {
 		tx.Bindings.Delete(world.BindingKey{Port: b.PortID, Host: b.Host})
 	}

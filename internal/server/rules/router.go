@@ -141,6 +141,9 @@ func (r *Rules) DeleteRouter(tx *world.Tx, _ *Actor, v *model.Router) error {
 			r.dropPort(tx, p)
 		}
 	}
+	for _, h := range slices.Collect(tx.ConntrackHelpers.ByRouter(v.ID)) {
+		tx.ConntrackHelpers.Delete(h.ID)
+	}
 	tx.Routers.Delete(v.ID)
 	return nil
 }

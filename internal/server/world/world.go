@@ -33,6 +33,10 @@ type World struct {
 	QoSRules      QoSRules
 	SubnetPools   SubnetPools
 	AddressScopes AddressScopes
+
+	FloatingIPs      FloatingIPs
+	PortForwardings  PortForwardings
+	ConntrackHelpers ConntrackHelpers
 }
 
 // New is the empty World of a lineage.
@@ -59,6 +63,10 @@ func New(lineage model.UUID) *World {
 		QoSRules:      newQoSRules(),
 		SubnetPools:   newSubnetPools(),
 		AddressScopes: newAddressScopes(),
+
+		FloatingIPs:      newFloatingIPs(),
+		PortForwardings:  newPortForwardings(),
+		ConntrackHelpers: newConntrackHelpers(),
 	}
 }
 
@@ -78,7 +86,8 @@ func (w *World) tables() []table {
 	return []table{&w.Networks, &w.Segments, &w.Subnets, &w.Ports, &w.Bindings, &w.Routers, &w.Agents, &w.Hosts,
 		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups, &w.RBACPolicies, &w.Quotas,
 		&w.QoSPolicies, &w.QoSRules,
-		&w.SubnetPools, &w.AddressScopes}
+		&w.SubnetPools, &w.AddressScopes,
+		&w.FloatingIPs, &w.PortForwardings, &w.ConntrackHelpers}
 }
 
 func (w *World) table(kind model.Kind) table {
