@@ -177,14 +177,16 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	if err := ctx.Err(); err != nil {
 		return dataplane.Result{}, err
 	}
-	if p.clean && d.State == p.last.State && d.InSync == p.last.InSync && maps.Equal(d.Devices, p.last.Devices) {
+	// Looked after each time: somebody may have deleted the device.
+	vxlan, err := p.tunnel(d.State)
+	if err != nil {
+		p.clean = false
+		return dataplane.Result{}, err
+	}
+	if p.clean && d.State == p.last.State && d.InSync == p.last.InSync && vxlan == p.t.host.VxlanIfindex && maps.Equal(d.Devices, p.last.Devices) {
 		return p.result, nil
 	}
 	p.clean = false
-	vxlan, err := p.tunnel(d.State)
-	if err != nil {
-		return dataplane.Result{}, err
-	}
 	res := dataplane.Result{Programmed: map[model.PortID]bool{}}
 	bad := p.attach(d, &res)
 	ports := portsOf(d.State, d.Devices, p.peered)

@@ -142,3 +142,15 @@ func TestApplyTwice(t *testing.T) {
 		}
 	}
 }
+
+// The tunnel device, deleted under the plane, is there again after the next Apply, also one that brings nothing new.
+func TestTunnelDeviceComesBack(t *testing.T) {
+	c := newCloud(t, Config{}, nil)
+	for range 2 {
+		if _, err := c.ping("red1", c.addr("red2", false), wait); err != nil {
+			t.Fatal(err)
+		}
+		c.must(linux.DelLink(c.ns("compute1"), VXLANDevice))
+		c.apply("compute1")
+	}
+}
