@@ -2,6 +2,7 @@ package dptest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/forward"
 	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
 )
 
 // Wire is a plane on real hosts with real interfaces: the hosts of Demo(), and an instance behind each of its ports.
@@ -24,8 +26,9 @@ type Wire interface {
 	// Forget empties the tables of connections and fragments and lifts all rate limits.
 	Forget() error
 	// Send lets the instance of the port send a frame, and gathers what comes of it on all hosts until enough says that
-	// nothing more is wanted, or a time is up, and a moment longer. ErrSkip: no interface takes the frame.
-	Send(port string, frame []byte, enough func(Arrived) bool) (Arrived, error)
+	// nothing more is wanted, or a time is up, and a moment longer. A frame with a Segment is given to the interface to be cut.
+	// ErrSkip: no interface takes the frame.
+	Send(s Send, enough func(Arrived) bool) (Arrived, error)
 }
 
 // Arrived is what came of a frame.
@@ -72,11 +75,9 @@ func apply(t *testing.T, w Wire, c *Cloud) {
 }
 
 func (s Send) onWire(t *testing.T, i int, w Wire) {
-	want := s.Want.arrived(s.From)
-	if s.Segment > 0 {
-		t.Skip("a frame that is to be cut arrives in pieces")
-	}
-	got, err := w.Send(s.From, s.Frame, func(a Arrived) bool { return a.text(s.Want.Reason) == want.text(s.Want.Reason) })
+	want := s.arrived()
+	got, err := w.Send(s, func(a Arrived) bool { return a.whole(s).text(s.Want.Reason) == want.text(s.Want.Reason) })
+	got = got.whole(s)
 	if errors.Is(err, ErrSkip) {
 		t.Skip(err)
 	} else if err != nil {
@@ -87,8 +88,12 @@ func (s Send) onWire(t *testing.T, i int, w Wire) {
 	}
 }
 
-// arrived is what a Want is on real interfaces, where a reply is a frame like any other.
-func (w Want) arrived(from string) Arrived {
+// arrived is what the Want is on real interfaces, where a reply is a frame like any other.
+func (s Send) arrived() Arrived {
+	w, from := s.Want, s.From
+	if s.Segment > 0 && w.Reply != nil {
+		w.Reply = quotePartial(w.Reply, len(s.Frame))
+	}
 	a := Arrived{To: map[string][][]byte{}, Drops: map[reason.Reason]uint64{}}
 	for port, f := range w.To {
 		a.To[port] = append(a.To[port], f)
@@ -102,6 +107,91 @@ func (w Want) arrived(from string) Arrived {
 		a.Drops[w.Reason] = 1
 	}
 	return a
+}
+
+// quotePartial is the ICMP error about a TCP frame of that size which was given to the interface to be cut: its checksum, and
+// so the quoted one, is that of the pseudo header only.
+func quotePartial(reply []byte, size int) []byte {
+	b := bytesFrom(reply)
+	icmp, head, addrs, n := 34, 20, 12, 4
+	if binary.BigEndian.Uint16(b[12:]) == 0x86dd {
+		icmp, head, addrs, n = 54, 40, 8, 16
+	}
+	quote := b[icmp+8:]
+	src, dst := addrFrom(quote[addrs:addrs+n]), addrFrom(quote[addrs+n:addrs+2*n])
+	binary.BigEndian.PutUint16(quote[head+16:], ^upperChecksum(src, dst, 6, make([]byte, size-14-head)))
+	b[icmp+2], b[icmp+3] = 0, 0
+	if head == 20 {
+		binary.BigEndian.PutUint16(b[icmp+2:], checksum(0, b[icmp:]))
+	} else {
+		binary.BigEndian.PutUint16(b[icmp+2:], upperChecksum(addrFrom(b[22:38]), addrFrom(b[38:54]), 58, b[icmp:]))
+	}
+	return b
+}
+
+// whole puts the pieces of a frame that was cut together again.
+func (a Arrived) whole(s Send) Arrived {
+	if s.Segment == 0 {
+		return a
+	}
+	to := map[string][][]byte{}
+	for port, frames := range a.To {
+		to[port] = join(frames, s.Segment)
+	}
+	a.To = to
+	return a
+}
+
+// join makes one frame of TCP segments that follow each other and are no larger than segment: the first one's headers, the
+// last one's flags. What does not fit together is left as it is.
+func join(frames [][]byte, segment int) [][]byte {
+	seq := func(f []byte) uint32 { return binary.BigEndian.Uint32(f[tcpAt(f)+4:]) }
+	for _, f := range frames {
+		if tcpAt(f) == 0 || !right(f) || len(f)-tcpAt(f)-20 > segment {
+			return frames
+		}
+	}
+	frames = slices.SortedFunc(slices.Values(frames), func(a, b []byte) int { return int(int32(seq(a) - seq(b))) })
+	var data []byte
+	for _, f := range frames {
+		if seq(f) != seq(frames[0])+uint32(len(data)) {
+			return frames
+		}
+		data = append(data, f[tcpAt(f)+20:]...)
+	}
+	if len(frames) == 0 {
+		return nil
+	}
+	first, last := frames[0], frames[len(frames)-1]
+	x, _ := turned(first)
+	x.Src, x.Dst = x.Dst, x.Src
+	x.TTL, x.DF = first[22], true
+	if x.Src.Is6() {
+		x.TTL = first[21]
+	}
+	at := tcpAt(first)
+	port := func(i int) uint16 { return binary.BigEndian.Uint16(first[at+i:]) }
+	return [][]byte{x.TCP(port(0), port(2), last[at+13], data).Frame(model.MAC(first[:6]), model.MAC(first[6:12]))}
+}
+
+// tcpAt is where the TCP header of a packet without options starts, 0 if there is none.
+func tcpAt(f []byte) int {
+	switch {
+	case len(f) >= 54 && binary.BigEndian.Uint16(f[12:]) == 0x0800 && f[14] == 0x45 && f[23] == 6:
+		return 34
+	case len(f) >= 74 && binary.BigEndian.Uint16(f[12:]) == 0x86dd && f[20] == 6:
+		return 54
+	}
+	return 0
+}
+
+// right reports whether the TCP checksum is.
+func right(f []byte) bool {
+	src, dst := f[26:30], f[30:34]
+	if tcpAt(f) == 54 {
+		src, dst = f[22:38], f[38:54]
+	}
+	return upperChecksum(addrFrom(src), addrFrom(dst), 6, f[tcpAt(f):]) == 0
 }
 
 // text is what arrived in words, and whether anything was dropped for the reason why. Copies of a flood that are refused are

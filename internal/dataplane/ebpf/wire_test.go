@@ -2,6 +2,7 @@ package ebpf
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,7 +36,8 @@ type wire struct {
 
 // end is an instance's side of its interface.
 type end struct {
-	send func(frame []byte) error
+	// send with a segment leaves the frame to the kernel to cut.
+	send func(frame []byte, segment int) error
 	stop func() error
 }
 
@@ -122,7 +124,12 @@ func (w *wire) veth(p dptest.Port) (*end, func() ([]byte, error)) {
 		return err
 	}))
 	e := &end{
-		send: func(b []byte) error { return unix.Sendto(fd, b, 0, &unix.SockaddrLinklayer{Ifindex: index}) },
+		send: func(b []byte, segment int) error {
+			if segment > 0 {
+				return fmt.Errorf("%w: a packet socket takes no frame that is to be cut", dptest.ErrSkip)
+			}
+			return unix.Sendto(fd, b, 0, &unix.SockaddrLinklayer{Ifindex: index})
+		},
 		stop: func() error { return errors.Join(capture.Close(), unix.Close(fd)) },
 	}
 	return e, func() ([]byte, error) {
@@ -141,8 +148,11 @@ func (w *wire) tapEnd(p dptest.Port) (*end, func() ([]byte, error)) {
 	c.must(err)
 	c.must(linux.SetMTU(c.ns(p.Host), c.device(p.Name), jumbo))
 	e := &end{
-		send: func(b []byte) error {
-			_, err := f.Write(append(make([]byte, linux.VnetHdrLen), b...))
+		send: func(b []byte, segment int) error {
+			head, err := vnetHeader(b, segment)
+			if err == nil {
+				_, err = f.Write(append(head, b...))
+			}
 			return err
 		},
 		stop: f.Close,
@@ -155,6 +165,38 @@ func (w *wire) tapEnd(p dptest.Port) (*end, func() ([]byte, error)) {
 		}
 		return slices.Clone(buf[linux.VnetHdrLen:n]), nil
 	}
+}
+
+// vnetHeader is struct virtio_net_hdr (linux/virtio_net.h) for a frame that the kernel is to cut: TCP without options. The
+// checksum in the frame becomes that of the pseudo header, as for one that is left to the hardware.
+func vnetHeader(b []byte, segment int) ([]byte, error) {
+	h := make([]byte, linux.VnetHdrLen)
+	if segment == 0 {
+		return h, nil
+	}
+	const needsChecksum, tcp4, tcp6 = 1, 1, 4
+	kind, at, proto := byte(tcp4), 34, b[23]
+	addrs := b[26:34]
+	if binary.BigEndian.Uint16(b[12:]) == 0x86dd {
+		kind, at, proto, addrs = tcp6, 54, b[20], b[22:54]
+	}
+	if proto != unix.IPPROTO_TCP {
+		return nil, fmt.Errorf("%w: only TCP is given to a tap to be cut", dptest.ErrSkip)
+	}
+	h[0], h[1] = needsChecksum, kind
+	binary.NativeEndian.PutUint16(h[2:], uint16(at+20))
+	binary.NativeEndian.PutUint16(h[4:], uint16(segment))
+	binary.NativeEndian.PutUint16(h[6:], uint16(at))
+	binary.NativeEndian.PutUint16(h[8:], 16)
+	sum := uint32(len(b)-at) + unix.IPPROTO_TCP
+	for i := 0; i < len(addrs); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(addrs[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	binary.BigEndian.PutUint16(b[at+16:], uint16(sum))
+	return h, nil
 }
 
 // Apply implements dptest.Wire.
@@ -209,7 +251,7 @@ func (w *wire) dropped() (map[reason.Reason]uint64, error) {
 }
 
 // Send implements dptest.Wire.
-func (w *wire) Send(port string, frame []byte, enough func(dptest.Arrived) bool) (dptest.Arrived, error) {
+func (w *wire) Send(s dptest.Send, enough func(dptest.Arrived) bool) (dptest.Arrived, error) {
 	a := dptest.Arrived{To: map[string][][]byte{}, Drops: map[reason.Reason]uint64{}}
 	before, err := w.dropped()
 	if err != nil {
@@ -218,8 +260,8 @@ func (w *wire) Send(port string, frame []byte, enough func(dptest.Arrived) bool)
 	for len(w.seen) > 0 {
 		<-w.seen
 	}
-	if err := w.ends[port].send(frame); errors.Is(err, unix.EINVAL) {
-		return a, fmt.Errorf("%w: an interface takes no frame of %d bytes", dptest.ErrSkip, len(frame))
+	if err := w.ends[s.From].send(slices.Clone(s.Frame), s.Segment); errors.Is(err, unix.EINVAL) {
+		return a, fmt.Errorf("%w: an interface takes no frame of %d bytes", dptest.ErrSkip, len(s.Frame))
 	} else if err != nil {
 		return a, fmt.Errorf("send: %w", err)
 	}
