@@ -89,5 +89,7 @@ var extensions = []extension{
 	{"qos-pps-minimum-rule-alias", "QoS minimum packet rate rule alias", "Minimum rates of packets without their policy.", "2021-10-22"},
 	{"qos-rule-type-details", "Details of QoS rule types", "What each type of rule accepts.", "2017-06-22"},
 	{"qos-rule-type-filter", "Allow to filter the list of QoS rule types", "all_supported and all_rules.", "2022-02-02"},
+	{"trunk", "Trunk Extension", "Further ports over one port, told apart by VLAN tags.", "2016-01-01"},
+	{"trunk-details", "Trunk port details", "A trunk's parent shows its subports.", "2016-01-01"},
 	{"qos-rules-alias", "Quality of Service rules alias API", "Rules without their policy.", "2018-10-07"},
 }

@@ -48,7 +48,7 @@ func networkResource(ru *rules.Rules) *networks {
 	r.flag("port_security_enabled", func(n *model.Network) *bool { return &n.PortSecurity }).rw().guardAny().
 		initially(func(n *model.Network, _ *rules.NetworkExtra) { n.PortSecurity = true })
 	r.text("dns_domain", func(n *model.Network) *string { return &n.DNSDomain }).rw().check(checkDomain)
-	r.uuid("qos_policy_id", func(n *model.Network) *model.UUID { return &n.QoSPolicy.UUID }).rw().guardAny()
+	r.uuid("qos_policy_id", func(n *model.Network) *model.UUID { return &n.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)
 	sharedAttr(r)
 	networkProvider(r)
 	networkDerived(r)

@@ -48,6 +48,7 @@ func portResource(ru *rules.Rules) *ports {
 	portBinding(r)
 	portDNS(r)
 	portRest(r)
+	trunkDetails(r)
 	r.standard()
 	r.attr("tags").inPost().convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 		tags, err := tagsValue(v)
@@ -384,7 +385,7 @@ func portRest(r *ports) {
 			return append(strconv.AppendInt(append(b, `, "ip_version": `...), int64(o.IPVersion), 10), '}')
 		})
 	}).rw().convert(extraDHCPValue)
-	r.uuid("qos_policy_id", func(p *model.Port) *model.UUID { return &p.QoSPolicy.UUID }).rw().guardAny()
+	r.uuid("qos_policy_id", func(p *model.Port) *model.UUID { return &p.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)
 	r.derived("qos_network_policy_id", func(b []byte, p *model.Port, x *View) []byte {
 		if n := x.W.Networks.Get(p.NetworkID); n != nil {
 			return appendUUID(b, n.QoSPolicy.UUID)

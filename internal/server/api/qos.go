@@ -16,7 +16,7 @@ type (
 // qosResources are policies with their rules beneath them, the same rules without their policy, and the types of rules.
 func qosResources(ru *rules.Rules) []endpoint {
 	policies := qosPolicyResource(ru)
-	out := []endpoint{policies.compiled(), custom{"qos/rule-types", ruleTypes}}
+	out := []endpoint{policies.compiled(), trunkResource(ru).compiled(), custom{"qos/rule-types", ruleTypes}}
 	for _, t := range qosRuleTypes {
 		rule := qosRuleResource(ru, t, "")
 		rule.bindParent = func(q *model.QoSRule, policy model.UUID) { q.PolicyID.UUID, q.Type = policy, t.name }
@@ -86,4 +86,12 @@ func nestQoS(policies *qosPolicies, rule *qosRules) {
 		}
 		return under(c, id, rest)
 	}
+}
+
+// checkQoSPolicyID refuses the zero identifier: stored, it would mean none.
+func checkQoSPolicyID(v Value) error {
+	if u, err := uuidValue(v, false); err == nil && u.IsZero() {
+		return errNotFound("QosPolicyNotFound", "QoS policy %s could not be found.", v)
+	}
+	return nil
 }

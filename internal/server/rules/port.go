@@ -238,6 +238,9 @@ func (r *Rules) DeletePort(tx *world.Tx, _ *Actor, p *model.Port) error {
 				"Port %s cannot be deleted directly via the port API: has device owner %s.", p.ID, p.DeviceOwner)
 		}
 	}
+	if err := trunkNeeds(tx, p.ID); err != nil {
+		return err
+	}
 	r.dropPort(tx, p)
 	return nil
 }

@@ -37,6 +37,8 @@ type World struct {
 	FloatingIPs      FloatingIPs
 	PortForwardings  PortForwardings
 	ConntrackHelpers ConntrackHelpers
+
+	Trunks Trunks
 }
 
 // New is the empty World of a lineage.
@@ -67,6 +69,8 @@ func New(lineage model.UUID) *World {
 		FloatingIPs:      newFloatingIPs(),
 		PortForwardings:  newPortForwardings(),
 		ConntrackHelpers: newConntrackHelpers(),
+
+		Trunks: newTrunks(),
 	}
 }
 
@@ -87,7 +91,7 @@ func (w *World) tables() []table {
 		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups, &w.RBACPolicies, &w.Quotas,
 		&w.QoSPolicies, &w.QoSRules,
 		&w.SubnetPools, &w.AddressScopes,
-		&w.FloatingIPs, &w.PortForwardings, &w.ConntrackHelpers}
+		&w.FloatingIPs, &w.PortForwardings, &w.ConntrackHelpers, &w.Trunks}
 }
 
 func (w *World) table(kind model.Kind) table {

@@ -1,0 +1,187 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// TrunkExtra is what a client sends for a trunk beyond what is stored in it.
+type TrunkExtra struct {
+	SubPorts []model.SubPort
+}
+
+// portFor is a port that an actor may put into a trunk.
+func portFor(tx *world.Tx, by *Actor, id model.PortID) (*model.Port, error) {
+	if p := tx.Ports.Get(id); p != nil {
+		n := tx.Networks.Get(p.NetworkID)
+		if by.Admin || by.AdvSvc || p.ProjectID == by.Project || (n != nil && n.ProjectID == by.Project) {
+			return p, nil
+		}
+	}
+	return nil, model.Errf(model.KindNotFound, "PortNotFound", "Port %s could not be found.", idText(id.UUID))
+}
+
+// CreateTrunk completes t and puts it.
+func (r *Rules) CreateTrunk(tx *world.Tx, by *Actor, t *model.Trunk, x *TrunkExtra) error {
+	parent, err := portFor(tx, by, t.PortID)
+	if err != nil {
+		return err
+	}
+	if err := notInTrunk(tx, parent.ID); err != nil {
+		return err
+	}
+	t.ID, t.Status = model.TrunkID{UUID: tx.NewUUID()}, model.StatusDown
+	if err := r.addSubPorts(tx, by, t, x.SubPorts); err != nil {
+		return err
+	}
+	tx.Trunks.Put(t)
+	return nil
+}
+
+// notInTrunk tests that a port is neither parent nor subport.
+func notInTrunk(tx *world.Tx, p model.PortID) error {
+	if tx.Trunks.BySubPort(p) != nil {
+		return model.Errf(model.KindConflict, "TrunkPortInUse", "Port %s is in use by another trunk.", p)
+	}
+	if tx.Trunks.ByParent(p) != nil {
+		return parentInUse(p)
+	}
+	return nil
+}
+
+func parentInUse(p model.PortID) error {
+	return model.Errf(model.KindConflict, "ParentPortInUse", "Port %s is currently in use and is not eligible for use as a parent port.", p)
+}
+
+// addSubPorts adds subports to t, which is not in the world yet or a copy of what is.
+func (r *Rules) addSubPorts(tx *world.Tx, by *Actor, t *model.Trunk, add []model.SubPort) error {
+	parent, err := portFor(tx, by, t.PortID)
+	if err != nil {
+		return err
+	}
+	t.SubPorts = slices.Clone(t.SubPorts)
+	for _, s := range add {
+		p, err := portFor(tx, by, s.PortID)
+		if err != nil {
+			return err
+		}
+		if s, err = segmentation(tx, s, p); err != nil {
+			return err
+		}
+		if p.ID == t.PortID {
+			return parentInUse(p.ID)
+		}
+		if own, under := networkMTU(tx, p), networkMTU(tx, parent); own > under {
+			return model.Errf(model.KindConflict, "SubPortMtuGreaterThanTrunkPortMtu",
+				"MTU %d of subport %s cannot be greater than MTU %d of trunk %s.", own, p.ID, under, parent.ID)
+		}
+		if err := notInTrunk(tx, p.ID); err != nil {
+			return err
+		}
+		if p.DeviceID != "" {
+			return model.Errf(model.KindConflict, "PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.",
+				p.ID, p.NetworkID, p.DeviceID)
+		}
+		for _, other := range t.SubPorts {
+			if other.Type == s.Type && other.Tag == s.Tag {
+				return model.Errf(model.KindConflict, "DuplicateSubPort", "segmentation_type %s and segmentation_id %d already in use on trunk %s.", s.Type, s.Tag, t.ID)
+			}
+			if other.PortID == s.PortID {
+				return model.Errf(model.KindConflict, "TrunkPortInUse", "Port %s is in use by another trunk.", p.ID)
+			}
+		}
+		t.SubPorts = append(t.SubPorts, s)
+	}
+	return nil
+}
+
+// segmentation completes a subport that inherits its segmentation, and tests it.
+func segmentation(tx *world.Tx, s model.SubPort, p *model.Port) (model.SubPort, error) {
+	if s.Type == model.SegmentInherit {
+		if segments := NetworkSegments(&tx.World, p.NetworkID); len(segments) > 0 {
+			s.Type, s.Tag = segments[0].NetworkType, int(segments[0].SegmentationID)
+		}
+	}
+	if s.Type != model.TypeVLAN {
+		return s, model.Invalid("Unknown segmentation_type '%s'", s.Type)
+	}
+	if s.Tag < 1 || s.Tag > maxVLAN {
+		return s, model.Invalid("Segmentation ID '%d' is not in range", s.Tag)
+	}
+	return s, nil
+}
+
+func networkMTU(tx *world.Tx, p *model.Port) uint32 {
+	if n := tx.Networks.Get(p.NetworkID); n != nil {
+		return n.MTU
+	}
+	return 0
+}
+
+// UpdateTrunk puts t.
+func (r *Rules) UpdateTrunk(tx *world.Tx, _ *Actor, _, t *model.Trunk, _ *TrunkExtra) error {
+	tx.Trunks.Put(t)
+	return nil
+}
+
+func enabledTrunk(t *model.Trunk) error {
+	if !t.AdminStateUp {
+		return model.Errf(model.KindConflict, "TrunkDisabled", "Trunk %s is currently disabled.", t.ID)
+	}
+	return nil
+}
+
+// DeleteTrunk removes a trunk; its ports stay.
+func (r *Rules) DeleteTrunk(tx *world.Tx, _ *Actor, t *model.Trunk) error {
+	if err := enabledTrunk(t); err != nil {
+		return err
+	}
+	tx.Trunks.Delete(t.ID)
+	return nil
+}
+
+// AddSubPorts adds subports, all or none.
+func (r *Rules) AddSubPorts(tx *world.Tx, by *Actor, old *model.Trunk, add []model.SubPort) error {
+	if err := enabledTrunk(old); err != nil {
+		return err
+	}
+	t := *old
+	if err := r.addSubPorts(tx, by, &t, add); err != nil {
+		return err
+	}
+	t.Status = model.StatusDown
+	tx.Trunks.Put(&t)
+	return nil
+}
+
+// RemoveSubPorts takes ports out of a trunk, all of which must be in it.
+func (r *Rules) RemoveSubPorts(tx *world.Tx, old *model.Trunk, remove []model.SubPort) error {
+	if err := enabledTrunk(old); err != nil {
+		return err
+	}
+	t := *old
+	t.SubPorts = slices.Clone(old.SubPorts)
+	for _, s := range remove {
+		i := slices.IndexFunc(t.SubPorts, func(o model.SubPort) bool { return o.PortID == s.PortID })
+		if i < 0 {
+			return model.Errf(model.KindNotFound, "SubPortNotFound", "SubPort %s on trunk %s could not be found.", idText(s.PortID.UUID), t.ID)
+		}
+		t.SubPorts = slices.Delete(t.SubPorts, i, i+1)
+	}
+	t.Status = model.StatusDown
+	tx.Trunks.Put(&t)
+	return nil
+}
+
+// trunkNeeds refuses the deletion of a port that is in a trunk.
+func trunkNeeds(tx *world.Tx, p model.PortID) error {
+	if t := tx.Trunks.BySubPort(p); t != nil {
+		return model.Errf(model.KindConflict, "PortInUseAsSubPort", "Port %s is currently a subport for trunk %s.", p, t.ID)
+	}
+	if t := tx.Trunks.ByParent(p); t != nil {
+		return model.Errf(model.KindConflict, "PortInUseAsTrunkParent", "Port %s is currently a parent port for trunk %s.", p, t.ID)
+	}
+	return nil
+}
