@@ -66,9 +66,10 @@ type Plane struct {
 	// plain are the devices that sysctls were set on, by index; peers caches how a device is delivered to.
 	quiet map[int]string
 
-	// mu guards ifindex, which Inject reads beside Apply.
-	mu      sync.Mutex
+	// mu guards ifindex and closed, which Inject and Resend read beside Apply and Close, and keeps what they use open meanwhile.
+	mu      sync.RWMutex
 	ifindex map[model.PortID]int
+	closed  bool
 }
 
 var _ dataplane.Plane = (*Plane)(nil)
@@ -309,16 +310,28 @@ func (p *Plane) drain() {
 
 // Inject implements dataplane.Plane.
 func (p *Plane) Inject(id model.PortID, frame []byte) error {
-	p.mu.Lock()
-	index, ok := p.ifindex[id]
-	p.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("inject to port %s: it has no device on this host", id)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	index, err := p.deviceOf(id)
+	if err == nil {
+		err = unix.Sendto(p.raw, frame, 0, &unix.SockaddrLinklayer{Ifindex: index})
 	}
-	if err := unix.Sendto(p.raw, frame, 0, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
+	if err != nil {
 		return fmt.Errorf("inject to port %s: %w", id, err)
 	}
 	return nil
+}
+
+// deviceOf is the interface index of an endpoint. Callers hold mu.
+func (p *Plane) deviceOf(id model.PortID) (int, error) {
+	if p.closed {
+		return 0, errors.New("the plane is closed")
+	}
+	index, ok := p.ifindex[id]
+	if !ok {
+		return 0, errors.New("it has no device on this host")
+	}
+	return index, nil
 }
 
 // Close implements dataplane.Plane.
@@ -326,6 +339,9 @@ func (p *Plane) Close() error {
 	err := errors.Join(p.rd.Close(), p.ev.Close())
 	close(p.stop)
 	p.running.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
 	p.coll.Close()
 	return errors.Join(err, p.resend.Close(), unix.Close(p.raw))
 }

@@ -43,11 +43,11 @@ func (p *Plane) Resend(id model.PortID, frame []byte) error {
 	if len(frame) > dataplane.MaxResend {
 		return fmt.Errorf("resend for port %s: %d bytes, the most is %d", id, len(frame), dataplane.MaxResend)
 	}
-	p.mu.Lock()
-	index, ok := p.ifindex[id]
-	p.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("resend for port %s: it has no device on this host", id)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	index, err := p.deviceOf(id)
+	if err != nil {
+		return fmt.Errorf("resend for port %s: %w", id, err)
 	}
 	var ctx [skbSize]byte
 	binary.NativeEndian.PutUint32(ctx[skbMark:], uint32(index)) //nolint:gosec // an interface index is positive
