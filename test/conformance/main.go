@@ -90,7 +90,7 @@ func names(path string) ([]string, error) {
 	defer f.Close()
 	var out []string
 	for s := bufio.NewScanner(f); s.Scan(); {
-		line, _, _ := strings.Cut(strings.TrimSpace(s.Text()), "[")
+		line := withoutTags(strings.TrimSpace(s.Text()))
 		if line != "" && !strings.HasPrefix(line, "#") {
 			out = append(out, line)
 		}

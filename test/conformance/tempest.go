@@ -15,7 +15,7 @@ import (
 type result struct{ outcome, detail string }
 
 // line is what `tempest run` prints of a test.
-var line = regexp.MustCompile(`^\{\d+\} (.+?)(?:\[.*?\])? \[?[\d.]*s?\]? ?\.\.\. (ok|FAILED|SKIPPED)(?:: (.*))?$`)
+var line = regexp.MustCompile(`^\{\d+\} (.+?) \[?[\d.]*s?\]? ?\.\.\. (ok|FAILED|SKIPPED)(?:: (.*))?$`)
 
 // quick takes the 10 seconds out that Tempest's subnets client sleeps before each deletion, for servers which remove ports
 // late.
@@ -85,11 +85,12 @@ func parse(s *bufio.Scanner, log *os.File, total int) map[string]result {
 		text := s.Text()
 		fmt.Fprintln(log, text)
 		if m := line.FindStringSubmatch(text); m != nil {
-			results[m[1]] = result{m[2], m[3]}
+			name := withoutTags(m[1])
+			results[name] = result{m[2], m[3]}
 			failing = ""
 			if m[2] == "FAILED" {
-				failing = m[1]
-				fmt.Printf("\r\033[K  failed: %s\n", m[1])
+				failing = name
+				fmt.Printf("\r\033[K  failed: %s\n", name)
 			}
 			fmt.Printf("\r\033[K  %d of %d", len(results), total)
 			continue
@@ -107,6 +108,15 @@ func parse(s *bufio.Scanner, log *os.File, total int) map[string]result {
 	return results
 }
 
+// withoutTags takes "[id-…,smoke]" out of an id; what follows it names a scenario and stays.
+func withoutTags(id string) string {
+	name, rest, tagged := strings.Cut(id, "[")
+	if _, scenario, ok := strings.Cut(rest, "]"); tagged && ok {
+		return name + scenario
+	}
+	return name
+}
+
 // withTags turns names into the ids that stestr wants: with their tags in brackets.
 func withTags(ctx context.Context, ws string, tests []string) ([]string, error) {
 	cmd := tempestCmd(ctx, ws, "tempest", "run", "--list-tests")
@@ -116,8 +126,7 @@ func withTags(ctx context.Context, ws string, tests []string) ([]string, error) 
 	}
 	ids := map[string]string{}
 	for _, id := range strings.Split(string(out), "\n") {
-		name, _, _ := strings.Cut(id, "[")
-		ids[name] = id
+		ids[withoutTags(id)] = id
 	}
 	var list []string
 	for _, t := range tests {
