@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -274,7 +275,13 @@ func fetch(t *testing.T, g guest, to, first string, page []byte) {
 			return err
 		}
 		to = strings.Replace(to, "eth0", strconv.Itoa(l.Index), 1) // package net keeps names of another namespace
-		c, err = net.DialTimeout("tcp", to, 10*time.Second)
+		// A link-local address is tentative for a moment (duplicate address detection).
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			c, err = net.DialTimeout("tcp", to, 10*time.Second)
+			if !errors.Is(err, syscall.EADDRNOTAVAIL) || time.Now().After(deadline) {
+				break
+			}
+		}
 		return err
 	})
 	if err != nil {
