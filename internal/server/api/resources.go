@@ -21,5 +21,6 @@ func resources(s *server) []endpoint {
 		addressScopeResource(r).compiled(),
 		floatingIPResource(r).compiled(),
 		custom{"floatingip_pools", serveFloatingPools},
+		custom{"floatingip-pools", serveFloatingPools},
 	}, qosResources(r)...)
 }

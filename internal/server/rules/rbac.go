@@ -115,10 +115,23 @@ func (r *Rules) CreateRBACPolicy(tx *world.Tx, by *Actor, p *model.RBACPolicy, _
 	if policyFor(&tx.World, model.Kind(p.ObjectType), p.ObjectID, p.Action, p.Target) != nil {
 		return model.Errf(model.KindConflict, "DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
 	}
+	if err := scopeReached(&tx.World, p); err != nil {
+		return err
+	}
 	p.ID = model.RBACPolicyID{UUID: tx.NewUUID()}
 	tx.RBACPolicies.Put(p)
 	r.sharingChanged(tx, p)
 	return nil
+}
+
+// scopeReached refuses to share a subnet pool with projects that may not use its address scope.
+func scopeReached(w *world.World, p *model.RBACPolicy) error {
+	pool := w.SubnetPools.Get(model.SubnetPoolID{UUID: p.ObjectID})
+	if pool == nil || pool.AddressScope.IsZero() || granted(w, pool.AddressScope.UUID, model.ActionShared, p.Target) {
+		return nil
+	}
+	return model.Errf(model.KindInvalid, "RbacPolicyInitError",
+		"Failed to create RBAC policy on object %s because target project doesn't have access to associated address scope.", p.ObjectID)
 }
 
 // UpdateRBACPolicy puts p, which is old with another target.

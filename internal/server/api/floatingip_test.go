@@ -1,0 +1,111 @@
+package api_test
+
+import "testing"
+
+// floatingCloud is an external network, a router, and an instance's port behind it.
+func floatingCloud(t *testing.T) (e *env, public, router, subnet, port string) {
+	e = newEnv(t, nil)
+	public = e.create("network", object{"router:external": true})["id"].(string)
+	e.create("subnet", object{"network_id": public, "ip_version": 4, "cidr": "203.0.113.0/29"})
+	net := newNet(e)
+	subnet = e.create("subnet", object{"network_id": net, "ip_version": 4, "cidr": "10.0.0.0/24"})["id"].(string)
+	router = e.create("router", object{"external_gateway_info": object{"network_id": public}})["id"].(string)
+	e.must(200, "PUT", "/routers/"+router+"/add_router_interface", object{"subnet_id": subnet})
+	port = e.create("port", object{"network_id": net, "fixed_ips": []object{{"ip_address": "10.0.0.10"}, {"ip_address": "10.0.0.11"}}})["id"].(string)
+	return e, public, router, subnet, port
+}
+
+func TestFloatingIPHoldsItsRouter(t *testing.T) {
+	e, public, router, subnet, port := floatingCloud(t)
+	f := e.create("floatingip", object{"floating_network_id": public, "port_id": port, "fixed_ip_address": "10.0.0.11"})
+	if f["router_id"] != router || f["fixed_ip_address"] != "10.0.0.11" || f["status"] != "DOWN" {
+		t.Errorf("floating IP: %v", f)
+	}
+	path := "/floatingips/" + f["id"].(string)
+	e.refused(409, "RouterExternalGatewayInUseByFloatingIp", "PUT", "/routers/"+router, object{"router": object{"external_gateway_info": object{}}})
+	e.refused(409, "RouterInterfaceInUseByFloatingIP", "PUT", "/routers/"+router+"/remove_router_interface", object{"subnet_id": subnet})
+	e.refused(409, "FloatingIPPortAlreadyAssociated", "POST", "/floatingips",
+		object{"floatingip": object{"floating_network_id": public, "port_id": port, "fixed_ip_address": "10.0.0.11"}})
+	if got := e.must(200, "PUT", path, object{"floatingip": object{"description": "kept"}}); got["port_id"] != port {
+		t.Errorf("a new description took the port away: %v", got)
+	}
+	if got := e.must(200, "PUT", path, object{"floatingip": object{}}); got["port_id"] != nil || got["router_id"] != nil {
+		t.Errorf("an empty update left the port: %v", got)
+	}
+	e.must(200, "PUT", path, object{"floatingip": object{"port_id": port, "fixed_ip_address": "10.0.0.10"}})
+	e.must(200, "PUT", "/ports/"+port, object{"port": object{"fixed_ips": []object{{"ip_address": "10.0.0.11"}}}})
+	if got := e.must(200, "GET", path, nil); got["port_id"] != nil {
+		t.Errorf("it leads to an address that the port has no more: %v", got)
+	}
+	e.must(204, "DELETE", path, nil)
+	e.must(200, "PUT", "/routers/"+router+"/remove_router_interface", object{"subnet_id": subnet})
+}
+
+func TestFloatingIPRefusals(t *testing.T) {
+	e, public, _, _, port := floatingCloud(t)
+	lonely := newNet(e)
+	e.create("subnet", object{"network_id": lonely, "ip_version": 4, "cidr": "10.9.0.0/24"})
+	behind := e.create("port", object{"network_id": lonely})["id"].(string)
+	for _, tc := range []struct {
+		name, typ string
+		code      int
+		body      object
+	}{
+		{"no network", "HTTPBadRequest", 400, object{}},
+		{"not external", "BadRequest", 400, object{"floating_network_id": lonely}},
+		{"several addresses", "BadRequest", 400, object{"floating_network_id": public, "port_id": port}},
+		{"not the port's", "BadRequest", 400, object{"floating_network_id": public, "port_id": port, "fixed_ip_address": "10.0.0.99"}},
+		{"address without port", "BadRequest", 400, object{"floating_network_id": public, "fixed_ip_address": "10.0.0.10"}},
+		{"no router", "ExternalGatewayForFloatingIPNotFound", 404, object{"floating_network_id": public, "port_id": behind}},
+		{"gone port", "PortNotFound", 404, object{"floating_network_id": public, "port_id": public}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e.t = t
+			e.refused(tc.code, tc.typ, "POST", "/floatingips", object{"floatingip": tc.body})
+		})
+	}
+	e.t = t
+	for range 4 { // six addresses: the subnet's gateway, the router's, and these
+		e.create("floatingip", object{"floating_network_id": public})
+	}
+	e.refused(409, "IpAddressGenerationFailure", "POST", "/floatingips", object{"floatingip": object{"floating_network_id": public}})
+}
+
+func TestPortForwardings(t *testing.T) {
+	e, public, _, _, port := floatingCloud(t)
+	f := e.create("floatingip", object{"floating_network_id": public})["id"].(string)
+	path := "/floatingips/" + f + "/port_forwardings"
+	forward := func(more object) object {
+		w := object{"protocol": "tcp", "internal_port_id": port, "internal_ip_address": "10.0.0.10"}
+		for k, v := range more {
+			w[k] = v
+		}
+		return object{"port_forwarding": w}
+	}
+	id := e.must(201, "POST", path, forward(object{"internal_port_range": "80:89", "external_port_range": "8080:8089"}))["id"].(string)
+	for _, tc := range []struct {
+		name string
+		more object
+	}{
+		{"same port outside", object{"internal_port": 22, "external_port": 8085}},
+		{"same port inside", object{"internal_port": 85, "external_port": 22}},
+		{"ranges of other lengths", object{"internal_port_range": "20:22", "external_port_range": "20:21"}},
+		{"backwards", object{"internal_port_range": "22:20", "external_port_range": "20:22"}},
+		{"beyond", object{"internal_port": 70000, "external_port": 22}},
+		{"none", object{"internal_port": 22}},
+		{"another's address", object{"internal_port": 22, "external_port": 22, "internal_ip_address": "10.0.0.99"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e.t = t
+			if code, out := e.do("POST", path, forward(tc.more)); code != 400 {
+				t.Errorf("%d %v", code, out)
+			}
+		})
+	}
+	e.t = t
+	e.refused(409, "FipInUseByPortForwarding", "DELETE", "/floatingips/"+f, nil)
+	e.must(204, "DELETE", path+"/"+id, nil)
+	if got := e.must(200, "GET", "/floatingips/"+f, nil); got["router_id"] != nil {
+		t.Errorf("the last forwarding went and the router stayed: %v", got)
+	}
+}
