@@ -46,6 +46,11 @@ func run(m *testing.M) int {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		// A test runs the binary as nobody, who must be able to reach it.
+		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nothing in it is secret
+			fmt.Println(err)
+			return 1
+		}
 		path = filepath.Join(dir, "weft")
 		if out, err := exec.Command("go", "build", "-o", path, "../../cmd/weft").CombinedOutput(); err != nil {
 			fmt.Printf("build: %v\n%s", err, out)

@@ -184,9 +184,10 @@ func TestGuestLeasesRenewsAndGreets(t *testing.T) {
 				a, _ := linux.Addrs(h.guest, Interface)
 				return slices.Contains(a, netip.MustParsePrefix("192.0.2.7/24"))
 			})
-			if l, err := linux.LinkByName(h.guest, Interface); err != nil || l.MTU != 1400 || l.MAC.String() != "fa:16:3e:01:02:03" {
-				t.Errorf("%+v, %v", l, err)
-			}
+			eventually(t, h, "MTU of the lease", func() bool {
+				l, err := linux.LinkByName(h.guest, Interface)
+				return err == nil && l.MTU == 1400 && l.MAC.String() == "fa:16:3e:01:02:03"
+			})
 			var body string
 			eventually(t, h, "greeting", func() bool { body = h.get("http://192.0.2.7/"); return body != "" })
 			if !strings.HasPrefix(body, "Hello from g1 at 192.0.2.7:80. You are 192.0.2.1:") {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -24,6 +25,17 @@ import (
 	"github.com/weft-cloud/weft/internal/server/store/memory"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
+
+// repeatable makes identifiers, and with them picks addresses, the same in every run: recorded requests name addresses
+// which a random pick would now and then have given to another port before. Only the writer's goroutine calls it.
+func repeatable() func() model.UUID {
+	r := mathrand.NewChaCha8([32]byte{'w', 'e', 'f', 't'})
+	return func() model.UUID {
+		var b [16]byte
+		r.Read(b[:])
+		return model.NewUUIDv4(b)
+	}
+}
 
 func randomUUID() model.UUID {
 	var b [16]byte
@@ -72,7 +84,7 @@ func newEnv(t testing.TB, change func(*rules.Config)) *env {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	e.writer, err = world.Open(context.Background(), world.Config{Store: s, Log: log, Now: time.Now, Random: randomUUID})
+	e.writer, err = world.Open(context.Background(), world.Config{Store: s, Log: log, Now: time.Now, Random: repeatable()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -87,11 +88,16 @@ func replayable(c recorded) bool {
 // translator maps recorded identifiers to ours.
 type translator map[string]string
 
+// word is what an identifier or an address is written in: only whole ones are translated, 203.0.113.1 is no part of 203.0.113.10.
+var word = regexp.MustCompile(`[0-9A-Za-z.:_-]+`)
+
 func (tr translator) apply(s string) string {
-	for from, to := range tr {
-		s = strings.ReplaceAll(s, from, to)
-	}
-	return s
+	return word.ReplaceAllStringFunc(s, func(w string) string {
+		if to, ok := tr[w]; ok {
+			return to
+		}
+		return w
+	})
 }
 
 func (tr translator) replay(t *testing.T, e *env, c recorded) {
