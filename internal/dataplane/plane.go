@@ -7,6 +7,7 @@ package dataplane
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
@@ -26,6 +27,9 @@ type Desired struct {
 	State *hostplan.State
 	// Devices found so far, by interface name. An endpoint without a device is not programmed, and is no error.
 	Devices map[string]Device
+	// Physical are the NICs behind each physical network (bridge_mappings: the physical ports of the bridge, or the
+	// interface itself). A physical network without one is not reachable here.
+	Physical map[string][]Device
 	// InSync: the State is complete. While false (the feed has not caught up after a start), Apply adds and changes but
 	// deletes nothing.
 	InSync bool
@@ -35,6 +39,8 @@ type Desired struct {
 type Result struct {
 	// Programmed are the endpoints whose every packet is now handled as the State says.
 	Programmed map[model.PortID]bool
+	// FloatingIPs are those of the State that are translated now.
+	FloatingIPs map[model.FloatingIPID]bool
 	// Failed are the objects which are not as the State says, with the reason; they will be retried.
 	Failed []hostplan.Problem
 }
@@ -42,7 +48,13 @@ type Result struct {
 // Punt is a packet that the plane wants user space to answer.
 type Punt struct {
 	Kind PuntKind
+	// Port is the endpoint that the packet came from; zero for PuntExternal of a packet that came otherwise, and for
+	// PuntNeighbor.
 	Port model.PortID
+	// External is the external network, NextHop the address on it that is to be resolved or that was heard of: PuntExternal
+	// and PuntNeighbor only.
+	External model.NetworkID
+	NextHop  netip.Addr
 	// Frame is the packet from its Ethernet header on. It belongs to the receiver.
 	Frame []byte
 }
@@ -57,8 +69,9 @@ const (
 	PuntRS                           // ICMPv6 router solicitation from an endpoint
 	PuntFragment                     // a packet that must be cut before it goes on (routed, IPv4, without DF, too big)
 	PuntMetadata                     // TCP to port 80 of a service address of the network, from an endpoint
-	PuntExternal                     // reserved: resolve a neighbour on an external network
+	PuntExternal                     // a packet whose next hop on an external network has no known MAC
 	PuntDNS                          // UDP or TCP to port 53 of a service address of the network, from an endpoint
+	PuntNeighbor                     // an ARP or ND frame from an external network told a MAC that was asked for, or claims an address of ours
 )
 
 // Plane moves packets.
@@ -80,6 +93,17 @@ type Plane interface {
 // sent it, with routing and policy. A plane without it loses such packets. A frame has at most MaxResend bytes.
 type Resender interface {
 	Resend(port model.PortID, frame []byte) error
+}
+
+// Outside is a Plane that reaches external networks. All methods may be used beside Apply.
+type Outside interface {
+	// SendOutside sends a frame out of the NIC of an external network, tagged as the network is.
+	SendOutside(external model.NetworkID, frame []byte) error
+	// Learn says which MAC has an address on an external network. The programs themselves renew what was learned, from the
+	// ARP and ND that they see.
+	Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error
+	// Forget takes that back.
+	Forget(external model.NetworkID, addr netip.Addr) error
 }
 
 // MaxResend is the most that a Resender takes, from the Ethernet header on. The kernel gives a program run by hand one

@@ -31,7 +31,8 @@ type State struct {
 	Peers map[string]*Peer
 	// Networks are those in the host's scope (interest): of its own ports, and of the routers attached to them.
 	Networks map[model.NetworkID]*Network
-	// Routers are the distributed routers that this host routes for.
+	// Routers are the routers that this host routes for: distributed ones in its scope, and centralized ones whose
+	// Gateway.Host it is.
 	Routers map[model.RouterID]*Router
 	// Endpoints are the ports bound to this host.
 	Endpoints map[model.PortID]*Endpoint
@@ -40,6 +41,10 @@ type State struct {
 	Neighbors map[model.PortID]*Neighbor
 	// AddressSets are what security group rules name as their remote side: remote groups and address groups.
 	AddressSets map[model.UUID]*AddressSet
+	// Externals are the external networks of the Routers' gateways and of FloatingIPs.
+	Externals map[model.NetworkID]*External
+	// FloatingIPs are those that this host translates.
+	FloatingIPs map[model.FloatingIPID]*FloatingIP
 	// Problems are objects left out because they cannot be carried out: quarantined, reported, never fatal.
 	Problems []Problem
 }
@@ -124,10 +129,15 @@ type AdvertisedPrefix struct {
 	OnLink     bool // L
 }
 
-// Router is a distributed router as this host acts for it.
+// Router is a router as this host acts for it.
 type Router struct {
-	ID         model.RouterID
-	AdminUp    bool
+	ID      model.RouterID
+	AdminUp bool
+	// Distributed: every host routes between the Interfaces. Else this host does for all: the Interfaces take packets from
+	// tunnels, too, and what goes to a peer leaves with their own MAC, not with the host's DVR MAC.
+	Distributed bool
+	// Gateway is the leg on an external network; nil: none.
+	Gateway    *Gateway
 	Interfaces []Interface // sorted by port id
 	// Routes in no particular order; the longest prefix wins. Connected prefixes are among them, and nothing else is
 	// routed: no match answers "net unreachable" from the incoming interface.

@@ -1,0 +1,80 @@
+package hostplan
+
+import (
+	"net/netip"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// This file is the part of a State that is about the world outside: external networks, gateways, floating IPs.
+//
+//	instance ─▶ router ─┬─ a floating IP of the source is here ──▶ NAT 1:1 ──▶ NIC            (distributed)
+//	                    ├─ the gateway is on this host ──▶ SNAT, or none ──▶ NIC              (central)
+//	                    └─ it is on a peer ──▶ tunnel to the router's central leg there ─────▶ (central, on the peer)
+//
+//	NIC ─▶ to an address of State.FloatingIPs ──▶ NAT 1:1 ──▶ router ──▶ endpoint here, or tunnel
+//	    ─▶ to an address of a Gateway that is here ──▶ NAT back, or a forwarding ──▶ router ──▶ endpoint here, or tunnel
+//	    ─▶ anything else: not ours, the host's own
+
+// External is an external network as this host reaches it. It is no Network: its ports are nobody's neighbours here.
+type External struct {
+	ID model.NetworkID
+	// Physnet and VLAN (0 = untagged) say where it is on the host's NICs; which NIC that is, only the agent knows.
+	Physnet string
+	VLAN    uint16
+	MTU     uint32
+	Subnets []ExternalSubnet // sorted by prefix
+}
+
+// ExternalSubnet is an address range of an external network.
+type ExternalSubnet struct {
+	Prefix  netip.Prefix
+	Gateway netip.Addr // the next hop beyond; invalid: none
+}
+
+// Gateway is a router's leg on an external network. The router's Routes name it by Port as their Interface: the
+// external prefixes, directly, and the default routes.
+type Gateway struct {
+	Port     model.PortID
+	External model.NetworkID
+	MAC      model.MAC
+	// Addresses with the length of their subnet's prefix: the first of IPv4 is what SNAT translates to.
+	Addresses []netip.Prefix
+	// SNAT: packets from inside take the router's address (IPv4 only). False: they leave as they are.
+	SNAT bool
+	// Plain are inside prefixes that need no translation: they are in the address scope of the external subnet.
+	Plain []netip.Prefix
+	// Host has the central part; "": it is scheduled nowhere, and what needs it is unreachable.
+	Host string
+	// Legs are a distributed router's centralized SNAT ports: other hosts send what is to leave by the central part to the
+	// leg on the network that it came from. Only on Host do they take packets, from tunnels, as Interfaces do. A centralized
+	// router has none: its Interfaces themselves do that.
+	Legs []Interface
+}
+
+// FloatingIP is an external address that THIS host translates: in both directions, and it alone answers for it. The
+// server has decided where: on the host of the port (distributed), else on the router's gateway host.
+type FloatingIP struct {
+	ID       model.FloatingIPID
+	External model.NetworkID
+	Address  netip.Addr
+	// MAC is the floating IP port's own: ARP is answered and frames leave with it, on every host alike.
+	MAC    model.MAC
+	Router model.RouterID
+	// Port and Fixed are what it leads to; zero: nothing but its Forwardings.
+	Port  model.PortID
+	Fixed netip.Addr
+	// Forwardings of single ports, on the gateway host only; sorted by id.
+	Forwardings []PortForwarding
+}
+
+// PortForwarding leads ports of a floating IP to an inside address.
+type PortForwarding struct {
+	ID       model.PortForwardingID
+	Protocol uint8 // 6, 17, 132
+	External model.PortRange
+	// Internal has as many ports as External, or one.
+	Internal model.PortRange
+	Port     model.PortID
+	Address  netip.Addr
+}
