@@ -28,7 +28,7 @@ check: ## the quick loop: format, vet, linters, tests without root; under two mi
 test: deps-test build ## (root) install what the tests need, run all of them
 	@scripts/test
 
-lint: ## gofmt, go vet and our own rules
+lint: ## gofmt, go vet, staticcheck and our own rules
 	@scripts/check lint
 
 generate: ## remake generated code (BPF objects, protobuf, reference pages); needs clang and protoc

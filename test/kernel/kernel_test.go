@@ -41,7 +41,7 @@ func TestDebian12(t *testing.T) {
 
 // machine is everything to boot one.
 type machine struct {
-	qemu, kernel, initrd string
+	qemu, kernel string
 	dir                  string
 	files                *cpio
 }

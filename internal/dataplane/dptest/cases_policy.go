@@ -100,8 +100,7 @@ func ruleCases(p place) []Case {
 	}
 	typ := p.pick(8, 128)
 	ping := p.ip().Ping(1, 1)
-	var wrong hostplan.Rule
-	wrong = Any(false, !p.v6)
+	wrong := Any(false, !p.v6)
 	icmp := int16(p.pick(1, 58))
 	return []Case{
 		{p.title("port range"), in(Allow(false, p.v6, 17, 100, 200)), []Send{p.dropped(udp(99), reason.PolicyIngress), p.passes(udp(100)), p.passes(udp(200)), p.dropped(udp(201), reason.PolicyIngress)}},

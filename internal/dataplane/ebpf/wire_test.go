@@ -31,7 +31,6 @@ type wire struct {
 	tap   bool
 	ends  map[string]*end
 	seen  chan seen
-	drops map[reason.Reason]uint64
 }
 
 // end is an instance's side of its interface.

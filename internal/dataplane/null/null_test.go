@@ -15,8 +15,10 @@ func TestAllIsProgrammed(t *testing.T) {
 	if err != nil || !r.Programmed[id] || len(r.Failed) > 0 {
 		t.Errorf("Apply = %+v, %v; want the endpoint programmed", r, err)
 	}
-	if p.Close() != nil || p.Close() != nil {
-		t.Error("Close fails, or fails the second time")
+	for _, time := range []string{"first", "second"} {
+		if err := p.Close(); err != nil {
+			t.Errorf("the %s Close fails: %v", time, err)
+		}
 	}
 	if _, open := <-p.Punts(); open {
 		t.Error("Punts is open after Close")

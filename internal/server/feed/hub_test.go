@@ -139,7 +139,7 @@ func (b *bench) edit() {
 	host := func() string { return rapid.SampledFrom(append([]string{""}, hosts...)).Draw(t, "host") }
 	n := model.NetworkID{UUID: id("network", 4)}
 	r := model.RouterID{UUID: id("router", 3)}
-	subnet := model.SubnetID{UUID: n.UUID}
+	subnet := model.SubnetID(n)
 	group := model.SecurityGroupID{UUID: id("group", 3)}
 	addr := netip.AddrFrom4([4]byte{10, 0, n.UUID[0], byte(rapid.IntRange(1, 6).Draw(t, "addr"))})
 	switch rapid.IntRange(0, 11).Draw(t, "edit") {
@@ -189,7 +189,7 @@ func (b *bench) edit() {
 		b.write(func(tx *world.Tx) { tx.SecurityGroupRules.Delete(model.SecurityGroupRuleID{UUID: id("rule", 4)}) })
 	case 11:
 		b.write(func(tx *world.Tx) {
-			tx.AddressGroups.Put(&model.AddressGroup{ID: model.AddressGroupID{UUID: group.UUID}, Addresses: []netip.Prefix{netip.PrefixFrom(addr, 32)}})
+			tx.AddressGroups.Put(&model.AddressGroup{ID: model.AddressGroupID(group), Addresses: []netip.Prefix{netip.PrefixFrom(addr, 32)}})
 		})
 	}
 }

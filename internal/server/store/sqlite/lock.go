@@ -31,7 +31,8 @@ func lockFile(path string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("%w: process %s holds %s; stop that server, or give this one its own store", store.ErrLocked, pid, path)
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
