@@ -351,6 +351,6 @@ available_type_drivers = flat,vlan,vxlan
 agent_availability_zone = nova
 l3_agent_mode = dvr_snat
 max_networks_per_project = 4
-create_shared_resources = false
+create_shared_resources = true
 `, ws, adminPassword, c.keystone, c.public, strings.Join(c.extensions, ","))
 }

@@ -90,9 +90,11 @@ func parse(s *bufio.Scanner, log *os.File, total int) map[string]result {
 			failing = ""
 			if m[2] == "FAILED" {
 				failing = name
-				fmt.Printf("\r\033[K  failed: %s\n", name)
+				fmt.Printf("  failed: %s\n", name)
 			}
-			fmt.Printf("\r\033[K  %d of %d", len(results), total)
+			if len(results)%100 == 0 {
+				fmt.Printf("  %d of %d\n", len(results), total)
+			}
 			continue
 		}
 		text = strings.TrimSpace(text)
@@ -104,7 +106,6 @@ func parse(s *bufio.Scanner, log *os.File, total int) map[string]result {
 			}
 		}
 	}
-	fmt.Println()
 	return results
 }
 

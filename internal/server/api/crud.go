@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -149,7 +150,7 @@ func (r *Resource[T, X]) doUpdate(c *call, id string) error {
 	w, err := r.change(c, id, action, func(tx *world.Tx, old *T) error {
 		v, x := want.make(old, r.extraInit)
 		if err := r.allowed(c.viewOf(&tx.World), action, want.asked, v); err != nil {
-			return err
+			return r.conceal(id, err)
 		}
 		return r.update(tx, c.by, Change[T, X]{old, v, x, want.has})
 	})
@@ -168,12 +169,21 @@ func (r *Resource[T, X]) doDelete(c *call, id string) error {
 	action := "delete_" + r.policy
 	_, err := r.change(c, id, action, func(tx *world.Tx, old *T) error {
 		if err := r.allowed(c.viewOf(&tx.World), action, nil, old); err != nil {
-			return err
+			return r.conceal(id, err)
 		}
 		return r.remove(tx, c.by, old)
 	})
 	if err == nil {
 		c.reply(http.StatusNoContent, nil)
+	}
+	return err
+}
+
+// conceal is what a caller is told whom policy refuses to change an object.
+func (r *Resource[T, X]) conceal(id string, err error) error {
+	var e *model.Error
+	if r.concealed && errors.As(err, &e) && e.Kind == model.KindForbidden {
+		return r.missing(id)
 	}
 	return err
 }

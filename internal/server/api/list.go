@@ -62,8 +62,13 @@ func (r *Resource[T, X]) page(x *View, q *query) ([]*T, error) {
 	}
 	var marker *T
 	if q.marker != "" {
-		if marker, err = r.find(x, q.marker); err != nil {
-			return nil, err
+		if r.freeMarker {
+			marker = r.source.get(x.W, idOf(q.marker))
+		}
+		if marker == nil {
+			if marker, err = r.find(x, q.marker); err != nil {
+				return nil, err
+			}
 		}
 	}
 	var out []*T

@@ -16,7 +16,7 @@ type (
 // qosResources are policies with their rules beneath them, the same rules without their policy, and the types of rules.
 func qosResources(ru *rules.Rules) []endpoint {
 	policies := qosPolicyResource(ru)
-	out := []endpoint{policies.compiled(), trunkResource(ru).compiled(), custom{"qos/rule-types", ruleTypes}}
+	out := []endpoint{policies.compiled(), custom{"policies", policyTags(policies)}, trunkResource(ru).compiled(), custom{"qos/rule-types", ruleTypes}}
 	for _, t := range qosRuleTypes {
 		rule := qosRuleResource(ru, t, "")
 		rule.bindParent = func(q *model.QoSRule, policy model.UUID) { q.PolicyID.UUID, q.Type = policy, t.name }
@@ -49,6 +49,8 @@ func qosPolicyResource(ru *rules.Rules) *qosPolicies {
 		},
 		remove: ru.DeleteQoSPolicy,
 		shared: qosPolicyShared,
+		// As in Neutron, which reads the marker of this resource with nobody's eyes.
+		freeMarker: true,
 		indexes: []index[T]{
 			{"project_id", func(w *world.World, v string) rows[T] { return w.QoSPolicies.ByProject(v) }},
 			{"tenant_id", func(w *world.World, v string) rows[T] { return w.QoSPolicies.ByProject(v) }},
@@ -67,6 +69,16 @@ func qosPolicyResource(ru *rules.Rules) *qosPolicies {
 	})
 	r.standard()
 	return r
+}
+
+// policyTags answers /policies/ID/tags: the place of a policy's tags in Neutron, whose policies are otherwise beneath /qos.
+func policyTags(policies *qosPolicies) func(c *call, rest []string) error {
+	return func(c *call, rest []string) error {
+		if len(rest) < 2 || rest[1] != "tags" {
+			return errNoPath
+		}
+		return policies.serveTags(c, rest[0], rest[2:])
+	}
 }
 
 func qosPolicyShared(p *model.QoSPolicy, x *View) bool {

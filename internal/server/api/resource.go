@@ -109,6 +109,10 @@ type Resource[T, X any] struct {
 	prepare func(c *call) error
 	// gone is the fault's message for an id that is not there; empty: the usual one.
 	gone string
+	// concealed: who may not change or delete an object is told that it is not there, even if he may see it.
+	concealed bool
+	// freeMarker: a page may start beyond an object that the caller does not see.
+	freeMarker bool
 	// extraInit makes an X that means "nothing sent"; nil: the zero X.
 	extraInit func() X
 

@@ -256,12 +256,21 @@ func addressGroupResource(ru *rules.Rules) *addrGroups {
 		remove: ru.DeleteAddressGroup,
 		shared: addressGroupShared,
 		gone:   "Address group %s could not be found.",
+		// Neutron decides whether to tell without having loaded what shares the group.
+		concealed: true,
 	}
 	r.identified()
 	r.text("name", func(g *T) *string { return &g.Name }).rw()
 	r.owned()
 	r.derived("addresses", func(b []byte, g *T, _ *View) []byte { return appendList(b, g.Addresses, appendPrefix) }).inPost().
 		convert(func(v Value) (assign[T, X], error) {
+			if items, err := listValue(v); err == nil {
+				for _, item := range items {
+					if a, err := netip.ParseAddr(item.text); err == nil {
+						return nil, reasonf("'%s' isn't a recognized IP subnet cidr, '%s' is recommended.", item, netip.PrefixFrom(a, a.BitLen()))
+					}
+				}
+			}
 			list, err := prefixList(v)
 			return func(g *T, _ *X) { g.Addresses = list }, err
 		})

@@ -142,10 +142,17 @@ func (r *Rules) UpdateRBACPolicy(tx *world.Tx, by *Actor, old, p *model.RBACPoli
 	if other := policyFor(&tx.World, model.Kind(p.ObjectType), p.ObjectID, p.Action, p.Target); other != nil && other.ID != p.ID {
 		return model.Errf(model.KindConflict, "DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
 	}
-	tx.RBACPolicies.Put(p)
+	// Of anything but networks, Neutron asks of a narrower target what it asks of a deletion.
+	asDeletion := p.ObjectType != string(model.KindNetwork) && p.Target != model.TargetAll && p.Target != old.Target
+	if asDeletion {
+		tx.RBACPolicies.Delete(old.ID)
+	} else {
+		tx.RBACPolicies.Put(p)
+	}
 	if err := r.stillUsable(tx, old); err != nil {
 		return err
 	}
+	tx.RBACPolicies.Put(p)
 	r.sharingChanged(tx, p)
 	return nil
 }
