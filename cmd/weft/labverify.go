@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,14 +21,16 @@ func newLabVerifyCmd() *cobra.Command {
 		Short: "Prove by packet capture which way each kind of traffic goes; the exit code is the verdict",
 		Args:  cobra.NoArgs,
 		RunE: withLab(func(cmd *cobra.Command, _ []string, r *lab.Record) error {
-			rep, err := r.Verify(cmd.Context())
+			keep, err := createPcap(pcap) // before all the work
 			if err != nil {
 				return err
 			}
-			if pcap != "" {
-				if err := savePcap(rep, pcap); err != nil {
-					return err
-				}
+			rep, err := r.Verify(cmd.Context())
+			if err == nil {
+				err = keep(rep)
+			}
+			if err != nil {
+				return errors.Join(err, keep(nil))
 			}
 			w := cmd.OutOrStdout()
 			if asJSON {
@@ -46,16 +49,25 @@ func newLabVerifyCmd() *cobra.Command {
 	return cmd
 }
 
-func savePcap(rep *verify.Report, path string) error {
+// createPcap opens the file, if one is wanted, and returns what writes a report's capture there; of no report, nothing stays.
+func createPcap(path string) (keep func(*verify.Report) error, err error) {
+	if path == "" {
+		return func(*verify.Report) error { return nil }, nil
+	}
 	f, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("--pcap: %w", err)
+		return nil, fmt.Errorf("--pcap: %w", err)
 	}
-	if err := rep.WritePcap(f); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return func(rep *verify.Report) error {
+		if rep == nil {
+			f.Close()
+			return os.Remove(path)
+		}
+		if err := rep.WritePcap(f); err != nil {
+			return fmt.Errorf("--pcap %s: %w", path, err)
+		}
+		return f.Close()
+	}, nil
 }
 
 func printReport(w io.Writer, rep *verify.Report) {

@@ -219,10 +219,17 @@ func (r *Record) BootNamed(ctx context.Context, name, host, network string) erro
 	if err != nil {
 		return err
 	}
-	if err := AwaitServer(ctx, c, id, 70*time.Second); err != nil {
+	err = AwaitServer(ctx, c, id, 70*time.Second)
+	if err == nil {
+		err = r.awaitAddresses(ctx, []string{id})
+	}
+	if ctx.Err() == nil {
 		return err
 	}
-	return r.awaitAddresses(ctx, []string{id})
+	if err := Delete(context.WithoutCancel(ctx), admin, id); err != nil {
+		return fmt.Errorf("interrupted, and instance %s could not be removed: %w", name, err)
+	}
+	return fmt.Errorf("interrupted; instance %s was removed", name)
 }
 
 // clientOf is a client that works in that project: the demo's user, or the administrator in its own.

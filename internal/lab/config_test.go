@@ -1,9 +1,13 @@
 package lab
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-cloud/weft/internal/config"
 )
@@ -79,6 +83,25 @@ func TestHosts(t *testing.T) {
 	}
 	if !slices.Equal(r.Computes()[:2], []string{"compute1", "compute2"}) {
 		t.Errorf("%v", r.Computes())
+	}
+}
+
+// An old kernel, or one with a part left out, is told by what it lacks and with the cure.
+func TestKernelIsRefusedByWhatItLacks(t *testing.T) {
+	for name, x := range map[string]struct {
+		err  error
+		want string
+	}{
+		"too old":       {fmt.Errorf("the kernel lacks bpf_loop: %w", unix.EINVAL), "Linux 6.1 or newer"},
+		"not permitted": {fmt.Errorf("load a program: %w", unix.EPERM), "CAP_BPF"},
+	} {
+		err := checkKernel(Options{VIF: "veth"}, func() error { return x.err })
+		if err == nil || !strings.Contains(err.Error(), x.want) || !errors.Is(err, x.err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := checkKernel(Options{VIF: "veth"}, func() error { return nil }); err != nil {
+		t.Error(err)
 	}
 }
 

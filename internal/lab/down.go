@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +15,10 @@ import (
 )
 
 // Down removes the lab: processes, namespaces with their links and filters, pinned objects, files. It goes on after a
-// failure and may be repeated; the record goes last. ErrNoLab if there is none.
+// failure and may be repeated; the record goes last. ErrNoLab if there is none. An interruption does not stop it: that
+// would only leave the rest to do.
 func Down(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	if err := CheckRoot(); err != nil {
 		return err
 	}
@@ -80,7 +83,8 @@ func (r *Record) removeStateDir() error {
 
 // noSpace adds the cure to an error that comes of a full disk.
 func noSpace(err error) error {
-	if errors.Is(err, unix.ENOSPC) {
+	// A process that came to the same end has written it into its log, whose end is part of the error.
+	if err != nil && (errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error())) {
 		return fmt.Errorf("%w: the disk is full; make room, or use --state-dir on another one", err)
 	}
 	return err

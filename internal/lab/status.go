@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weft-cloud/weft/internal/agent"
 	"github.com/weft-cloud/weft/internal/lab/proc"
 )
 
@@ -115,11 +116,27 @@ func (r *Record) statusOfCloud(ctx context.Context, st *Status) {
 		if hs.Agent != "alive" {
 			st.Problems = append(st.Problems, fmt.Sprintf("the agent of %s is %s to the server: see `weft lab logs %s`", h.Name, hs.Agent, agentJob(h.Name)))
 		}
+		st.Problems = append(st.Problems, r.agentProblems(ctx, h.Name)...)
 		st.Hosts = append(st.Hosts, hs)
 	}
 	for _, in := range list {
 		st.addInstance(in)
 	}
+}
+
+// agentProblems are what a host's agent could not carry out. An agent that does not answer is told of elsewhere.
+func (r *Record) agentProblems(ctx context.Context, host string) []string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	s, err := agent.ReadStatus(ctx, r.path(agentJob(host)))
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, p := range s.Problems {
+		out = append(out, fmt.Sprintf("%s: %s %s: %s", host, p.Kind, p.ID, p.Why))
+	}
+	return out
 }
 
 func (st *Status) addInstance(in Instance) {

@@ -68,6 +68,75 @@ func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
 	}
 }
 
+// Killed or interrupted while it removes a lab, `lab down` needs but to be said again; interrupted, not even that.
+func TestDownEndsWhatItBegan(t *testing.T) {
+	before := snapshot(t)
+	labUp := func(t *testing.T) {
+		t.Helper()
+		must(t, "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"))
+	}
+	labUp(t)
+	began := time.Now()
+	must(t, "lab", "down")
+	whole := time.Since(began)
+	after(t, before)
+	for i, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGKILL, syscall.SIGINT} {
+		at := time.Duration((float64(i%3) + rand.Float64()) / 3 * float64(whole))
+		t.Run(fmt.Sprintf("%s after %s", sig, at.Round(time.Millisecond)), func(t *testing.T) {
+			labUp(t)
+			cmd := exec.Command(binary(), "lab", "down")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(at)
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Log(err)
+			}
+			if err := cmd.Wait(); err != nil && sig == syscall.SIGINT {
+				t.Errorf("interrupted, it stopped: %v", err)
+			}
+			if sig == syscall.SIGKILL {
+				must(t, "lab", "down")
+			}
+			after(t, before)
+		})
+	}
+}
+
+// The disk fills up after the lab has looked at it: what was made is removed, and the cure is named.
+func TestDiskFillsUpHalfway(t *testing.T) {
+	before := snapshot(t)
+	for _, inodes := range []int{12, 40, 54} {
+		small := t.TempDir()
+		if err := syscall.Mount("tmpfs", small, "tmpfs", 0, fmt.Sprintf("size=100m,nr_inodes=%d", inodes)); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state")}, "disk is full", "--state-dir", "was removed")
+		if err := syscall.Unmount(small, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after(t, before)
+}
+
+func TestMissingFeaturesAreNamed(t *testing.T) {
+	before := snapshot(t)
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := syscall.Mount("tmpfs", "/dev/net", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{"lab", "up", "--state-dir", dir, "--vif", "tap"}, "tap devices", "modprobe tun", "--vif veth")
+	if err := syscall.Unmount("/dev/net", 0); err != nil {
+		t.Fatal(err)
+	}
+	// Root of a container that may do nothing to networks.
+	cmd := exec.Command("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", binary(), "lab", "up", "--state-dir", dir)
+	if out, err := output(cmd); err == nil || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+		t.Errorf("without capabilities: %v %s", err, out)
+	}
+	after(t, before)
+}
+
 func TestRefusalsNameTheCure(t *testing.T) {
 	before := snapshot(t)
 	dir := filepath.Join(t.TempDir(), "state")

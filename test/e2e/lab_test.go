@@ -108,8 +108,8 @@ func TestVerifyProvesTheTable(t *testing.T) {
 func TestTcpdumpShowsTheTunnel(t *testing.T) {
 	eachVIF(t, func(t *testing.T, args ...string) {
 		up(t, args...)
-		cmd := exec.Command(binary(), "lab", "exec", "compute1", "--", "timeout", "20", "tcpdump", "-i", "enp0s8", "-l", "-c", "2",
-			"src", "host", "192.168.70.12", "and", "dst", "host", "192.168.70.11", "and", "udp", "port", "4789", "-n", "-vvv", "-X")
+		cmd := exec.Command(binary(), "lab", "exec", "compute1", "--", "timeout", "20", "tcpdump", "-i", "enp0s8", "-l", "-c", "3",
+			"src host 192.168.70.12 and dst host 192.168.70.11", "-vvv", "-X")
 		result := make(chan string, 1)
 		go func() {
 			out, _ := output(cmd)
@@ -139,10 +139,12 @@ type status struct {
 	Hosts []struct {
 		Name, Underlay, Mode, Agent string
 	}
-	Instances []struct {
-		Name, Host, Network, Status, Device string
-		Addresses                           []string
-	}
+	Instances []instance
+}
+
+type instance struct {
+	Name, Host, Network, Status, Device string
+	Addresses                           []string
 }
 
 func labStatus(t *testing.T) status {
@@ -158,8 +160,10 @@ func labStatus(t *testing.T) status {
 	return s
 }
 
-func TestStatusBootExecDelete(t *testing.T) {
-	up(t)
+func TestStatusBootExecDelete(t *testing.T) { eachVIF(t, statusBootExecDelete) }
+
+func statusBootExecDelete(t *testing.T, args ...string) {
+	up(t, args...)
 	s := labStatus(t)
 	if !s.Healthy || len(s.Hosts) != 3 || len(s.Instances) != 7 {
 		t.Errorf("%+v", s)
@@ -175,12 +179,7 @@ func TestStatusBootExecDelete(t *testing.T) {
 	}
 	must(t, "lab", "boot", "red9", "--host", "compute2", "--network", "red")
 	s = labStatus(t)
-	i := slices.IndexFunc(s.Instances, func(i struct {
-		Name, Host, Network, Status, Device string
-		Addresses                           []string
-	}) bool {
-		return i.Name == "red9"
-	})
+	i := slices.IndexFunc(s.Instances, func(i instance) bool { return i.Name == "red9" })
 	if i < 0 || s.Instances[i].Host != "compute2" || len(s.Instances[i].Addresses) != 2 || !s.Healthy {
 		t.Fatalf("%+v", s)
 	}
@@ -199,6 +198,11 @@ func TestStatusBootExecDelete(t *testing.T) {
 	refused(t, []string{"lab", "exec", "nobody", "--", "true"}, "nobody", "compute1", "red1")
 	refused(t, []string{"lab", "delete", "nobody"}, "nobody", "weft lab status")
 	refused(t, []string{"lab", "logs", "nobody"}, "nobody", "agent-compute1")
+	refused(t, []string{"lab", "restart", "nobody"}, "nobody", "agent-compute1")
+	refused(t, []string{"lab", "reboot", "controller"}, "controller", "compute1")
+	refused(t, []string{"lab", "env", "--user", "nobody"}, "nobody", "demo-b")
+	refused(t, []string{"lab", "verify", "--pcap", "/nowhere/x.pcap"}, "--pcap", "/nowhere/x.pcap")
+	bootInterrupted(t)
 	for _, want := range []string{"leased from 172.16.42.1", "metadata: I am red9 ("} {
 		var out string
 		for end := time.Now().Add(15 * time.Second); !strings.Contains(out, want); time.Sleep(100 * time.Millisecond) {
@@ -216,6 +220,36 @@ func TestStatusBootExecDelete(t *testing.T) {
 	}
 }
 
+// bootInterrupted is Ctrl-C while an instance boots: it is removed again.
+func bootInterrupted(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(binary(), "lab", "boot", "red8", "--network", "red")
+	var out strings.Builder
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	there := func() bool {
+		return slices.ContainsFunc(labStatus(t).Instances, func(i instance) bool { return i.Name == "red8" })
+	}
+	for end := time.Now().Add(20 * time.Second); !there(); {
+		if time.Now().After(end) {
+			t.Fatal("red8 never came")
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		must(t, "lab", "delete", "red8") // it was done before the signal came
+	} else if !strings.Contains(out.String(), "interrupted; instance red8 was removed") {
+		t.Errorf("what it said: %s", out.String())
+	}
+	if there() {
+		t.Error("red8 is still there")
+	}
+}
+
 var pingLoss = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 
 // Nothing of a dead agent or server is felt by packets; what is new works, too.
@@ -229,13 +263,7 @@ func TestPacketsFlowWhileAgentAndServerAreDead(t *testing.T) {
 			out, _ := output(ping)
 			result <- out
 		}()
-		for _, p := range labStatus(t).Processes {
-			if p.Name == "agent-compute1" || p.Name == "agent-compute2" || p.Name == "server" {
-				if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+		kill(t, "agent-compute1", "agent-compute2", "server")
 		// A new connection, between two that have not spoken, with agents and server dead.
 		if out := must(t, "lab", "exec", "red3", "--", "ping", "-c", "3", "-i", "0.2", "172.16.43.6"); !strings.Contains(out, "3 received") {
 			t.Errorf("new flow:\n%s", out)
@@ -251,11 +279,7 @@ func TestPacketsFlowWhileAgentAndServerAreDead(t *testing.T) {
 		if m := pingLoss.FindStringSubmatch(out); m == nil || m[1] != m[2] {
 			t.Errorf("packets were lost:\n%s", out[max(0, len(out)-300):])
 		}
-		for end := time.Now().Add(30 * time.Second); !labStatus(t).Healthy; time.Sleep(100 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("not well again: %v", labStatus(t).Problems)
-			}
-		}
+		well(t)
 		if r := verify(t); !r.OK {
 			t.Error("after the restart the table is wrong")
 		}
@@ -266,13 +290,7 @@ func TestPacketsFlowWhileAgentAndServerAreDead(t *testing.T) {
 func TestRebootWhileTheServerIsDead(t *testing.T) {
 	eachVIF(t, func(t *testing.T, args ...string) {
 		up(t, args...)
-		for _, p := range labStatus(t).Processes {
-			if p.Name == "server" {
-				if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+		kill(t, "server")
 		must(t, "lab", "reboot", "compute1")
 		// red1 gets its address from its host's memory of it, then reaches the other host, routed and not.
 		for _, to := range []string{"172.16.42.6", "172.16.43.6", "172.16.42.8"} {
@@ -287,11 +305,7 @@ func TestRebootWhileTheServerIsDead(t *testing.T) {
 			}
 		}
 		must(t, "lab", "restart", "server")
-		for end := time.Now().Add(30 * time.Second); !labStatus(t).Healthy; time.Sleep(100 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("not well again: %v", labStatus(t).Problems)
-			}
-		}
+		well(t)
 		if r := verify(t); !r.OK {
 			t.Error("after the reboot the table is wrong")
 		}

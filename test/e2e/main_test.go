@@ -115,8 +115,9 @@ func must(t *testing.T, args ...string) string {
 	return out
 }
 
-// up brings a lab up and removes it at the end of the test, when everything must be as it was before.
-func up(t *testing.T, args ...string) {
+// up brings a lab up and removes it at the end of the test, when everything must be as it was before. It returns the state
+// directory.
+func up(t *testing.T, args ...string) string {
 	t.Helper()
 	before := snapshot(t)
 	dir := filepath.Join(t.TempDir(), "state")
@@ -128,6 +129,7 @@ func up(t *testing.T, args ...string) {
 		after(t, before)
 	})
 	t.Log("\n" + must(t, append([]string{"lab", "up", "--state-dir", dir}, args...)...))
+	return dir
 }
 
 func showLogs(t *testing.T) {

@@ -75,29 +75,31 @@ func names(rows []map[string]any, column string) string {
 // TestOpenStackWalkThrough is the write-up's walk-through with the client that everybody has: images, networks,
 // hypervisors; an instance on a named host, another on the other; ping between them.
 func TestOpenStackWalkThrough(t *testing.T) {
-	up(t, "--no-demo")
-	c := newClient(t, "admin")
-	if tok := c.show("token", "issue"); tok["project_id"] == "" || tok["id"] == "" {
-		t.Errorf("token %v", tok)
-	}
-	if got := names(c.list("image", "list"), "Name"); got != " weft-guest " {
-		t.Errorf("images%s", got)
-	}
-	if got := names(c.list("hypervisor", "list"), "Hypervisor Hostname"); got != " compute1 compute2 " {
-		t.Errorf("hypervisors%s", got)
-	}
-	if got := names(c.list("flavor", "list"), "Name"); !strings.Contains(got, " m1.nano ") {
-		t.Errorf("flavors%s", got)
-	}
-	agents := c.list("network", "agent", "list")
-	for _, host := range []string{"controller", "compute1", "compute2"} {
-		if !strings.Contains(names(agents, "Host"), " "+host+" ") {
-			t.Errorf("no agent of %s: %v", host, agents)
+	eachVIF(t, func(t *testing.T, args ...string) {
+		up(t, append(args, "--no-demo")...)
+		c := newClient(t, "admin")
+		if tok := c.show("token", "issue"); tok["project_id"] == "" || tok["id"] == "" {
+			t.Errorf("token %v", tok)
 		}
-	}
-	topology(t, c)
-	servers(t, c)
-	tearDown(t, c)
+		if got := names(c.list("image", "list"), "Name"); got != " weft-guest " {
+			t.Errorf("images%s", got)
+		}
+		if got := names(c.list("hypervisor", "list"), "Hypervisor Hostname"); got != " compute1 compute2 " {
+			t.Errorf("hypervisors%s", got)
+		}
+		if got := names(c.list("flavor", "list"), "Name"); !strings.Contains(got, " m1.nano ") {
+			t.Errorf("flavors%s", got)
+		}
+		agents := c.list("network", "agent", "list")
+		for _, host := range []string{"controller", "compute1", "compute2"} {
+			if !strings.Contains(names(agents, "Host"), " "+host+" ") {
+				t.Errorf("no agent of %s: %v", host, agents)
+			}
+		}
+		topology(t, c)
+		servers(t, c)
+		tearDown(t, c)
+	})
 }
 
 func topology(t *testing.T, c *client) {
