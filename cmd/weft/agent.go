@@ -25,7 +25,6 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane/null"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
-	"github.com/weft-cloud/weft/internal/obs"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/wire"
 )
@@ -36,15 +35,7 @@ func newAgentCmd() *cobra.Command {
 		Use:   "agent",
 		Short: "Run this host's part: program its data plane, answer its instances, report to the server",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := flags.load(config.LoadAgent)
-			log := obs.NewLogger(os.Stderr, debugOf(l))
-			tellNotices(log, l)
-			if err != nil {
-				return err
-			}
-			return runAgent(cmd.Context(), l, log)
-		},
+		RunE:  flags.daemon(config.LoadAgent, runAgent),
 	}
 	flags.bind(cmd)
 	cmd.AddCommand(newAgentStatusCmd())

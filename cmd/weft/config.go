@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-cloud/weft/internal/config"
+	"github.com/weft-cloud/weft/internal/obs"
 	"github.com/weft-cloud/weft/internal/server/policy"
 )
 
@@ -37,6 +39,20 @@ func (f *configFlags) load(load func([]config.Source, string) (*config.Loaded, e
 		return nil, fmt.Errorf("host name: %w", err)
 	}
 	return load(sources, hostname)
+}
+
+// daemon is the RunE of a process that stays: it reads the configuration, makes the logger, tells of options that have no
+// effect, and runs.
+func (f *configFlags) daemon(load func([]config.Source, string) (*config.Loaded, error), run func(context.Context, *config.Loaded, *slog.Logger) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		l, err := f.load(load)
+		log := obs.NewLogger(os.Stderr, debugOf(l))
+		tellNotices(log, l)
+		if err != nil {
+			return err
+		}
+		return run(cmd.Context(), l, log)
+	}
 }
 
 func debugOf(l *config.Loaded) bool { return l != nil && l.Server.Debug }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -22,7 +21,6 @@ import (
 
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/model"
-	"github.com/weft-cloud/weft/internal/obs"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/server/feed"
 	"github.com/weft-cloud/weft/internal/server/notify"
@@ -37,15 +35,7 @@ func newServerCmd() *cobra.Command {
 		Use:   "server",
 		Short: "Run the Networking API and the feed that agents follow",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := flags.load(config.LoadServer)
-			log := obs.NewLogger(os.Stderr, debugOf(l))
-			tellNotices(log, l)
-			if err != nil {
-				return err
-			}
-			return runServer(cmd.Context(), l, log)
-		},
+		RunE:  flags.daemon(config.LoadServer, runServer),
 	}
 	flags.bind(cmd)
 	cmd.AddCommand(newServerStatusCmd(), newServerReleaseCmd())
@@ -66,6 +56,38 @@ type serverParts struct {
 	api    http.Handler
 }
 
+// serverListeners are where a server is reached; all or none are open.
+type serverListeners struct{ api, feed, status net.Listener }
+
+func listenServer(cfg *config.Server) (on serverListeners, err error) {
+	defer func() {
+		if err != nil {
+			on.close()
+		}
+	}()
+	if on.api, err = net.Listen("tcp", net.JoinHostPort(cfg.API.BindHost, fmt.Sprint(cfg.API.BindPort))); err != nil {
+		return on, fmt.Errorf("listen for the API: %w; set bind_host and bind_port to a free address of this machine", err)
+	}
+	if on.feed, err = net.Listen("tcp", cfg.FeedBind); err != nil {
+		return on, fmt.Errorf("listen for agents: %w; set [weft] feed_bind to a free address of this machine", err)
+	}
+	secure, err := secureAPI(&cfg.API, on.api)
+	if err != nil {
+		return on, err
+	}
+	on.api = secure
+	on.status, err = listenServerStatus(cfg.StateDir)
+	return on, err
+}
+
+func (on *serverListeners) close() {
+	for _, l := range []net.Listener{on.api, on.feed, on.status} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
 func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	cfg := &l.Server
 	p, err := openServer(ctx, l, log)
@@ -73,24 +95,11 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 		return err
 	}
 	defer p.store.Close()
-	apiListener, err := net.Listen("tcp", net.JoinHostPort(cfg.API.BindHost, fmt.Sprint(cfg.API.BindPort)))
-	if err != nil {
-		return fmt.Errorf("listen for the API: %w; set bind_host and bind_port to a free address of this machine", err)
-	}
-	defer apiListener.Close()
-	feedListener, err := net.Listen("tcp", cfg.FeedBind)
-	if err != nil {
-		return fmt.Errorf("listen for agents: %w; set [weft] feed_bind to a free address of this machine", err)
-	}
-	defer feedListener.Close()
-	if apiListener, err = secureAPI(&cfg.API, apiListener); err != nil {
-		return err
-	}
-	status, err := listenServerStatus(cfg.StateDir)
+	on, err := listenServer(cfg)
 	if err != nil {
 		return err
 	}
-	defer status.Close()
+	defer on.close()
 	tls, err := pki.Files{CA: cfg.TLS.CAFile, Cert: cfg.TLS.CertFile, Key: cfg.TLS.KeyFile}.ServerTLS()
 	if err != nil {
 		return fmt.Errorf("certificates of [weft]: %w", err)
@@ -110,12 +119,12 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.feed.Run(ctx) })
-	g.Go(func() error { return feedServer.Serve(feedListener) })
-	g.Go(func() error { return ignore(apiServer.Serve(apiListener), http.ErrServerClosed) })
+	g.Go(func() error { return feedServer.Serve(on.feed) })
+	g.Go(func() error { return ignore(apiServer.Serve(on.api), http.ErrServerClosed) })
 	g.Go(func() error { return p.rememberBeats(ctx) })
 	g.Go(func() error { return p.trimLog(ctx) })
 	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
-	g.Go(func() error { return p.serveStatus(ctx, status) })
+	g.Go(func() error { return p.serveStatus(ctx, on.status) })
 	if p.nova != nil {
 		g.Go(func() error { return p.nova.Run(ctx) })
 	}
@@ -128,7 +137,7 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 		feedServer.Stop()
 		return err
 	})
-	log.Info("serving", "api", apiListener.Addr().String(), "agents", feedListener.Addr().String(), "position", p.writer.Snapshot().Position().String())
+	log.Info("serving", "api", on.api.Addr().String(), "agents", on.feed.Addr().String(), "position", p.writer.Snapshot().Position().String())
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	err = g.Wait()
 	stopWriter()
