@@ -125,6 +125,7 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g.Go(func() error { return p.trimLog(ctx) })
 	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
 	g.Go(func() error { return p.serveStatus(ctx, on.status) })
+	g.Go(func() error { return p.syncSegmentRanges(ctx) })
 	if p.nova != nil {
 		g.Go(func() error { return p.nova.Run(ctx) })
 	}

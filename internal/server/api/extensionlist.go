@@ -91,5 +91,12 @@ var extensions = []extension{
 	{"qos-rule-type-filter", "Allow to filter the list of QoS rule types", "all_supported and all_rules.", "2022-02-02"},
 	{"trunk", "Trunk Extension", "Further ports over one port, told apart by VLAN tags.", "2016-01-01"},
 	{"trunk-details", "Trunk port details", "A trunk's parent shows its subports.", "2016-01-01"},
+	{"segment", "Segment", "The segments of networks, and of which one a subnet is.", "2016-02-24"},
+	{"standard-attr-segment", "Standard Attribute Segment Extension", "Standard attributes of segments.", "2018-04-09"},
+	{"subnet-segmentid-writable", "Subnet SegmentID (writable)", "A subnet may be put on a segment later.", "2018-03-12"},
+	{"segments-peer-subnet-host-routes", "Segments peer-subnet host routes", "Subnets of a routed network have routes to each other.", "2018-06-12"},
+	{"ip_allocation", "IP Allocation", "When a port gets its addresses.", "2016-06-10"},
+	{"l2_adjacency", "L2 Adjacency", "Whether a network is one broadcast domain.", "2016-04-12"},
+	{"network-segment-range", "Neutron Network Segment Range", "Ranges of segmentation ids, for all or for one project.", "2018-11-29"},
 	{"qos-rules-alias", "Quality of Service rules alias API", "Rules without their policy.", "2018-10-07"},
 }

@@ -204,6 +204,24 @@ func (e *env) must(code int, method, path string, body any) object {
 	return out
 }
 
+// show is the object at a path.
+func (e *env) show(path string) object {
+	e.t.Helper()
+	return e.must(200, "GET", path, nil)
+}
+
+// list is the objects of a collection.
+func (e *env) list(path string) []any {
+	e.t.Helper()
+	for _, v := range e.must(200, "GET", path, nil) {
+		if items, ok := v.([]any); ok {
+			return items
+		}
+	}
+	e.t.Fatalf("GET %s: no list in the answer", path)
+	return nil
+}
+
 // create makes an object and returns it.
 func (e *env) create(kind string, attrs object) object {
 	e.t.Helper()

@@ -232,7 +232,7 @@ func networkDerived(r *networks) {
 		}
 		return append(b, ']')
 	})
-	r.derived("l2_adjacency", func(b []byte, _ *model.Network, _ *View) []byte { return append(b, "true"...) })
+	r.derived("l2_adjacency", func(b []byte, n *model.Network, x *View) []byte { return appendBool(b, !rules.Routed(x.W, n.ID)) })
 	r.derived("ipv4_address_scope", func(b []byte, n *model.Network, x *View) []byte {
 		return appendUUID(b, rules.NetworkScope(x.W, n.ID, 4).UUID)
 	})

@@ -67,6 +67,8 @@ func replayable(c recorded) bool {
 	switch parts[0] {
 	case "qos", "trunks":
 		return true
+	case "segments", "network_segment_ranges":
+		return true
 	case "networks", "subnets", "ports", "routers", "no-such-things", "extensions", "":
 	case "availability_zones", "subnetpools", "address-scopes", "floatingips", "floatingip_pools":
 	case "agents":

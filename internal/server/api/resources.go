@@ -22,5 +22,7 @@ func resources(s *server) []endpoint {
 		floatingIPResource(r).compiled(),
 		custom{"floatingip_pools", serveFloatingPools},
 		custom{"floatingip-pools", serveFloatingPools},
+		segmentResource(r).compiled(),
+		segmentRangeResource(r).compiled(),
 	}, qosResources(r)...)
 }

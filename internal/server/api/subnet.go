@@ -57,7 +57,7 @@ func subnetResource(ru *rules.Rules) *subnets {
 		initially(func(s *model.Subnet, _ *rules.SubnetExtra) { s.EnableDHCP = true })
 	r.nullable("ipv6_ra_mode", func(s *model.Subnet) *string { return &s.RAMode }).inPost().check(checkMode)
 	r.nullable("ipv6_address_mode", func(s *model.Subnet) *string { return &s.AddressMode }).inPost().check(checkMode)
-	r.uuid("segment_id", func(s *model.Subnet) *model.UUID { return &s.SegmentID.UUID })
+	r.uuid("segment_id", func(s *model.Subnet) *model.UUID { return &s.SegmentID.UUID }).rw().guardAny()
 	r.flag("dns_publish_fixed_ip", func(s *model.Subnet) *bool { return &s.PublishDNS }).rw()
 	subnetLists(r)
 	// A filter only: subnets are shared with their networks.

@@ -47,20 +47,23 @@ func (r *Rules) vif(tx *world.Tx, n *model.Network, p *model.Port) (string, []by
 // carries reports whether a host can reach one of a network's segments.
 func carries(w *world.World, h *model.Host, n *model.Network) bool {
 	for s := range w.Segments.ByNetwork(n.ID) {
-		switch s.NetworkType {
-		case model.TypeVXLAN, model.TypeGRE:
-			if h.VTEP.IsValid() {
-				return true
-			}
-		case model.TypeFlat, model.TypeVLAN:
-			if _, ok := h.BridgeMappings[s.Physnet]; ok {
-				return true
-			}
-		default:
+		if reaches(h, s) {
 			return true
 		}
 	}
 	return false
+}
+
+// reaches reports whether a host can reach a segment.
+func reaches(h *model.Host, s *model.Segment) bool {
+	switch s.NetworkType {
+	case model.TypeVXLAN, model.TypeGRE:
+		return h.VTEP.IsValid()
+	case model.TypeFlat, model.TypeVLAN:
+		_, ok := h.BridgeMappings[s.Physnet]
+		return ok
+	}
+	return true
 }
 
 // PortUp records that a host has programmed a port. A port that is neither bound there nor distributed is left alone: a

@@ -38,6 +38,8 @@ type allocator struct {
 	port    *model.Port
 	subnets []*model.Subnet // of the network that serve the port's owner
 	got     []model.FixedIP
+	// deferred: the network is routed, and on which host the port will be is not known yet.
+	deferred bool
 }
 
 func (r *Rules) allocatorFor(tx *world.Tx, p *model.Port) (*allocator, error) {
@@ -53,7 +55,7 @@ func (r *Rules) allocatorFor(tx *world.Tx, p *model.Port) (*allocator, error) {
 		return nil, model.Errf(model.KindConflict, "IpAddressGenerationFailureNoMatchingSubnet",
 			"No valid service subnet for the given device owner.")
 	}
-	return a, nil
+	return a, a.route()
 }
 
 // taken reports whether somebody else has an address, or this port has just been given it.
@@ -96,7 +98,7 @@ func (a *allocator) slaac() error {
 		return nil
 	}
 	for _, s := range a.subnets {
-		if !s.AutoAddressed() || slices.ContainsFunc(a.got, func(f model.FixedIP) bool { return f.SubnetID == s.ID }) {
+		if !s.AutoAddressed() || !a.onSegment(s) || slices.ContainsFunc(a.got, func(f model.FixedIP) bool { return f.SubnetID == s.ID }) {
 			continue
 		}
 		addr := eui64(s.CIDR, a.port.MAC)
@@ -320,6 +322,9 @@ func (r *Rules) wasReleased(s model.SubnetID, a netip.Addr) bool {
 func (r *Rules) addressAll(tx *world.Tx, s *model.Subnet) {
 	for _, p := range slices.Collect(tx.Ports.ByNetwork(s.NetworkID)) {
 		addr := eui64(s.CIDR, p.MAC)
+		if g := segmentOf(&tx.World, p); !s.SegmentID.IsZero() && (g == nil || g.ID != s.SegmentID) {
+			continue
+		}
 		if isRouterLeg(p.DeviceOwner) || p.DeviceOwner == model.OwnerRouterGateway || tx.Ports.ByAddress(s.ID, addr) != nil {
 			continue
 		}

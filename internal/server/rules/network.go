@@ -37,7 +37,7 @@ func (r *Rules) CreateNetwork(tx *world.Tx, by *Actor, n *model.Network, x *Netw
 	}
 	limit := uint32(0)
 	for i, q := range wanted {
-		c, err := r.reserveAny(tx, q, n.External && len(wanted) == 1)
+		c, err := r.reserveAny(tx, n, q, len(wanted) == 1)
 		if err != nil {
 			return err
 		}
@@ -90,17 +90,17 @@ func (r *Rules) wantedSegments(_ *model.Network, x *NetworkExtra) ([]SegmentRequ
 	return x.Segments.V, nil
 }
 
-// reserveAny takes the segment asked for, or one of the tenants' types.
-func (r *Rules) reserveAny(tx *world.Tx, q SegmentRequest, external bool) (world.Carrier, error) {
+// reserveAny takes the segment asked for, or one of the tenants' types; sole: it is the network's only one.
+func (r *Rules) reserveAny(tx *world.Tx, n *model.Network, q SegmentRequest, sole bool) (world.Carrier, error) {
 	if !q.empty() {
-		return r.reserve(tx, q)
+		return r.reserve(tx, n.ProjectID, q)
 	}
 	types := r.cfg.TenantTypes
-	if external && r.cfg.ExternalType != "" {
+	if n.External && sole && r.cfg.ExternalType != "" {
 		types = []string{r.cfg.ExternalType}
 	}
 	for _, t := range types {
-		if c, err := r.reserve(tx, SegmentRequest{Type: t, SegmentationID: -1}); err == nil {
+		if c, err := r.reserve(tx, n.ProjectID, SegmentRequest{Type: t, SegmentationID: -1}); err == nil {
 			return c, nil
 		}
 	}

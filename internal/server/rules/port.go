@@ -113,14 +113,23 @@ func (r *Rules) address(tx *world.Tx, p *model.Port, want Opt[[]FixedIPRequest])
 	if err != nil {
 		return err
 	}
-	if want.Set {
+	p.IPAllocation = AllocationImmediate
+	switch {
+	case want.Set && len(want.V) == 0:
+		p.IPAllocation = AllocationNone
+		err = a.requested(nil)
+	case want.Set:
 		err = a.requested(want.V)
-	} else {
+	case a.deferred:
+		p.IPAllocation = AllocationDeferred
+	default:
 		err = a.automatic()
 	}
 	p.FixedIPs = a.got
-	p.IPAllocation = "immediate"
-	return err
+	if err != nil {
+		return err
+	}
+	return a.oneSegment()
 }
 
 // UpdatePort puts p, which is old with what the client changed.
@@ -152,6 +161,9 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 			return err
 		}
 		r.loosen(tx, old, p.FixedIPs)
+	}
+	if err := r.settle(tx, old, p, x.FixedIPs.Set); err != nil {
+		return err
 	}
 	if p.Host != old.Host || p.VNICType != old.VNICType || (p.Host != "" && p.VIFType == model.VIFBindingFailed) ||
 		p.DeviceOwner != old.DeviceOwner {
@@ -197,6 +209,9 @@ func (r *Rules) readdress(tx *world.Tx, old, p *model.Port, want Opt[[]FixedIPRe
 		asked = keep(old.FixedIPs, want.V)
 	}
 	if err := a.requested(asked); err != nil {
+		return err
+	}
+	if err := a.oneSegment(); err != nil {
 		return err
 	}
 	p.FixedIPs = a.got

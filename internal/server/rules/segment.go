@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -26,8 +27,8 @@ const (
 // isTunnel reports whether networks of a type are carried in tunnels between hosts.
 func isTunnel(typ string) bool { return typ == model.TypeVXLAN || typ == model.TypeGRE }
 
-// reserve takes the segment that a request asks for, or a free one of its type.
-func (r *Rules) reserve(tx *world.Tx, q SegmentRequest) (world.Carrier, error) {
+// reserve takes the segment that a request asks for, or a free one of its type that networks of the project may get.
+func (r *Rules) reserve(tx *world.Tx, project string, q SegmentRequest) (world.Carrier, error) {
 	none := world.Carrier{}
 	if q.Type == "" {
 		return none, model.Invalid("network_type required.")
@@ -47,9 +48,9 @@ func (r *Rules) reserve(tx *world.Tx, q SegmentRequest) (world.Carrier, error) {
 	case model.TypeFlat:
 		return r.reserveFlat(tx, q)
 	case model.TypeVLAN:
-		return r.reserveVLAN(tx, q)
+		return r.reserveVLAN(tx, project, q)
 	}
-	return r.reserveTunnel(tx, q)
+	return r.reserveTunnel(tx, project, q)
 }
 
 func (r *Rules) reserveFlat(tx *world.Tx, q SegmentRequest) (world.Carrier, error) {
@@ -68,23 +69,23 @@ func (r *Rules) reserveFlat(tx *world.Tx, q SegmentRequest) (world.Carrier, erro
 	return c, nil
 }
 
-func (r *Rules) reserveVLAN(tx *world.Tx, q SegmentRequest) (world.Carrier, error) {
+func (r *Rules) reserveVLAN(tx *world.Tx, project string, q SegmentRequest) (world.Carrier, error) {
 	c := world.Carrier{Type: model.TypeVLAN, Physnet: q.Physnet}
 	if q.Physnet == "" {
 		if q.SegmentationID >= 0 {
 			return c, model.Invalid("segmentation_id requires physical_network for VLAN provider network.")
 		}
-		return r.anyVLAN(tx)
+		return r.anyVLAN(tx, project)
 	}
-	ranges, known := r.cfg.VLANRanges[q.Physnet]
+	_, known := r.cfg.VLANRanges[q.Physnet]
 	if !known {
 		return c, model.Invalid("physical_network '%s' unknown for VLAN provider network.", q.Physnet)
 	}
 	if q.SegmentationID < 0 {
-		if len(ranges) == 0 {
+		if len(r.sharedRanges(tx, c, "")) == 0 && len(ownRanges(tx, c, project)) == 0 {
 			return c, model.Invalid("Physical network %s requires segmentation_id to be specified when creating a provider network.", q.Physnet)
 		}
-		return free(tx, c, ranges)
+		return r.free(tx, c, project)
 	}
 	if q.SegmentationID < 1 || q.SegmentationID > maxVLAN {
 		return c, model.Invalid("segmentation_id out of range (1 through %d).", maxVLAN)
@@ -97,33 +98,22 @@ func (r *Rules) reserveVLAN(tx *world.Tx, q SegmentRequest) (world.Carrier, erro
 	return c, nil
 }
 
-func (r *Rules) anyVLAN(tx *world.Tx) (world.Carrier, error) {
-	physnets := make([]string, 0, len(r.cfg.VLANRanges))
-	for p, ranges := range r.cfg.VLANRanges {
-		if len(ranges) > 0 {
-			physnets = append(physnets, p)
-		}
-	}
-	slices.Sort(physnets)
-	for _, p := range physnets {
-		if c, err := free(tx, world.Carrier{Type: model.TypeVLAN, Physnet: p}, r.cfg.VLANRanges[p]); err == nil {
+func (r *Rules) anyVLAN(tx *world.Tx, project string) (world.Carrier, error) {
+	for _, p := range slices.Sorted(maps.Keys(r.cfg.VLANRanges)) {
+		if c, err := r.free(tx, world.Carrier{Type: model.TypeVLAN, Physnet: p}, project); err == nil {
 			return c, nil
 		}
 	}
 	return world.Carrier{}, errNoNetwork()
 }
 
-func (r *Rules) reserveTunnel(tx *world.Tx, q SegmentRequest) (world.Carrier, error) {
+func (r *Rules) reserveTunnel(tx *world.Tx, project string, q SegmentRequest) (world.Carrier, error) {
 	c := world.Carrier{Type: q.Type}
 	if q.Physnet != "" {
 		return c, model.Invalid("provider:physical_network specified for %s network.", q.Type)
 	}
 	if q.SegmentationID < 0 {
-		ranges := r.cfg.VNIRanges
-		if q.Type == model.TypeGRE {
-			ranges = r.cfg.GRERanges
-		}
-		return free(tx, c, ranges)
+		return r.free(tx, c, project)
 	}
 	if q.SegmentationID < 1 || (q.Type == model.TypeVXLAN && q.SegmentationID > maxVNI) || q.SegmentationID > 1<<32-1 {
 		return c, model.Invalid("segmentation_id out of range (1 through %d).", maxVNI)
@@ -141,9 +131,9 @@ func errNoNetwork() error {
 		"Unable to create the network. No tenant network is available for allocation.")
 }
 
-// free finds an unused id in the ranges: the first one from a random start on, so that an id given back is seldom the
+// freeIn finds an unused id in the ranges: the first one from a random start on, so that an id given back is seldom the
 // next one used.
-func free(tx *world.Tx, c world.Carrier, ranges []Range) (world.Carrier, error) {
+func freeIn(tx *world.Tx, c world.Carrier, ranges []Range) (world.Carrier, error) {
 	var size uint64
 	for _, g := range ranges {
 		size += uint64(g.Max-g.Min) + 1

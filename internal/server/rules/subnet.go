@@ -46,7 +46,11 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 	if err := setPools(s, x.Pools); err != nil {
 		return err
 	}
+	if err := checkSegmentOf(tx, nil, s); err != nil {
+		return err
+	}
 	tx.Subnets.Put(s)
+	routePeers(tx, s.NetworkID, s.SegmentID, netip.Prefix{})
 	touchNetwork(tx, n.ID)
 	if s.AutoAddressed() {
 		r.addressAll(tx, s)
@@ -340,7 +344,12 @@ func (r *Rules) UpdateSubnet(tx *world.Tx, _ *Actor, old, s *model.Subnet, x *Su
 	if err := setPools(s, pools); err != nil {
 		return err
 	}
+	if err := checkSegmentOf(tx, old, s); err != nil {
+		return err
+	}
+	s.HostRoutes = withoutGateway(tx, old, s)
 	tx.Subnets.Put(s)
+	routePeers(tx, s.NetworkID, s.SegmentID, netip.Prefix{})
 	touchNetwork(tx, s.NetworkID)
 	return nil
 }
@@ -354,7 +363,7 @@ func (r *Rules) DeleteSubnet(tx *world.Tx, _ *Actor, s *model.Subnet) error {
 			continue
 		}
 		seen[p.ID] = true
-		if !goesWithNetwork(p) && (!s.AutoAddressed() || p.IsRouterInterface()) {
+		if !goesWithNetwork(p) && (!s.AutoAddressed() || p.IsRouterInterface() || (!s.SegmentID.IsZero() && len(p.FixedIPs) == 1)) {
 			return model.Errf(model.KindConflict, "SubnetInUse",
 				"Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", s.ID)
 		}
@@ -370,6 +379,7 @@ func (r *Rules) DeleteSubnet(tx *world.Tx, _ *Actor, s *model.Subnet) error {
 		tx.Ports.Put(&c)
 	}
 	tx.Subnets.Delete(s.ID)
+	routePeers(tx, s.NetworkID, s.SegmentID, s.CIDR)
 	touchNetwork(tx, s.NetworkID)
 	return nil
 }

@@ -39,6 +39,8 @@ type World struct {
 	ConntrackHelpers ConntrackHelpers
 
 	Trunks Trunks
+
+	SegmentRanges SegmentRanges
 }
 
 // New is the empty World of a lineage.
@@ -71,6 +73,8 @@ func New(lineage model.UUID) *World {
 		ConntrackHelpers: newConntrackHelpers(),
 
 		Trunks: newTrunks(),
+
+		SegmentRanges: newSegmentRanges(),
 	}
 }
 
@@ -91,7 +95,8 @@ func (w *World) tables() []table {
 		&w.SecurityGroups, &w.SecurityGroupRules, &w.AddressGroups, &w.RBACPolicies, &w.Quotas,
 		&w.QoSPolicies, &w.QoSRules,
 		&w.SubnetPools, &w.AddressScopes,
-		&w.FloatingIPs, &w.PortForwardings, &w.ConntrackHelpers, &w.Trunks}
+		&w.FloatingIPs, &w.PortForwardings, &w.ConntrackHelpers, &w.Trunks,
+		&w.SegmentRanges}
 }
 
 func (w *World) table(kind model.Kind) table {
