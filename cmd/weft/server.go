@@ -220,8 +220,10 @@ func rulesConfig(c *config.Server) rules.Config {
 	r.MaxRoutes, r.MaxAddressPairs = c.Limits.ExtraRoutes, c.Limits.AddressPairs
 	r.DNSDomain, r.VLANTransparent = dotted(c.DHCP.Domain), c.VLANTransparent
 	r.NovaStatus, r.NovaData = c.Nova.Enabled() && c.Nova.OnPortStatus, c.Nova.Enabled() && c.Nova.OnPortData
-	r.Quotas = map[model.Kind]int{}
+	r.NoDVR, r.NoOverlap, r.NewAgentsDown, r.DefaultZones = !c.Router.EnableDVR, !c.AllowOverlap, !c.EnableNewAgents, c.AvailabilityZones
+	r.Quotas, r.DefaultQuota = map[model.Kind]int{}, -1
 	if c.Quotas.Enforced {
+		r.DefaultQuota = c.Quotas.Default
 		for name, limit := range c.Quotas.Of {
 			r.Quotas[model.Kind(name)] = limit
 		}

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,9 +33,6 @@ func (l *Loaded) checkServer() []*Error {
 	}
 	if r := &l.Server.Router; r.Distributed && !r.EnableDVR {
 		c.fail("DEFAULT", "router_distributed", "routers shall be distributed, but enable_dvr = false", "delete one of the two lines")
-	}
-	if p, err := netip.ParsePrefix(l.Server.Router.HANetCIDR); err != nil || p.Masked().Bits() > 30 {
-		c.fail("DEFAULT", "l3_ha_net_cidr", fmt.Sprintf("%q is not a network", l.Server.Router.HANetCIDR), "write it as 169.254.192.0/18")
 	}
 	return c.faults
 }

@@ -58,6 +58,10 @@ func goneServer(t *table) {
 	t.in("DEFAULT", ForServer)
 	t.gone("paging is always on", "allow_pagination")
 	t.gone("sorting is always on", "allow_sorting")
+	t.gone("every host answers DHCP for its own ports, and shows as an agent of each network", "dhcp_agents_per_network")
+	t.gone("a host without instances does not need the router", "host_dvr_for_dhcp")
+	t.gone("the server chooses a router's gateway host; there is no network on which agents elect one",
+		"max_l3_agents_per_router", "l3_ha_net_cidr", "l3_ha_network_type", "l3_ha_network_physical_name")
 	t.gone("there is no DHCP agent to notify: every host answers for its own ports",
 		"dhcp_agent_notification", "enable_traditional_dhcp", "network_scheduler_driver", "network_auto_schedule", "dhcp_load_type",
 		"allow_automatic_dhcp_failover", "enable_services_on_agents_with_admin_state_down")

@@ -49,23 +49,15 @@ func (l *Loaded) resourceOptions(t *table) {
 			return nil
 		})
 	t.str(&s.DHCP.Domain, "dns_domain", "openstacklocal", "Domain of instances' names.").was("", "dhcp_domain")
-	t.integer(&s.DHCP.AgentsPerNetwork, "dhcp_agents_per_network", "1", "How many hosts the API shows as a network's DHCP agents. Every host answers for its own ports whatever this says.").
-		between(&s.DHCP.AgentsPerNetwork, 1, 1000)
 	t.boolean(&s.Router.Distributed, "router_distributed", "false", "Make routers distributed whose creator does not say.")
 	t.boolean(&s.Router.EnableDVR, "enable_dvr", "true", "Offer distributed routers at all.")
-	t.boolean(&s.Router.HostDVRForDHCP, "host_dvr_for_dhcp", "true", "Put a distributed router on hosts that have only a DHCP port of its subnets, too.")
 	t.boolean(&s.Router.HA, "l3_ha", "false", "Make routers highly available whose creator does not say.")
-	t.integer(&s.Router.MaxAgentsPerRouter, "max_l3_agents_per_router", "3", "The most gateway hosts of one highly available router; 0: all.").
-		between(&s.Router.MaxAgentsPerRouter, 0, 1000)
-	t.str(&s.Router.HANetCIDR, "l3_ha_net_cidr", "169.254.192.0/18", "Addresses of the network that gateway hosts watch each other on.")
-	t.str(&s.Router.HANetType, "l3_ha_network_type", "", "Type of that network; empty: the first of tenant_network_types.")
-	t.str(&s.Router.HANetPhysical, "l3_ha_network_physical_name", "", "Its physical network.")
 	t.boolean(&s.Router.SNAT, "enable_snat_by_default", "true", "enable_snat of a gateway whose setter does not say.")
 	t.boolean(&s.Router.AutomaticL3Failover, "allow_automatic_l3agent_failover", "false", "Move the routers of a dead gateway host to a live one.")
 	t.boolean(&s.AllowOverlap, "allow_overlapping_ips", "true", "Let subnets of different networks have the same addresses.")
 	t.seconds(&s.AgentDownTime, "agent_down_time", "75", "After how many seconds without a word an agent is shown as dead; at least twice report_interval.").atLeast(&s.AgentDownTime, 1e9)
-	t.boolean(&s.EnableNewAgents, "enable_new_agents", "true", "Let an agent that the server sees for the first time take work.")
-	t.list(&s.AvailabilityZones, "default_availability_zones", "", "Availability zone hints of objects that have none.")
+	t.boolean(&s.EnableNewAgents, "enable_new_agents", "true", "Let an agent that the server sees for the first time take work: its rows have admin_state_up.")
+	t.list(&s.AvailabilityZones, "default_availability_zones", "", "Where the gateways of routers without availability_zone_hints are put.")
 	t.boolean(&s.VLANTransparent, "vlan_transparent", "false", "Allow VLAN transparent networks.")
 	t.integer(&s.Limits.DNSNameservers, "max_dns_nameservers", "5", "The most DNS servers of a subnet.").between(&s.Limits.DNSNameservers, 0, 1000)
 	t.integer(&s.Limits.HostRoutes, "max_subnet_host_routes", "20", "The most host routes of a subnet.").between(&s.Limits.HostRoutes, 0, 10000)
@@ -110,7 +102,7 @@ func (l *Loaded) quotaOptions(t *table) {
 	t.in("quotas", ForServer)
 	t.str(&l.raw.quotaDriver, "quota_driver", "neutron.db.quota.driver_nolock.DbQuotaNoLockDriver",
 		"A driver whose name ends in Null turns quotas off; by every other name Weft's own quotas hold.")
-	t.integer(&q.Default, "default_quota", "-1", "How many of a kind not named below a project may have; negative: any number.")
+	t.integer(&q.Default, "default_quota", "-1", "How many of a kind that has no option of its own a project may have; negative: any number.")
 	for _, r := range []struct{ resource, limit string }{
 		{"network", "100"}, {"subnet", "100"}, {"port", "500"}, {"router", "10"}, {"floatingip", "50"},
 		{"security_group", "10"}, {"security_group_rule", "100"}, {"rbac_policy", "10"}, {"subnetpool", "-1"}, {"trunk", "-1"},

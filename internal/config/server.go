@@ -118,7 +118,7 @@ type Policy struct {
 type Quotas struct {
 	// Enforced is false with Neutron's null driver.
 	Enforced bool
-	Default  int            // of resources not in Of
+	Default  int            // of kinds that have no option
 	Of       map[string]int // "network" → 100
 }
 
@@ -133,19 +133,13 @@ type RouterDefaults struct {
 	Distributed, HA     bool
 	EnableDVR           bool
 	SNAT                bool
-	MaxAgentsPerRouter  int
-	HANetCIDR           string
-	HANetType           string
-	HANetPhysical       string
-	HostDVRForDHCP      bool
 	AutomaticL3Failover bool
 }
 
 // DHCPDefaults are what instances are told.
 type DHCPDefaults struct {
-	Lease            time.Duration // negative = infinite
-	Domain           string
-	AgentsPerNetwork int
+	Lease  time.Duration // negative = infinite
+	Domain string
 }
 
 // ML2 is what network types there are and what they may take.

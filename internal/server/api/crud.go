@@ -72,6 +72,10 @@ func (r *Resource[T, X]) show(c *call, id string) error {
 func (r *Resource[T, X]) answer(c *call, code int, v *T, x *View, m *mask) {
 	b := append(append(c.buffer(), `{"`...), r.name...)
 	b = r.encode(append(b, `": `...), v, x, m)
+	if r.meta != nil && r.byName["revision_number"] != nil {
+		// Weak: who asks and what is derived from other objects changes the answer, too. If-Match takes it as it is.
+		c.w.Header().Set("Etag", `W/"revision_number=`+uitoa(r.meta(v).Revision)+`"`)
+	}
 	c.reply(code, append(b, '}'))
 }
 

@@ -206,6 +206,16 @@ func TestIfMatch(t *testing.T) {
 	if code, b, _ := e.raw("DELETE", path, nil, match(fmt.Sprintf("revision_number=%v", n["revision_number"]))); code != 412 {
 		t.Errorf("stale deletion: %d %s", code, b)
 	}
+	_, _, h := e.raw("GET", path, nil, nil)
+	if code, b, after := e.raw("PUT", path, []byte(`{"network": {"name": "k"}}`), match(h.Get("Etag"))); code != 200 || after.Get("Etag") == h.Get("Etag") {
+		t.Errorf("with the ETag %s of its answer: %d %s, then %s", h.Get("Etag"), code, b, after.Get("Etag"))
+	}
+	if code, b, _ := e.raw("DELETE", path, nil, match(h.Get("Etag"))); code != 412 {
+		t.Errorf("deletion by an old ETag: %d %s", code, b)
+	}
+	if code, b, _ := e.raw("DELETE", path, nil, match("*")); code != 204 {
+		t.Errorf("deletion of any revision: %d %s", code, b)
+	}
 }
 
 func TestQuotaAndBulk(t *testing.T) {

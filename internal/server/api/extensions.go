@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -17,10 +18,10 @@ func (c *call) extensions(rest []string) error {
 	switch len(rest) {
 	case 0:
 		b := append(c.buffer(), `{"extensions": `...)
-		c.reply(http.StatusOK, append(appendList(b, extensions, appendExtension), '}'))
+		c.reply(http.StatusOK, append(appendList(b, c.s.offered(), appendExtension), '}'))
 		return nil
 	case 1:
-		for _, e := range extensions {
+		for _, e := range c.s.offered() {
 			if e.alias == rest[0] {
 				b := append(c.buffer(), `{"extension": `...)
 				c.reply(http.StatusOK, append(appendExtension(b, e), '}'))
@@ -30,6 +31,14 @@ func (c *call) extensions(rest []string) error {
 		return model.Errf(model.KindNotFound, "HTTPNotFound", "Extension with alias %s does not exist", rest[0])
 	}
 	return errNoPath
+}
+
+// offered are the extensions that the configuration has not switched off.
+func (s *server) offered() []extension {
+	if !s.deps.Rules.Config().NoDVR {
+		return extensions
+	}
+	return slices.DeleteFunc(slices.Clone(extensions), func(e extension) bool { return e.alias == "dvr" })
 }
 
 func appendExtension(b []byte, e extension) []byte {

@@ -177,7 +177,10 @@ func (c *call) ifMatch() (revision string, ok bool, err error) {
 	if h == "" {
 		return "", false, nil
 	}
-	number, ok := strings.CutPrefix(strings.Trim(strings.TrimSpace(h), `"`), "revision_number=")
+	if strings.TrimSpace(h) == "*" {
+		return "", false, nil // that it exists, which is tested anyway (RFC 9110, section 13.1.1)
+	}
+	number, ok := strings.CutPrefix(strings.Trim(strings.TrimPrefix(strings.TrimSpace(h), "W/"), `"`), "revision_number=")
 	if !ok {
 		return "", false, badRequest("The If-Match header '%s' is not understood: write revision_number=N.", h)
 	}

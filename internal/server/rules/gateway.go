@@ -237,7 +237,11 @@ func (r *Rules) canServe(tx *world.Tx, h *model.Host, v *model.Router) bool {
 	if h.AgentMode != model.ModeDVRSNAT && (v.Distributed || h.AgentMode != model.ModeLegacy) {
 		return false
 	}
-	if len(v.AZHints) > 0 && !slices.Contains(v.AZHints, h.AZ) {
+	zones := v.AZHints
+	if len(zones) == 0 {
+		zones = r.cfg.DefaultZones
+	}
+	if len(zones) > 0 && !slices.Contains(zones, h.AZ) {
 		return false
 	}
 	for a := range tx.Agents.ByHost(h.Name) {

@@ -137,7 +137,7 @@ func (r *Rules) putAgents(tx *world.Tx, h *model.Host) error {
 		if k.zoned {
 			az = h.AZ
 		}
-		a := &model.Agent{ID: model.AgentID{UUID: tx.NewUUID()}, Host: h.Name, AdminStateUp: true}
+		a := &model.Agent{ID: model.AgentID{UUID: tx.NewUUID()}, Host: h.Name, AdminStateUp: !r.cfg.NewAgentsDown}
 		if old := have[k.typ]; old != nil {
 			if string(old.Configurations) == string(conf) && old.AZ == az && old.StartedAt == h.StartedAt {
 				continue

@@ -28,7 +28,7 @@ func (r *Rules) DefaultQuota(kind model.Kind) int {
 	if n, ok := r.cfg.Quotas[kind]; ok {
 		return n
 	}
-	return -1
+	return r.cfg.DefaultQuota
 }
 
 // CheckQuota refuses n more objects of a kind if the project's quota would be exceeded.

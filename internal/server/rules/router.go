@@ -38,6 +38,9 @@ func (r *Rules) CreateRouter(tx *world.Tx, by *Actor, v *model.Router, x *Router
 	if x.HA.Set {
 		v.HA = x.HA.V
 	}
+	if v.Distributed && r.cfg.NoDVR {
+		return errNoDVR()
+	}
 	v.EnableSNAT = r.cfg.EnableSNAT
 	if x.Gateway.Set && x.Gateway.V != nil {
 		if err := r.setGateway(tx, by, v, x.Gateway.V); err != nil {
@@ -53,6 +56,9 @@ func (r *Rules) CreateRouter(tx *world.Tx, by *Actor, v *model.Router, x *Router
 func (r *Rules) UpdateRouter(tx *world.Tx, by *Actor, old, v *model.Router, x *RouterExtra) error {
 	if err := changeKind(old, v, x); err != nil {
 		return err
+	}
+	if v.Distributed && !old.Distributed && r.cfg.NoDVR {
+		return errNoDVR()
 	}
 	if x.Gateway.Set {
 		var err error
@@ -76,6 +82,10 @@ func (r *Rules) UpdateRouter(tx *world.Tx, by *Actor, old, v *model.Router, x *R
 		r.migrate(tx, v)
 	}
 	return r.settleRouter(tx, v)
+}
+
+func errNoDVR() error {
+	return badRequest("router", "distributed routers are switched off in this cloud (enable_dvr = false); leave distributed out")
 }
 
 // changeKind tests a change of distributed or ha.

@@ -31,8 +31,17 @@ type Config struct {
 	BaseMAC, DVRBaseMAC model.MAC
 	// RouterDistributed and L3HA are the defaults of new routers; EnableSNAT is enable_snat_by_default.
 	RouterDistributed, L3HA, EnableSNAT bool
-	// Quotas by kind; negative or missing: unlimited.
-	Quotas map[model.Kind]int
+	// Quotas by kind; negative: unlimited. DefaultQuota is that of kinds which are missing.
+	Quotas       map[model.Kind]int
+	DefaultQuota int
+	// NoDVR: routers cannot be distributed (enable_dvr = false).
+	NoDVR bool
+	// NoOverlap: subnets of different networks may not overlap either (allow_overlapping_ips = false).
+	NoOverlap bool
+	// NewAgentsDown: an agent seen for the first time gets no work until somebody sets its admin_state_up.
+	NewAgentsDown bool
+	// DefaultZones are the availability zones for gateways of routers that name none.
+	DefaultZones []string
 
 	MaxNameservers, MaxHostRoutes, MaxRoutes, MaxAddressPairs int
 	// DNSDomain ends with a dot.
@@ -53,7 +62,8 @@ func Defaults() Config {
 		TenantTypes: []string{model.TypeVXLAN},
 		GlobalMTU:   1500,
 		BaseMAC:     model.MAC{0xfa, 0x16, 0x3e}, DVRBaseMAC: model.MAC{0xfa, 0x16, 0x3f},
-		EnableSNAT: true,
+		EnableSNAT:   true,
+		DefaultQuota: -1,
 		Quotas: map[model.Kind]int{
 			model.KindNetwork: 100, model.KindSubnet: 100, model.KindPort: 500, model.KindRouter: 10,
 		},

@@ -40,6 +40,13 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 			return model.Invalid("Requested subnet with cidr: %s for network: %s overlaps with another subnet.", s.CIDR, n.ID)
 		}
 	}
+	if r.cfg.NoOverlap {
+		for other := range tx.Subnets.All() {
+			if other.CIDR.Overlaps(s.CIDR) {
+				return model.Invalid("Requested subnet with cidr: %s for network: %s overlaps with subnet %s of another network, and this cloud forbids that (allow_overlapping_ips = false).", s.CIDR, n.ID, other.ID)
+			}
+		}
+	}
 	if s.IPVersion() == 6 && n.MTU < minMTU6 {
 		return model.Invalid("The network's MTU %d is too small for an IPv6 subnet, minimum is %d.", n.MTU, minMTU6)
 	}
