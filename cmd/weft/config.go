@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-cloud/weft/internal/config"
+	"github.com/weft-cloud/weft/internal/lab"
 	"github.com/weft-cloud/weft/internal/obs"
 	"github.com/weft-cloud/weft/internal/server/policy"
 )
@@ -39,6 +40,16 @@ func (f *configFlags) load(load func([]config.Source, string) (*config.Loaded, e
 		return nil, fmt.Errorf("host name: %w", err)
 	}
 	return load(sources, hostname)
+}
+
+// loadOrLab is load; where nobody says which configuration, it is that of the server of the lab that is up, if one is.
+func (f *configFlags) loadOrLab(load func([]config.Source, string) (*config.Loaded, error)) (*config.Loaded, error) {
+	if len(f.files)+len(f.dirs) == 0 && f.stateDir == "" {
+		if r, err := lab.Load(); err == nil {
+			f.files = r.ServerConfig()
+		}
+	}
+	return f.load(load)
 }
 
 // daemon is the RunE of a process that stays: it reads the configuration, makes the logger, tells of options that have no

@@ -86,6 +86,7 @@ func (p *serverParts) serveStatus(ctx context.Context, l net.Listener) error {
 		}
 		_ = json.NewEncoder(w).Encode(hosts) // as above
 	})
+	p.serveTrace(mux)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	return ignore(s.Serve(l), http.ErrServerClosed)
@@ -111,8 +112,13 @@ func (p *serverParts) status(ctx context.Context) serverStatus {
 	return s
 }
 
-// askServer sends one request to the server of a state directory and reads its answer into out.
+// askServer sends one request to the server of a state directory and reads its answer, JSON, into out.
 func askServer(ctx context.Context, dir, method, path string, out any) error {
+	return callServer(ctx, dir, method, path, nil, func(body io.Reader) error { return json.NewDecoder(body).Decode(out) })
+}
+
+// callServer sends one request to the server of a state directory and hands the body of its answer to read.
+func callServer(ctx context.Context, dir, method, path string, send io.Reader, read func(io.Reader) error) error {
 	socket := filepath.Join(dir, serverSocket)
 	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -120,7 +126,7 @@ func askServer(ctx context.Context, dir, method, path string, out any) error {
 	defer t.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://server"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://server"+path, send)
 	if err != nil {
 		return err
 	}
@@ -134,7 +140,7 @@ func askServer(ctx context.Context, dir, method, path string, out any) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("ask the server: it answers %s; is it of another version?", resp.Status)
 	}
-	return json.NewDecoder(resp.Body).Decode(out)
+	return read(resp.Body)
 }
 
 func newServerStatusCmd() *cobra.Command {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,6 +36,32 @@ func (r *Record) serverFiles() []file {
 			"securitygroup", "enable_security_group = True")},
 		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("feed_bind = %s:%d", underlayAddr(0), feedPort)}, r.weftOptions("server", "server")...)...)},
 	}
+}
+
+// ServerConfig are the paths of the server's configuration files, in order.
+func (r *Record) ServerConfig() []string {
+	var out []string
+	for _, f := range r.serverFiles() {
+		out = append(out, r.path("etc", serverJob, f.name))
+	}
+	return out
+}
+
+// ServerDir is the server's state directory.
+func (r *Record) ServerDir() string { return r.path("server") }
+
+// PortNames are the names of the instances, by the ids of their ports.
+func (r *Record) PortNames(ctx context.Context) (map[string]string, error) {
+	admin := r.Admin()
+	defer admin.Close()
+	list, err := Instances(ctx, admin)
+	out := map[string]string{}
+	for _, in := range list {
+		if in.Port.ID != "" {
+			out[in.Port.ID] = in.Name
+		}
+	}
+	return out, err
 }
 
 // agentFiles are the configuration of a host's agent.

@@ -139,14 +139,14 @@ func TestAgentKilledUnderLoad(t *testing.T) {
 	})
 }
 
-// shortLeases makes the computes' agents give leases of ten seconds from now on.
+// shortLeases makes the computes' agents give leases of a minute, the shortest there are, from now on.
 func shortLeases(t *testing.T, state string) {
 	t.Helper()
 	for _, host := range []string{"compute1", "compute2"} {
 		path := filepath.Join(state, "etc", host, "neutron.conf")
 		b, err := os.ReadFile(path)
 		if err == nil {
-			text := strings.Replace(string(b), "[DEFAULT]\n", "[DEFAULT]\ndhcp_lease_duration = 10\n", 1)
+			text := strings.Replace(string(b), "[DEFAULT]\n", "[DEFAULT]\ndhcp_lease_duration = 60\n", 1)
 			err = os.WriteFile(path, []byte(text), 0o600)
 		}
 		if err != nil {
@@ -178,9 +178,9 @@ func TestServerDownForAMinute(t *testing.T) {
 		state := up(t, args...)
 		shortLeases(t, state)
 		must(t, "lab", "boot", "red9", "--host", "compute1", "--network", "red")
-		renewals := func() int { return strings.Count(must(t, "lab", "logs", "red9"), "leased from 172.16.42.1 for 10s") }
+		renewals := func() int { return strings.Count(must(t, "lab", "logs", "red9"), "leased from 172.16.42.1 for 1m0s") }
 		if renewals() == 0 {
-			t.Fatalf("the lease is not of ten seconds:\n%s", must(t, "lab", "logs", "red9"))
+			t.Fatalf("the lease is not of a minute:\n%s", must(t, "lab", "logs", "red9"))
 		}
 		echo(t, "blue2", 7000)
 		v6 := v6Of(t, "blue2")
@@ -199,8 +199,8 @@ func TestServerDownForAMinute(t *testing.T) {
 			must(t, "lab", "exec", "red9", "--", "ping", "-c", "1", "-W", "2", v6)
 			time.Sleep(2 * time.Second)
 		}
-		if n := renewals() - had; n < 8 {
-			t.Errorf("a lease of ten seconds was renewed %d times in a minute", n)
+		if n := renewals() - had; n < 1 {
+			t.Error("a lease of a minute was not renewed")
 		}
 		must(t, "lab", "restart", "server")
 		well(t)
