@@ -5,26 +5,27 @@
 SEC("tc/from_instance")
 int from_instance(struct __sk_buff *skb)
 {
-	struct fast x = {};
+	__u32 ifindex = skb->ifindex;
 	struct test_in *t;
 	struct flow_val *f;
+	struct fast x;
 
-	x.key.src = skb->ifindex;
 	if (opt_test) {
 		t = bpf_map_lookup_elem(&test_input, &zero);
 		if (t)
-			x.key.src = t->ifindex;
+			ifindex = t->ifindex;
 	}
-	if (!fast_parse(skb, &x))
+	if (!fast_parse(skb, &x, ifindex, 0))
 		goto slow;
-	f = bpf_map_lookup_elem(&flow, &x.key);
-	if (!f || !fast_valid(f) || !fast_fits(skb, f, &x) || !fast_conns(f, &x) ||
-	    !fast_rewrite(skb, f, &x))
+	f = recent_flow(&x, NULL);
+	if (unlikely(!f))
+		f = cached_flow(skb, &x, NULL);
+	if (!f || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f))
 		goto slow;
 	fast_record(skb, f);
 	if (f->flags & F_LOCAL)
 		return to_endpoint(skb, f->ifindex, f->flags & F_PEER);
-	if (set_tunnel(skb, &f->vtep, f->vni))
+	if (fast_tunnel(skb, f))
 		return TC_ACT_SHOT;
 	return bpf_redirect(f->ifindex, 0);
 slow:

@@ -7,17 +7,18 @@ SEC("tc/from_overlay")
 int from_overlay(struct __sk_buff *skb)
 {
 	struct ip vtep = {};
-	struct fast x = {};
 	struct flow_val *f;
+	struct fast x;
+	__u32 vni;
 
-	if (!tunnel_of(skb, &x.key.src, &vtep))
+	if (!tunnel_of(skb, &vni, &vtep))
 		goto slow;
-	x.key.flags = FK_OVERLAY;
-	if (!fast_parse(skb, &x))
+	if (!fast_parse(skb, &x, vni, FK_OVERLAY))
 		goto slow;
-	f = bpf_map_lookup_elem(&flow, &x.key);
-	if (!f || !ip_eq(&f->vtep, &vtep) || !fast_valid(f) || !fast_fits(skb, f, &x) || !fast_conns(f, &x) ||
-	    !fast_rewrite(skb, f, &x))
+	f = recent_flow(&x, &vtep);
+	if (unlikely(!f))
+		f = cached_flow(skb, &x, &vtep);
+	if (!f || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f))
 		goto slow;
 	fast_record(skb, f);
 	return to_endpoint(skb, f->ifindex, f->flags & F_PEER);

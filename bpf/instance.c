@@ -24,14 +24,9 @@ static __noinline int unspecified_ok(const struct pkt *p)
 /* Anti-spoofing of an IP packet (3.5). Returns a reason. */
 static __noinline int check_source(const struct pkt *p)
 {
-	if (!known_mac(p->ep, p->key.smac))
-		return R_SPOOFED_MAC;
-	if (ip_unspecified(&p->key.saddr)) {
-		if (!unspecified_ok(p))
-			return R_SPOOFED_IP;
-	} else if (!may_send(p->ep, p->key.smac, &p->key.saddr)) {
-		return R_SPOOFED_IP;
-	}
+	if (ip_unspecified(&p->key.saddr) ? !known_mac(p->ep, p->key.smac) || !unspecified_ok(p)
+					  : !may_send(p->ep, p->key.smac, &p->key.saddr))
+		return known_mac(p->ep, p->key.smac) ? R_SPOOFED_IP : R_SPOOFED_MAC;
 	if (p->frag == FRAG_LATER)
 		return R_NONE;
 	if (p->proto == IP_UDP) {

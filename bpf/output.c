@@ -54,6 +54,7 @@ static __noinline int to_peer(struct pkt *p, struct flow_val *f)
 		f->mtu = q->pmtu;
 	stamp(p, STAMP_DST, q->gs, q->gen);
 	f->vtep = q->vtep;
+	f->local4 = ip_to4(&c->vtep);
 	f->vni = n->vni;
 	f->ifindex = c->vxlan_ifindex;
 	return R_NONE;

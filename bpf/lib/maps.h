@@ -53,8 +53,11 @@ struct endpoint {
 	__u32 policy;
 	__be32 dhcp4; /* DHCP4.Server */
 	__u32 conn_share; /* 0: the host's */
-	__u32 rules; /* reserved */
+	__u32 tables; /* which kinds of rule the policy has: POL_ bits, 4 for each direction and family */
 };
+
+/* Bits of endpoint.tables, shifted by 4 times the DIR_ bits: rules of one protocol or of any, for any remote or for some. */
+enum { POL_PROTO = 1, POL_ANY = 2, POL_CLASS_PROTO = 4, POL_CLASS_ANY = 8 };
 
 struct bucket {
 	__u64 last; /* ns */
@@ -67,7 +70,8 @@ enum { BUCKET_PUNT, BUCKET_STORM, BUCKET_ERROR, BUCKET_EVENT, BUCKETS };
 struct ep_run {
 	struct bucket buckets[BUCKETS];
 	__u64 conns;
-	__u64 spare[3];
+	__u64 swept; /* no search for connections that may go before this time, ns; slot 0: in the whole table */
+	__u64 spare[2];
 };
 
 /* Flags of struct network. */
@@ -206,7 +210,7 @@ struct flow_key {
 	struct ip saddr, daddr;
 	__u32 src; /* ifindex, or VNI with FK_OVERLAY */
 	__be16 sport, dport;
-	__u8 smac[6], dmac[6];
+	__u8 dmac[6], smac[6]; /* as they lie in the frame */
 	__u8 proto;
 	__u8 flags;
 	__u16 pad;
@@ -224,25 +228,36 @@ enum {
 	F_NAT_DST = 128,
 };
 
+/* What an established packet reads comes first, so that it lies in few lines of the cache. */
 struct flow_val {
-	__u64 gen_sum;
-	__u32 gs[5];
-	__u32 mtu; /* largest L3 packet */
+	__u32 epoch; /* of the host, when the generations were last compared */
 	__u32 flags;
-	__u8 dmac[6], smac[6];
+	__u32 mtu; /* largest L3 packet */
 	__u32 ifindex;
+	__u64 touched; /* when the connections were last written, ns */
+	__u32 seq;     /* TCP: behind the last byte seen in this direction */
+	__u32 seq_known;
+	__u8 dmac[6], smac[6];
+	__u32 vni;
+	struct ip vtep; /* where to; from the overlay: where it must come from */
+	__be32 local4;  /* this host's VTEP, if that is IPv4 */
 	__u32 ep_src, ep_dst;
 	__u32 peer;
-	__u32 vni;
+	__u64 gen_sum;
+	__u32 gs[5];
 	__u32 rule_src, rule_dst;
-	struct ip vtep; /* where to; from the overlay: where it must come from */
-	__u64 touched;  /* when the connections were last written, ns */
-	__u32 seq;      /* TCP: behind the last byte seen in this direction */
-	__u32 seq_known;
-	struct ip nat_addr;
 	__be16 nat_sport, nat_dport;
-	__u32 spare;
+	struct ip nat_addr;
 };
+
+/* A flow that a processor has met lately, as it was then. */
+struct recent {
+	__u64 jiffies; /* when it was copied */
+	struct flow_key key;
+	struct flow_val val;
+};
+
+enum { RECENT_BITS = 11, RECENT = 1 << RECENT_BITS };
 
 /* Flags of struct conn_key. */
 enum { CK_V6 = 1 };
@@ -527,6 +542,7 @@ MAP(subnets, BPF_MAP_TYPE_LPM_TRIE, struct lpm_key, struct rmac, 32768, BPF_F_NO
 MAP(floods, BPF_MAP_TYPE_HASH, struct flood_key, struct flood_val, 262144, BPF_F_NO_PREALLOC);
 MAP(gens, BPF_MAP_TYPE_ARRAY, __u32, __u32, 262144, 0);
 MAP(flow, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow_val, 131072, 0);
+MAP(recent, BPF_MAP_TYPE_ARRAY, __u32, struct recent, RECENT, 0); /* for each processor: enlarged by the loader */
 MAP(conn, BPF_MAP_TYPE_HASH, struct conn_key, struct conn_val, 131072, 0);
 MAP(frag, BPF_MAP_TYPE_LRU_HASH, struct frag_key, struct frag_val, 8192, 0);
 MAP(timeouts, BPF_MAP_TYPE_ARRAY, __u32, __u32, TIMEOUTS, 0);

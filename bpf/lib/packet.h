@@ -30,9 +30,10 @@ struct ipv6 {
 	__be32 src[4], dst[4];
 };
 
+/* MACs lie at even offsets everywhere; saying so saves half of the loads and stores. */
 static __inline void mac_copy(__u8 *to, const __u8 *from)
 {
-	memcpy(to, from, 6);
+	memcpy(__builtin_assume_aligned(to, 2), __builtin_assume_aligned(from, 2), 6);
 }
 
 static __inline int mac_eq(const __u8 *a, const __u8 *b)

@@ -74,25 +74,32 @@ static __inline void better(__u32 *rule, __u32 *rank, struct polrule_key *k)
 	}
 }
 
-/* The rule of the policy that allows the packet, 0 if none does. */
-static __noinline __u32 classify(const struct pkt *p, const struct view *v, __u32 policy)
+/* The rule of the endpoint's policy that allows the packet, 0 if none does. Kinds of rule that it has not are not looked for. */
+static __noinline __u32 classify(const struct pkt *p, const struct view *v, const struct endpoint *e)
 {
-	struct polrule_key k = {.plen = POLRULE_BITS, .policy = policy};
-	__u32 rule = 0, rank = ~0U, class = class_of(policy, &v->remote);
+	struct polrule_key k = {.plen = POLRULE_BITS, .policy = e->policy};
+	__u32 rule = 0, rank = ~0U, have;
 
 	k.dir = (v->egress ? DIR_EGRESS : 0) | (p->v6 ? DIR_V6 : 0);
+	have = e->tables >> (k.dir * 4);
 	k.proto = p->proto;
 	if (p->ports)
 		k.port = is_icmp(p) ? htons(v->type << 8 | v->code) : v->dport;
-	better(&rule, &rank, &k);
+	if (have & POL_PROTO)
+		better(&rule, &rank, &k);
 	k.proto = PROTO_ANY;
-	better(&rule, &rank, &k);
-	if (class) {
-		k.class = class;
+	if (have & POL_ANY)
 		better(&rule, &rank, &k);
-		k.proto = p->proto;
+	if (!(have & (POL_CLASS_PROTO | POL_CLASS_ANY)))
+		return rule;
+	k.class = class_of(e->policy, &v->remote);
+	if (!k.class)
+		return rule;
+	if (have & POL_CLASS_ANY)
 		better(&rule, &rank, &k);
-	}
+	k.proto = p->proto;
+	if (have & POL_CLASS_PROTO)
+		better(&rule, &rank, &k);
 	return rule;
 }
 
@@ -120,7 +127,7 @@ static __noinline int judge_plain(const struct pkt *p, const struct endpoint *e,
 	if (!(e->flags & EP_POLICY))
 		return refusal(egress);
 	view_of(&v, p, egress);
-	*rule = classify(p, &v, e->policy);
+	*rule = classify(p, &v, e);
 	return *rule ? R_NONE : refusal(egress);
 }
 

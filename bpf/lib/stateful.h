@@ -111,31 +111,56 @@ static __noinline int related(struct __sk_buff *skb, const struct pkt *p, __u32 
 	return related_type(p) && quoted_key(skb, p, &k, egress) && conn_find(&k);
 }
 
-static long reclaim_one(void *map, const struct conn_key *key, struct conn_val *c, __u64 *now)
+/* A search for connections that may go: of one endpoint, or (0) of all. */
+struct sweep {
+	__u64 now;
+	__u32 ep;
+	__u32 freed;
+};
+
+enum { IDLE_NS = 3000000000U, SWEEP_EVERY = 1000000000, SWEEP_WORTH = 1024 };
+
+/*
+ * May it go although its time is not over, because there is no room? What is closed, and what has been silent for a while and
+ * is closing or was never replied to. A replied connection never.
+ */
+static __inline int expendable(const struct conn_val *c, __u64 now)
+{
+	if (c->state == CONN_CLOSED)
+		return 1;
+	return c->state != CONN_REPLIED && c->seen + IDLE_NS < now;
+}
+
+static long sweep_one(void *map, const struct conn_key *key, struct conn_val *c, struct sweep *w)
 {
 	struct conn_key k;
 
-	if (c->expires >= *now)
+	if (c->expires >= w->now && ((w->ep && key->ep != w->ep) || !expendable(c, w->now)))
 		return 0;
 	k = *key;
-	if (!bpf_map_delete_elem(&conn, &k))
+	if (!bpf_map_delete_elem(&conn, &k)) {
 		conn_release(k.ep);
+		w->freed++;
+	}
 	return 0;
 }
 
 /*
- * Removes all connections that are past their time, at most once a second. The agent does so all the time; this is for when it
- * is dead and a share or the table is used up by what nobody collected. Endpoint slot 0 is nobody's: its state is the host's.
+ * Makes room: removes all connections that are past their time, which the agent does, too, unless it is dead, and the expendable
+ * ones of the endpoint whose share is used up, or (0) of all when the table is. A search walks the table; one that frees little is
+ * followed by none within a second, so that a flood pays with refusals and not with the host's time. Endpoint slot 0 is nobody's.
  */
-static __noinline int reclaim(void)
+static __noinline int sweep(__u32 ep)
 {
-	struct ep_run *s = bpf_map_lookup_elem(&ep_state, &zero);
-	__u64 now = bpf_ktime_get_coarse_ns();
+	struct ep_run *s = bpf_map_lookup_elem(&ep_state, &ep);
+	struct sweep w = {.now = bpf_ktime_get_coarse_ns(), .ep = ep};
 
-	if (!s || now - s->buckets[0].last < 1000000000)
+	if (!s || w.now < s->swept)
 		return 0;
-	s->buckets[0].last = now;
-	bpf_for_each_map_elem(&conn, reclaim_one, &now, 0);
+	s->swept = w.now + SWEEP_EVERY;
+	bpf_for_each_map_elem(&conn, sweep_one, &w, 0);
+	if (w.freed >= SWEEP_WORTH)
+		s->swept = 0;
 	return 0;
 }
 
@@ -152,7 +177,7 @@ static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, s
 		return R_INTERNAL;
 	share = e->conn_share ? e->conn_share : h->conn_share;
 	if (s->conns >= share)
-		reclaim();
+		sweep(k->ep);
 	if (s->conns >= share)
 		return R_CONN_TABLE_FULL;
 	c.created = bpf_ktime_get_coarse_ns();
@@ -164,7 +189,7 @@ static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, s
 	c.icmp_code = p->icmp_code;
 	conn_advance(&c, k, egress, p->tcp_flags);
 	if (bpf_map_update_elem(&conn, k, &c, BPF_NOEXIST)) {
-		reclaim();
+		sweep(0);
 		if (bpf_map_update_elem(&conn, k, &c, BPF_NOEXIST))
 			return R_CONN_TABLE_FULL;
 	}
@@ -192,7 +217,7 @@ static __noinline int judge_known(const struct pkt *p, const struct endpoint *e,
 		v.type = c->icmp_type;
 		v.code = c->icmp_code;
 	}
-	*rule = classify(p, &v, e->policy);
+	*rule = classify(p, &v, e);
 	if (!*rule) {
 		__u32 was = c->egress;
 

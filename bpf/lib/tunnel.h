@@ -5,12 +5,11 @@
 
 #include "packet.h"
 
-/* Reads VNI and sender. The family of the VTEPs is one per host. Returns whether there is a tunnel key. */
+/* Reads VNI and sender. Returns whether there is a tunnel key. */
 static __inline int tunnel_of(struct __sk_buff *skb, __u32 *vni, struct ip *vtep)
 {
-	struct bpf_tunnel_key k = {};
+	struct bpf_tunnel_key k;
 	struct test_in *t;
-	struct host *c;
 
 	if (opt_test) {
 		t = bpf_map_lookup_elem(&test_input, &zero);
@@ -20,16 +19,13 @@ static __inline int tunnel_of(struct __sk_buff *skb, __u32 *vni, struct ip *vtep
 		*vtep = t->vtep;
 		return 1;
 	}
-	c = bpf_map_lookup_elem(&config, &zero);
-	if (c && c->flags & CFG_VTEP6) {
-		if (bpf_skb_get_tunnel_key(skb, &k, sizeof(k), BPF_F_TUNINFO_IPV6))
-			return 0;
-		ip_from6(vtep, k.remote_ipv6);
-	} else {
-		if (bpf_skb_get_tunnel_key(skb, &k, sizeof(k), 0))
-			return 0;
+	/* The helper refuses the family that the tunnel is not of. */
+	if (likely(!bpf_skb_get_tunnel_key(skb, &k, sizeof(k), 0)))
 		ip_from4(vtep, htonl(k.remote_ipv4));
-	}
+	else if (!bpf_skb_get_tunnel_key(skb, &k, sizeof(k), BPF_F_TUNINFO_IPV6))
+		ip_from6(vtep, k.remote_ipv6);
+	else
+		return 0;
 	*vni = k.tunnel_id;
 	return 1;
 }

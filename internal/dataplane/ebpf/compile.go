@@ -377,6 +377,7 @@ func (c *compiler) endpoint(e *hostplan.Endpoint) {
 	}
 	if e.PortSecurity && e.Policy != nil && !e.Policy.AllowAll {
 		v.Policy = c.x.add(e.Policy)
+		v.Tables = c.x.byID[v.Policy].tables
 	}
 	c.t.endpoints.want[slot] = v
 	c.t.devices.put(dev.ifindex, slot)

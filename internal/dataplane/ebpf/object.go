@@ -8,13 +8,13 @@ import (
 )
 
 // version is the layout of the pinned maps. A process uses only the maps of its own version.
-const version = "v1"
+const version = "v2"
 
 // tails are the programs behind tail calls, by their index in the map jump (bpf/lib/maps.h).
 var tails = [...]string{"instance", "overlay", "route", "output", "flood", "answer_arp", "answer_nd", "answer_echo", "answer_error"}
 
 // private are the maps of one set of programs; all others are state and pinned.
-var private = map[string]bool{"jump": true, "scratch": true, "decision": true, "clones": true, "test_input": true, ".rodata": true}
+var private = map[string]bool{"jump": true, "scratch": true, "decision": true, "clones": true, "test_input": true, "recent": true, ".rodata": true}
 
 // options are the switches set when the programs are loaded.
 type options struct {
@@ -37,6 +37,12 @@ func load(o options) (*ebpf.Collection, error) {
 			}
 		}
 	}
+	// Each processor has its part of the array of recent flows.
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the processors: %w", err)
+	}
+	spec.Maps["recent"].MaxEntries *= uint32(cpus) //nolint:gosec // thousands at most
 	var mo ebpf.MapOptions
 	if o.pinPath != "" {
 		mo.PinPath = o.pinPath

@@ -18,6 +18,8 @@ const (
 	dirEgress, dirV6 = 1, 2
 	protoAny         = 255
 	classV6          = 1 << 31
+
+	polProto, polAny, polClassShift = 1, 2, 2
 )
 
 const (
@@ -55,6 +57,8 @@ type polinfo struct {
 	rules   []hostplan.Rule
 	remotes map[remote]bool
 	classes map[uint32]bool
+	// tables are the kinds of rule it has: POL_ bits of bpf/lib/maps.h.
+	tables uint32
 }
 
 func newClassifier(c *compiler) *classifier {
@@ -94,6 +98,7 @@ func (x *classifier) add(p *hostplan.Policy) uint32 {
 	slices.SortFunc(info.rules, func(a, b hostplan.Rule) int { return a.ID.Compare(b.ID) })
 	for i := range info.rules {
 		r := &info.rules[i]
+		info.tables |= tablesOf(r)
 		name := remoteOf(r)
 		if name == "" {
 			continue
@@ -244,6 +249,21 @@ func (x *classifier) rules(p *polinfo, class uint32, of func(remote) bool) {
 			}
 		}
 	}
+}
+
+// tablesOf are the POL_ bits of a rule.
+func tablesOf(r *hostplan.Rule) (bits uint32) {
+	for k := range spansOf(r) {
+		bit := uint32(polProto)
+		if k.proto == protoAny {
+			bit = polAny
+		}
+		if remoteOf(r) != "" {
+			bit <<= polClassShift
+		}
+		bits |= bit << (4 * k.dir)
+	}
+	return bits
 }
 
 // spansOf are the ranges that a rule allows, by the protocols whose packets can match it.

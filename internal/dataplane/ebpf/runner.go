@@ -133,9 +133,9 @@ func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
 func fakeIfindex(slot uint32) uint32 { return 1000 + slot }
 
 // Forget empties the caches of flows, connections and fragments.
-func (r *Runner) Forget() error { return forget(r.coll) }
+func (r *Runner) Forget() error { return forget(r.coll, r.t.gens) }
 
-func forget(coll *ebpf.Collection) error {
+func forget(coll *ebpf.Collection, g *generations) error {
 	for _, name := range []string{"flow", "conn", "frag"} {
 		m := coll.Maps[name]
 		k, v := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
@@ -148,7 +148,8 @@ func forget(coll *ebpf.Collection) error {
 			_ = m.Delete(k) // evicted meanwhile is as good
 		}
 	}
-	return nil
+	g.unpublished++ // what the processors met lately belongs to a former epoch now
+	return g.publish()
 }
 
 // Run puts one packet to the programs.

@@ -77,17 +77,22 @@ func (s *slots) release(id [16]byte, slot uint32) {
 	}
 }
 
-// generations is the map gens: counters that only grow, also when their place is used anew.
+// generations is the map gens: counters that only grow, also when their place is used anew. Place 0 is the host's epoch: it
+// grows after any other has, and tells flows to compare theirs.
 type generations struct {
 	m     *ebpf.Map
 	cur   map[uint32]uint32
 	used  map[uint32]bool
 	next  uint32
 	limit uint32
+	// unpublished counts what was set since the epoch last grew.
+	unpublished int
 }
 
+// publishEvery is how many generations may be set before the epoch grows.
+const publishEvery = 64
+
 func newGenerations(m *ebpf.Map) *generations {
-	// Place 0 belongs to nothing and stays 0.
 	return &generations{m: m, cur: map[uint32]uint32{}, used: map[uint32]bool{0: true}, next: 1, limit: m.MaxEntries()}
 }
 
@@ -130,5 +135,24 @@ func (g *generations) set(gs, v uint32) error {
 		return fmt.Errorf("write generation %d: %w", gs, err)
 	}
 	g.cur[gs] = v
+	if g.unpublished++; g.unpublished >= publishEvery {
+		return g.publish()
+	}
+	return nil
+}
+
+// publish makes what was set count: until then, flows may go by what they compared before.
+func (g *generations) publish() error {
+	if g.unpublished == 0 {
+		return nil
+	}
+	epoch, err := g.at(0)
+	if err != nil {
+		return err
+	}
+	if err := g.m.Put(uint32(0), epoch+1); err != nil {
+		return fmt.Errorf("write the epoch: %w", err)
+	}
+	g.cur[0], g.unpublished = epoch+1, 0
 	return nil
 }

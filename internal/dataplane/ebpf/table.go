@@ -200,6 +200,14 @@ func (t *rootTable[V]) write(g *generations, dirty map[root]bool, failed map[roo
 			failed[r] = err
 		}
 	}
+	t.publish(g, failed)
+}
+
+// publish lets the new generations count. If it cannot, the next time will.
+func (t *rootTable[V]) publish(g *generations, failed map[root]error) {
+	if err := g.publish(); err != nil {
+		failed[root{}] = err
+	}
 }
 
 // prune deletes what is not wanted, after voiding what was decided by it.
@@ -225,4 +233,5 @@ func (t *rootTable[V]) prune(g *generations, failed map[root]error) {
 		}
 		delete(t.have, slot)
 	}
+	t.publish(g, failed)
 }

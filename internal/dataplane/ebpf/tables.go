@@ -182,6 +182,7 @@ func (t *tables) load() error {
 	for slot, v := range t.rifs.have {
 		t.rifID.restore(v.Uuid, slot, 0)
 	}
+	t.gens.unpublished = 1 // the former process may have died before it did
 	if err := t.config.Lookup(uint32(0), &t.host); err != nil {
 		return fmt.Errorf("read map config: %w", err)
 	}

@@ -90,7 +90,7 @@ type weftEndpoint struct {
 	Policy    uint32
 	Dhcp4     uint32
 	ConnShare uint32
-	Rules     uint32
+	Tables    uint32
 }
 
 type weftEpRun struct {
@@ -102,7 +102,8 @@ type weftEpRun struct {
 		Pad    uint32
 	}
 	Conns uint64
-	Spare [3]uint64
+	Swept uint64
+	Spare [2]uint64
 }
 
 type weftEvent struct {
@@ -136,8 +137,8 @@ type weftFlowKey struct {
 	Src   uint32
 	Sport uint16
 	Dport uint16
-	Smac  [6]uint8
 	Dmac  [6]uint8
+	Smac  [6]uint8
 	Proto uint8
 	Flags uint8
 	Pad   uint16
@@ -145,28 +146,28 @@ type weftFlowKey struct {
 
 type weftFlowVal struct {
 	_        structs.HostLayout
-	GenSum   uint64
-	Gs       [5]uint32
-	Mtu      uint32
+	Epoch    uint32
 	Flags    uint32
-	Dmac     [6]uint8
-	Smac     [6]uint8
+	Mtu      uint32
 	Ifindex  uint32
-	EpSrc    uint32
-	EpDst    uint32
-	Peer     uint32
-	Vni      uint32
-	RuleSrc  uint32
-	RuleDst  uint32
-	_        [4]byte
-	Vtep     weftIp
 	Touched  uint64
 	Seq      uint32
 	SeqKnown uint32
-	NatAddr  weftIp
+	Dmac     [6]uint8
+	Smac     [6]uint8
+	Vni      uint32
+	Vtep     weftIp
+	Local4   uint32
+	EpSrc    uint32
+	EpDst    uint32
+	Peer     uint32
+	GenSum   uint64
+	Gs       [5]uint32
+	RuleSrc  uint32
+	RuleDst  uint32
 	NatSport uint16
 	NatDport uint16
-	Spare    uint32
+	NatAddr  weftIp
 }
 
 type weftFragKey struct {
@@ -377,6 +378,13 @@ type weftPunt struct {
 	Len  uint16
 }
 
+type weftRecent struct {
+	_       structs.HostLayout
+	Jiffies uint64
+	Key     weftFlowKey
+	Val     weftFlowVal
+}
+
 type weftRecord struct {
 	_       structs.HostLayout
 	Verdict uint8
@@ -489,6 +497,7 @@ const (
 	weftMapPolClass      = "pol_class"
 	weftMapPolRules      = "pol_rules"
 	weftMapPunts         = "punts"
+	weftMapRecent        = "recent"
 	weftMapRifs          = "rifs"
 	weftMapRouters       = "routers"
 	weftMapRoutes        = "routes"
@@ -603,6 +612,7 @@ type weftMapSpecs struct {
 	PolClass  *ebpf.MapSpec `ebpf:"pol_class"`
 	PolRules  *ebpf.MapSpec `ebpf:"pol_rules"`
 	Punts     *ebpf.MapSpec `ebpf:"punts"`
+	Recent    *ebpf.MapSpec `ebpf:"recent"`
 	Rifs      *ebpf.MapSpec `ebpf:"rifs"`
 	Routers   *ebpf.MapSpec `ebpf:"routers"`
 	Routes    *ebpf.MapSpec `ebpf:"routes"`
@@ -671,6 +681,7 @@ type weftMaps struct {
 	PolClass  *ebpf.Map `ebpf:"pol_class"`
 	PolRules  *ebpf.Map `ebpf:"pol_rules"`
 	Punts     *ebpf.Map `ebpf:"punts"`
+	Recent    *ebpf.Map `ebpf:"recent"`
 	Rifs      *ebpf.Map `ebpf:"rifs"`
 	Routers   *ebpf.Map `ebpf:"routers"`
 	Routes    *ebpf.Map `ebpf:"routes"`
@@ -713,6 +724,7 @@ func (m *weftMaps) Close() error {
 		m.PolClass,
 		m.PolRules,
 		m.Punts,
+		m.Recent,
 		m.Rifs,
 		m.Routers,
 		m.Routes,

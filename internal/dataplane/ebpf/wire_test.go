@@ -219,7 +219,7 @@ func (w *wire) Apply(states map[string]*hostplan.State) error {
 // Forget implements dptest.Wire.
 func (w *wire) Forget() error {
 	for _, p := range w.c.planes {
-		if err := forget(p.coll); err != nil {
+		if err := forget(p.coll, p.t.gens); err != nil {
 			return err
 		}
 		var h weftHost
