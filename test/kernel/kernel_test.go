@@ -42,8 +42,8 @@ func TestDebian12(t *testing.T) {
 // machine is everything to boot one.
 type machine struct {
 	qemu, kernel string
-	dir                  string
-	files                *cpio
+	dir          string
+	files        *cpio
 }
 
 func newMachine(t *testing.T, deb, cure string) *machine {

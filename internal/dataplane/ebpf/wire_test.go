@@ -27,10 +27,10 @@ const jumbo = 9200
 
 // wire is dptest's Demo cloud on real interfaces: instances that send and receive bare frames behind a veth or a tap.
 type wire struct {
-	c     *testCloud
-	tap   bool
-	ends  map[string]*end
-	seen  chan seen
+	c    *testCloud
+	tap  bool
+	ends map[string]*end
+	seen chan seen
 }
 
 // end is an instance's side of its interface.
