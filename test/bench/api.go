@@ -113,7 +113,7 @@ const samples = 20
 
 // firstPings measures from POST of a port, bound to compute2, to the first ping that it answers to red1 on compute1; the
 // interface is made as soon as the answer names it, as a hypervisor would.
-func (l *benchLab) firstPings(ctx context.Context) error {
+func firstPings(ctx context.Context, l *benchLab, _ options, r *labResult) error {
 	home, err := l.api.home(l.instances["red1"])
 	if err != nil {
 		return err
@@ -133,8 +133,8 @@ func (l *benchLab) firstPings(ctx context.Context) error {
 		}
 		took = append(took, float64(d.Microseconds())/1000)
 	}
-	fmt.Printf("\nPOST of a port to its first answered ping across hosts: median %.1f ms, quartiles %.1f to %.1f (%d ports)\n",
-		quantile(took, 0.5), quantile(took, 0.25), quantile(took, 0.75), samples)
+	x := spreadOf(took)
+	r.FirstPing = &x
 	return nil
 }
 
@@ -188,7 +188,8 @@ func (l *benchLab) firstPing(network, project string, groups []string) (time.Dur
 			return 0, err
 		}
 	}
-	return time.Since(began), linux.InNetns("weft-vm-red1", func() error { return ping(addr) })
+	err = linux.InNetns("weft-vm-red1", func() error { return ping(addr) })
+	return time.Since(began), err
 }
 
 // ping asks every 2 ms until the address answers.

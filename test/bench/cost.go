@@ -35,9 +35,15 @@ func programs() (map[int]prog, error) {
 
 const statsSwitch = "/proc/sys/kernel/bpf_stats_enabled"
 
+// runTime is what the programs took for a packet on one way.
+type runTime struct {
+	Way         string `json:"way"`
+	Nanoseconds spread `json:"nanoseconds"`
+}
+
 // runTimes measures what the programs take for an established packet: request and response over one connection, so that no
 // packet is large and none is merged.
-func (l *benchLab) runTimes(o options) error {
+func runTimes(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	was, err := os.ReadFile(statsSwitch)
 	if err != nil {
 		return err
@@ -46,18 +52,26 @@ func (l *benchLab) runTimes(o options) error {
 		return err
 	}
 	defer os.WriteFile(statsSwitch, was, 0o644)
-	fmt.Println()
-	bare := func() (func(), error) { return l.bareTunnel("red1", "red2") }
-	for _, w := range []way{
-		{name: "bare redirect, across hosts", from: l.place("red1"), to: l.place("red2"), on: bare},
+	ways := []way{
+		{name: "bare redirect, across hosts", from: l.place("red1"), to: l.place("red2"), on: func() (func(), error) { return l.bareTunnel("red1", "red2") }},
 		{name: "weft, same subnet, across hosts", from: l.place("red1"), to: l.place("red2")},
 		{name: "weft, routed, across hosts", from: l.place("red1"), to: l.place("blue2")},
-	} {
-		sum, err := w.cost(o.each)
-		if err != nil {
-			return fmt.Errorf("run time, %s: %w", w.name, err)
+	}
+	got := map[string][]float64{}
+	for range o.pairs {
+		for _, w := range ways {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			sum, err := w.cost(o.each)
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			got[w.name] = append(got[w.name], sum)
 		}
-		fmt.Printf("run time per established packet, sender's and receiver's programs summed: %-34s %6.0f ns\n", w.name, sum)
+	}
+	for _, w := range ways {
+		r.RunTimes = append(r.RunTimes, runTime{w.name, spreadOf(got[w.name])})
 	}
 	return nil
 }
@@ -75,7 +89,7 @@ func (w way) cost(each time.Duration) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := requests(w.from, w.to, 2*each); err != nil {
+	if _, err := requests(w.from, w.to, each); err != nil {
 		return 0, err
 	}
 	after, err := programs()
@@ -102,11 +116,75 @@ func (w way) cost(each time.Duration) (float64, error) {
 	return time[0]/runs[0] + time[1]/runs[1], nil
 }
 
+// scaleResult is what further ports cost.
+type scaleResult struct {
+	Ports   int         `json:"ports"`
+	Seconds float64     `json:"made_in_seconds"`
+	Kinds   []kindScale `json:"kinds"`
+}
+
+type kindScale struct {
+	Kind  string  `json:"kind"`
+	Ratio float64 `json:"ratio"` // of the medians after and before
+}
+
 // scale makes further ports on the network and measures what they cost a packet and a connection.
-func (l *benchLab) scale(ctx context.Context, o options) error {
-	home, err := l.api.home(l.instances["red1"])
+func scale(ctx context.Context, l *benchLab, o options, r *labResult) error {
+	if o.ports == 0 {
+		return nil
+	}
+	g, err := l.ground()
 	if err != nil {
 		return err
+	}
+	w := way{from: l.place("red1"), to: l.place("red2")}
+	before, err := w.all(ctx, o)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := l.manyPorts(ctx, g, o.ports); err != nil {
+		return err
+	}
+	res := &scaleResult{Ports: o.ports, Seconds: time.Since(began).Seconds()}
+	after, err := w.all(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, k := range kinds {
+		res.Kinds = append(res.Kinds, kindScale{k.name, quantile(after[k.name], 0.5) / quantile(before[k.name], 0.5)})
+	}
+	r.Scale = res
+	return nil
+}
+
+// all measures every kind on one way, as often as there are rounds.
+func (w way) all(ctx context.Context, o options) (map[string][]float64, error) {
+	got := map[string][]float64{}
+	for _, k := range kinds {
+		progress("  %s: %d times", k.name, o.pairs)
+		for range o.pairs {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			v, err := w.once(k, o.each)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", k.name, err)
+			}
+			got[k.name] = append(got[k.name], v)
+		}
+	}
+	return got, nil
+}
+
+// ground is where further ports are made.
+type ground struct{ network, project, subnet string }
+
+// ground makes room on red1's network: a subnet of its own, for the demo's /24 has not that many addresses, and no quota.
+func (l *benchLab) ground() (g ground, err error) {
+	home, err := l.api.home(l.instances["red1"])
+	if err != nil {
+		return g, err
 	}
 	var net struct {
 		Network struct {
@@ -114,57 +192,33 @@ func (l *benchLab) scale(ctx context.Context, o options) error {
 		}
 	}
 	if err := l.api.do("GET", "/networks/"+home.Network, nil, &net); err != nil {
-		return err
+		return g, err
 	}
-	if err := l.api.do("PUT", "/quotas/"+net.Network.Project, map[string]any{"quota": map[string]any{"port": -1, "network": -1, "subnet": -1}}, nil); err != nil {
-		return err
+	g = ground{network: home.Network, project: net.Network.Project}
+	if err := l.api.do("PUT", "/quotas/"+g.project, map[string]any{"quota": map[string]any{"port": -1, "network": -1, "subnet": -1}}, nil); err != nil {
+		return g, err
 	}
-	// A subnet of its own: the demo's /24 has not that many addresses.
-	err = l.api.do("POST", "/subnets", map[string]any{"subnet": map[string]any{"network_id": home.Network, "project_id": net.Network.Project,
-		"ip_version": 4, "cidr": "172.20.0.0/16", "gateway_ip": nil, "enable_dhcp": false}}, nil)
-	if err != nil {
-		return err
-	}
-	var subnets struct{ Subnets []struct{ ID, CIDR string } }
-	if err := l.api.do("GET", "/subnets?cidr=172.20.0.0/16", nil, &subnets); err != nil {
-		return err
-	}
-	w := way{from: l.place("red1"), to: l.place("red2")}
-	before := map[string][]float64{}
-	for _, k := range kinds {
-		for range o.pairs {
-			v, err := w.once(k, o.each)
-			if err != nil {
-				return err
-			}
-			before[k.name] = append(before[k.name], v)
+	var made struct{ Subnet struct{ ID string } }
+	err = l.api.do("POST", "/subnets", map[string]any{"subnet": map[string]any{"network_id": g.network, "project_id": g.project,
+		"ip_version": 4, "cidr": "172.20.0.0/16", "gateway_ip": nil, "enable_dhcp": false}}, &made)
+	g.subnet = made.Subnet.ID
+	return g, err
+}
+
+// manyPorts makes ports, bound to the two computes in turn, a hundred in a request.
+func (l *benchLab) manyPorts(ctx context.Context, g ground, n int) error {
+	for made := 0; made < n; made += 100 {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-	}
-	began := time.Now()
-	for made := 0; made < o.ports; made += 100 {
 		var ports []any
-		for i := range min(100, o.ports-made) {
-			ports = append(ports, map[string]any{"network_id": home.Network, "project_id": net.Network.Project, "binding:host_id": fmt.Sprintf("compute%d", 1+i%2),
-				"device_owner": "compute:bench", "fixed_ips": []any{map[string]any{"subnet_id": subnets.Subnets[0].ID}}})
+		for i := range min(100, n-made) {
+			ports = append(ports, map[string]any{"network_id": g.network, "project_id": g.project, "binding:host_id": fmt.Sprintf("compute%d", 1+i%2),
+				"device_owner": "compute:bench", "fixed_ips": []any{map[string]any{"subnet_id": g.subnet}}})
 		}
 		if err := l.api.do("POST", "/ports", map[string]any{"ports": ports}, nil); err != nil {
 			return err
 		}
-	}
-	fmt.Printf("\n%d further ports on the network, made in %.1f s:\n", o.ports, time.Since(began).Seconds())
-	for _, k := range kinds {
-		var after []float64
-		for range o.pairs {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			v, err := w.once(k, o.each)
-			if err != nil {
-				return err
-			}
-			after = append(after, v)
-		}
-		fmt.Printf("%-34s %.1f%% of what it was before (medians; same subnet, across hosts)\n", k.name, 100*quantile(after, 0.5)/quantile(before[k.name], 0.5))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -26,6 +27,9 @@ func main() {
 	flag.DurationVar(&o.each, "each", 500*time.Millisecond, "how long one measurement takes")
 	flag.StringVar(&o.vifs, "vif", "veth,tap", "how instances are attached, in turn")
 	flag.IntVar(&o.ports, "ports", 1000, "further ports on the network for the cost of scale; 0: leave that out")
+	flag.StringVar(&o.only, "only", "", "sections to run, by name, separated by commas; empty: all of "+strings.Join(names(sections), ", "))
+	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "the most that the whole may take; it ends with an error then")
+	flag.BoolVar(&o.json, "json", false, "print one JSON object at the end; the text goes to standard error")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -36,49 +40,135 @@ func main() {
 }
 
 type options struct {
-	weft, vifs string
-	pairs      int
-	each       time.Duration
-	ports      int
+	weft, vifs, only string
+	pairs            int
+	each, limit      time.Duration
+	ports            int
+	json             bool
+}
+
+// section is one part of the benchmark. Each kind of attachment has a lab of its own, in which all sections run in their order.
+type section struct {
+	name string
+	// once: it says the same for each kind of attachment, and runs with the first only.
+	once bool
+	// run measures and puts what it found into r, which is printed when run is done.
+	run func(ctx context.Context, l *benchLab, o options, r *labResult) error
+	// print writes it for people; after run.
+	print func(w io.Writer, r *labResult)
+}
+
+// sections in the order that they run in. What changes the lab for good (many ports) comes last.
+var sections = []section{
+	{name: "traffic", run: traffic, print: printTraffic},
+	{name: "run-time", run: runTimes, print: printRunTimes},
+	{name: "first-ping", run: firstPings, print: printFirstPings},
+	{name: "ports", once: true, run: scale, print: printScale},
+}
+
+func names(all []section) (out []string) {
+	for _, s := range all {
+		out = append(out, s.name)
+	}
+	return out
+}
+
+// chosen are the sections that only names; all if it is empty.
+func chosen(only string) ([]section, error) {
+	if only == "" {
+		return sections, nil
+	}
+	var out []section
+	wanted := map[string]bool{}
+	for _, n := range strings.Split(only, ",") {
+		wanted[n] = true
+	}
+	for _, s := range sections {
+		if wanted[s.name] {
+			out = append(out, s)
+			delete(wanted, s.name)
+		}
+	}
+	for n := range wanted {
+		return nil, fmt.Errorf("-only: there is no section %q; there are %s", n, strings.Join(names(sections), ", "))
+	}
+	return out, nil
 }
 
 func run(ctx context.Context, o options) error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: it makes network namespaces and loads BPF programs")
 	}
-	var err error
+	if o.pairs < 1 || o.each <= 0 {
+		return errors.New("-pairs and -each must be positive")
+	}
+	todo, err := chosen(o.only)
+	if err != nil {
+		return err
+	}
 	if o.weft, err = filepath.Abs(o.weft); err != nil {
 		return err
 	}
-	for _, vif := range strings.Split(o.vifs, ",") {
-		if err := measure(ctx, o, vif); err != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("not done within %v; take fewer -pairs, or a greater -limit", o.limit))
+	defer cancel()
+	text := io.Writer(os.Stdout)
+	if o.json {
+		text = os.Stderr
+	}
+	res := result{Began: time.Now().UTC(), Pairs: o.pairs, Each: o.each.Seconds(), Machine: machine()}
+	fmt.Fprintf(text, "%s; %d interleaved rounds of %v\n", res.Machine, o.pairs, o.each)
+	for i, vif := range strings.Split(o.vifs, ",") {
+		l := labResult{VIF: vif}
+		if err := measure(ctx, o, &l, text, selected(todo, i == 0)); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
 			return fmt.Errorf("%s: %w", vif, err)
 		}
+		res.Labs = append(res.Labs, l)
 	}
-	return nil
+	res.Took = time.Since(res.Began).Seconds()
+	fmt.Fprintf(text, "\nall of it took %.0f s\n", res.Took)
+	if !o.json {
+		return nil
+	}
+	enc := json.NewEncoder(os.Stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(res)
 }
 
-// measure does everything with one kind of attachment.
-func measure(ctx context.Context, o options, vif string) error {
-	l, err := startLab(ctx, o.weft, vif)
+func selected(all []section, first bool) (out []section) {
+	for _, s := range all {
+		if first || !s.once {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// measure runs the sections with one kind of attachment.
+func measure(ctx context.Context, o options, r *labResult, text io.Writer, todo []section) error {
+	progress("%s: weft lab up", r.VIF)
+	l, err := startLab(ctx, o.weft, r.VIF)
 	if err != nil {
 		return err
 	}
 	defer l.stop()
-	fmt.Printf("\n== instances attached by %s; `weft lab up` took %.1f s\n", vif, l.took.Seconds())
-	if err := l.traffic(ctx, o); err != nil {
-		return err
-	}
-	if err := l.runTimes(o); err != nil {
-		return err
-	}
-	if err := l.firstPings(ctx); err != nil {
-		return err
-	}
-	if o.ports > 0 && vif == "veth" {
-		return l.scale(ctx, o)
+	r.LabUp = l.took.Seconds()
+	fmt.Fprintf(text, "\n== instances attached by %s; `weft lab up` took %.1f s (aim: under 10 s)\n", r.VIF, r.LabUp)
+	for _, s := range todo {
+		progress("%s: %s", r.VIF, s.name)
+		if err := s.run(ctx, l, o, r); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		s.print(text, r)
 	}
 	return nil
+}
+
+// progress tells whoever waits, on standard error, what is being done.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "  %s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 }
 
 // benchLab is a lab that is up, with its demo.
@@ -106,6 +196,7 @@ func startLab(ctx context.Context, weft, vif string) (*benchLab, error) {
 	l := &benchLab{weft: weft, dir: dir, instances: map[string]instance{}}
 	began := time.Now()
 	if out, err := exec.CommandContext(ctx, weft, "lab", "up", "--vif", vif, "--state-dir", filepath.Join(dir, "lab")).CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
 		return nil, fmt.Errorf("weft lab up: %w\n%s", err, out)
 	}
 	l.took = time.Since(began)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,8 +31,8 @@ func (l *benchLab) place(name string) place {
 	return place{i.netns(), a}
 }
 
-// traffic measures all ways, interleaved, and prints a table per kind.
-func (l *benchLab) traffic(ctx context.Context, o options) error {
+// traffic measures all ways, interleaved, kind by kind.
+func traffic(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	raw, undo, err := rawVXLAN(ctx)
 	defer undo()
 	if err != nil {
@@ -60,7 +59,16 @@ func (l *benchLab) traffic(ctx context.Context, o options) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
-		printTable(k, ways, got)
+		x := kindResult{Kind: k.name, Unit: k.unit, Aim: k.aim}
+		for _, w := range ways {
+			line := wayResult{Way: w.name, Value: spreadOf(got[w.name]), Against: w.against}
+			if base := got[w.against]; base != nil {
+				s := spreadOf(ratios(got[w.name], base))
+				line.Ratio = &s
+			}
+			x.Ways = append(x.Ways, line)
+		}
+		r.Traffic = append(r.Traffic, x)
 	}
 	return nil
 }
@@ -69,6 +77,9 @@ func (l *benchLab) traffic(ctx context.Context, o options) error {
 func rounds(ctx context.Context, ways []way, k kind, o options) (map[string][]float64, error) {
 	got := map[string][]float64{}
 	for round := range o.pairs + 1 {
+		if round%5 == 0 {
+			progress("  %s: round %d of %d", k.name, round, o.pairs)
+		}
 		for _, w := range ways {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -81,9 +92,7 @@ func rounds(ctx context.Context, ways []way, k kind, o options) (map[string][]fl
 				got[w.name] = append(got[w.name], v)
 			}
 		}
-		fmt.Printf("\r\033[K  %s: round %d of %d", k.name, round, o.pairs)
 	}
-	fmt.Print("\r\033[K")
 	return got, nil
 }
 
@@ -96,32 +105,6 @@ func (w way) once(k kind, each time.Duration) (float64, error) {
 		defer off()
 	}
 	return k.run(w.from, w.to, each)
-}
-
-func printTable(k kind, ways []way, got map[string][]float64) {
-	fmt.Printf("\n%-34s %12s %10s   %s\n", k.name+", "+k.unit, "median", "of bare", "quartiles of the ratio")
-	for _, w := range ways {
-		fmt.Printf("%-34s %12.1f", w.name, quantile(got[w.name], 0.5))
-		if base := got[w.against]; base != nil {
-			ratios := make([]float64, len(base))
-			for i := range base {
-				ratios[i] = got[w.name][i] / base[i]
-			}
-			fmt.Printf(" %9.1f%%   %.1f%% to %.1f%%", 100*quantile(ratios, 0.5), 100*quantile(ratios, 0.25), 100*quantile(ratios, 0.75))
-		}
-		fmt.Println()
-	}
-}
-
-// quantile interpolates between the two nearest values.
-func quantile(values []float64, q float64) float64 {
-	s := slices.Sorted(slices.Values(values))
-	at := q * float64(len(s)-1)
-	i := int(at)
-	if i+1 >= len(s) {
-		return s[len(s)-1]
-	}
-	return s[i] + (at-float64(i))*(s[i+1]-s[i])
 }
 
 const vxlanDevice = "weft-vxlan"
