@@ -237,8 +237,10 @@ int answer_error(struct __sk_buff *skb)
 	barrier_var(len);
 	if (len < 42 || len > ANSWER_MAX - FRAME_AT)
 		return drop(skb, p, R_INTERNAL);
+	/* Counted and told of as the packet that it was. */
+	count_drop(p->ep, reason, skb->len);
+	drop_event(skb, p->ep, reason, 0);
 	if (make_plain(skb, len) || bpf_skb_store_bytes(skb, 0, p->buf + FRAME_AT, len, 0))
 		return drop(skb, p, R_INTERNAL);
-	count_drop(p->ep, reason, len);
 	return answer(skb, p, reason);
 }

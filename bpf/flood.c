@@ -31,6 +31,7 @@ static __noinline void copy_to_endpoint(struct __sk_buff *skb, struct pkt *p, st
 		r = judge_plain(p, e, 0, &rule);
 		if (r) {
 			count_drop(v->ep, r, skb->len);
+			drop_event(skb, v->ep, r, p->rule_src);
 			return;
 		}
 	}

@@ -116,9 +116,12 @@ static __noinline int judge_both(struct __sk_buff *skb, struct pkt *p)
 	if (!p->ep_dst)
 		return R_NONE;
 	j.rule = j.state = 0;
+	p->at_dst = 1;
 	r = judge(skb, p, p->ep_dst, 0, &j);
 	p->rule_dst = j.rule;
 	p->conn_dst = j.state;
+	if (!r)
+		p->at_dst = 0;
 	return r;
 }
 

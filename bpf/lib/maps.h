@@ -350,8 +350,9 @@ struct rule_id {
 	__u8 uuid[16];
 };
 
+/* Of one rule: connections that it opened, and what was dropped all the same after it had allowed it. */
 struct rule_hits {
-	__u64 conns, packets, bytes;
+	__u64 conns, drops, drop_bytes;
 };
 
 struct learned_key {
@@ -506,7 +507,8 @@ struct pkt {
 	__u32 conn_src, conn_dst, rule_src, rule_dst;
 	__u8 flow_made;
 	__u8 egress; /* the direction being judged */
-	__u8 pad2[2];
+	__u8 at_dst; /* it is the destination's groups that are asked */
+	__u8 pad2;
 	__u32 targets;
 	struct flow_val out __aligned8; /* the flow being made: too large for the stack */
 	__u8 buf[BUF_SIZE];

@@ -75,6 +75,16 @@ static __inline void count_drop(__u32 ep, __u32 reason, __u32 len)
 	}
 }
 
+static __inline void count_rule_drop(__u32 rule, __u32 len)
+{
+	struct rule_hits *h = rule ? bpf_map_lookup_elem(&rules, &rule) : NULL;
+
+	if (h) {
+		h->drops++;
+		h->drop_bytes += len;
+	}
+}
+
 static __noinline int drop_event(struct __sk_buff *skb, __u32 ep, __u32 reason, __u32 rule)
 {
 	struct host *c = bpf_map_lookup_elem(&config, &zero);
@@ -112,7 +122,7 @@ static __noinline int drop_event(struct __sk_buff *skb, __u32 ep, __u32 reason, 
 /* Ends the walk: the packet is gone, counted, and told. */
 static __noinline int drop(struct __sk_buff *skb, struct pkt *p, __u32 reason)
 {
-	__u32 ep = p->overlay ? p->ep_dst : p->ep;
+	__u32 ep = p->overlay || p->at_dst ? p->ep_dst : p->ep, rule = p->rule_src ? p->rule_src : p->rule_dst;
 	int verdict = TC_ACT_SHOT;
 
 	/*
@@ -121,7 +131,8 @@ static __noinline int drop(struct __sk_buff *skb, struct pkt *p, __u32 reason)
 	 */
 	barrier_var(verdict);
 	count_drop(ep, reason, skb->len);
-	drop_event(skb, ep, reason, p->rule_src ? p->rule_src : p->rule_dst);
+	count_rule_drop(rule, skb->len);
+	drop_event(skb, ep, reason, rule);
 	record(p, V_DROP, reason);
 	return verdict;
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/weft-cloud/weft/internal/agent"
+	"github.com/weft-cloud/weft/internal/agent/drops"
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
@@ -76,6 +77,10 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(ctx) })
 	g.Go(func() error { return ignore(s.run(ctx), context.Canceled) })
+	if t, ok := plane.(dataplane.Teller); ok {
+		book := drops.New(drops.Deps{Host: cfg.Host, Plane: t, State: s.state.Load, Now: time.Now, Log: log})
+		g.Go(func() error { return book.Run(ctx, cfg.StateDir) })
+	}
 	log.Info("agent started", "host", cfg.Host, "dataPlane", cfg.DataPlane, "mode", cfg.L3.Mode, "server", cfg.Server)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	err = g.Wait()

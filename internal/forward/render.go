@@ -195,3 +195,13 @@ func (h *ipHeader) upperText() string {
 	name := map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP"}[h.proto]
 	return fmt.Sprintf("%s %d > %d", name, h.sport, h.dport)
 }
+
+// SummaryOf is Summary of a frame of that length of which only the first bytes are known.
+func SummaryOf(head []byte, length int) string {
+	if length <= len(head) || length > 1<<17 {
+		return Summary(head)
+	}
+	frame := make([]byte, length)
+	copy(frame, head)
+	return Summary(frame)
+}

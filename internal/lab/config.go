@@ -50,6 +50,9 @@ func (r *Record) ServerConfig() []string {
 // ServerDir is the server's state directory.
 func (r *Record) ServerDir() string { return r.path("server") }
 
+// AgentDir is where the host's agent keeps its state.
+func (r *Record) AgentDir(host string) string { return r.path(agentJob(host)) }
+
 // PortNames are the names of the instances, by the ids of their ports.
 func (r *Record) PortNames(ctx context.Context) (map[string]string, error) {
 	admin := r.Admin()

@@ -53,11 +53,12 @@ type Plane struct {
 	att     *attacher
 	rd, ev  *ringbuf.Reader
 	punts   chan dataplane.Punt
-	events  chan DropEvent
+	events  chan dataplane.DropEvent
 	stop    chan struct{}
 	running sync.WaitGroup
 	raw     int
 	resend  *ebpf.Program
+	lost    *losses
 
 	// last is what the last Apply was given, and whether all of it was done.
 	last   dataplane.Desired
@@ -72,7 +73,10 @@ type Plane struct {
 	closed  bool
 }
 
-var _ dataplane.Plane = (*Plane)(nil)
+var (
+	_ dataplane.Plane  = (*Plane)(nil)
+	_ dataplane.Teller = (*Plane)(nil)
+)
 
 // New loads the programs, takes over what a former process left below the pin directory, and starts to deliver punts. What
 // hangs on devices already goes on with the new programs from the first Apply on.
@@ -100,7 +104,7 @@ func New(cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 256), events: make(chan DropEvent, 256),
+	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 256), events: make(chan dataplane.DropEvent, 256),
 		stop: make(chan struct{}), raw: -1,
 		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", done: map[int]string{}},
 		quiet: map[int]string{}, ifindex: map[model.PortID]int{}}
@@ -112,6 +116,8 @@ func New(cfg Config) (*Plane, error) {
 	go p.drain()
 	go p.watch()
 	p.running.Go(func() { p.collect(p.stop) })
+	p.lost = newLosses(cfg.Logger)
+	p.running.Go(func() { p.lost.watch(p.events) })
 	return p, nil
 }
 
@@ -200,6 +206,7 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	if err := p.att.clean(); err != nil {
 		res.Failed = append(res.Failed, hostplan.Problem{Kind: "host", ID: d.State.Host, Why: err.Error()})
 	}
+	p.lost.follow(d.Devices, int(vxlan))
 	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0
 	p.last.Devices = maps.Clone(d.Devices)
 	return res, nil
@@ -336,9 +343,10 @@ func (p *Plane) deviceOf(id model.PortID) (int, error) {
 
 // Close implements dataplane.Plane.
 func (p *Plane) Close() error {
-	err := errors.Join(p.rd.Close(), p.ev.Close())
+	err := errors.Join(p.rd.Close(), p.ev.Close(), p.lost.Close())
 	close(p.stop)
 	p.running.Wait()
+	close(p.events)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true

@@ -342,7 +342,8 @@ type weftPkt struct {
 	RuleDst      uint32
 	FlowMade     uint8
 	Egress       uint8
-	Pad2         [2]uint8
+	AtDst        uint8
+	Pad2         uint8
 	Targets      uint32
 	Out          weftFlowVal
 	Buf          [16448]uint8
@@ -441,10 +442,10 @@ type weftRouter struct {
 }
 
 type weftRuleHits struct {
-	_       structs.HostLayout
-	Conns   uint64
-	Packets uint64
-	Bytes   uint64
+	_         structs.HostLayout
+	Conns     uint64
+	Drops     uint64
+	DropBytes uint64
 }
 
 type weftRuleId struct {
