@@ -3,7 +3,6 @@ package world
 import (
 	"iter"
 	"net/netip"
-	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -19,7 +18,7 @@ func newFloatingIPs() FloatingIPs {
 	s := uuidSpec(model.KindFloatingIP, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](strings.Compare, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[K](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
 		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) {
 			if !v.Port.IsZero() {
 				yield(v.Port)
@@ -31,7 +30,7 @@ func newFloatingIPs() FloatingIPs {
 			}
 		}),
 		indexBy[K](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		indexBy[K](netip.Addr.Compare, func(v *T, yield func(netip.Addr)) { yield(v.Address) }),
+		indexBy[K](byAddr, func(v *T, yield func(netip.Addr)) { yield(v.Address) }),
 	}
 	return FloatingIPs{newTable(s)}
 }

@@ -3,53 +3,36 @@ package world
 import (
 	"iter"
 	"slices"
-
-	"github.com/tidwall/btree"
 )
 
 // Expand yields the values under which an index lists a row; none leaves the row out.
 type expand[T, V any] func(v *T, yield func(V))
 
-type entry[T, V any] struct {
-	value V
-	v     *T // nil sorts before every row of the value
-}
-
 // order is the index of rows by a value of type V, and among equal values by key.
 type order[T, V any] struct {
-	tree    *btree.BTreeG[entry[T, V]]
-	expand  expand[T, V]
-	compare func(a, b V) int
+	tree   *tree
+	expand expand[T, V]
+	place  func(V) place
 }
 
 // indexBy declares an index. expand may yield several values for a row.
-func indexBy[K, T, V any](compare func(a, b V) int, ex expand[T, V]) func(*spec[K, T]) index[T] {
+func indexBy[K, T, V any](by func(V) place, ex expand[T, V]) func(*spec[K, T]) index[T] {
 	return func(s *spec[K, T]) index[T] {
-		less := func(a, b entry[T, V]) bool {
-			if c := compare(a.value, b.value); c != 0 {
-				return c < 0
-			}
-			switch {
-			case a.v == nil || b.v == nil:
-				return a.v == nil && b.v != nil
-			default:
-				return s.compare(s.key(a.v), s.key(b.v)) < 0
-			}
-		}
-		return &order[T, V]{btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: degree}), ex, compare}
+		key := func(row any) place { return s.place(s.key(row.(*T))) }
+		return &order[T, V]{newTree(key), ex, by}
 	}
 }
 
 func (o *order[T, V]) copy() index[T] {
-	return &order[T, V]{o.tree.Copy(), o.expand, o.compare}
+	return &order[T, V]{o.tree.Copy(), o.expand, o.place}
 }
 
 func (o *order[T, V]) replace(old, new *T) {
 	if old != nil {
-		o.expand(old, func(v V) { o.tree.Delete(entry[T, V]{v, old}) })
+		o.expand(old, func(v V) { o.tree.Delete(item{o.place(v), old}) })
 	}
 	if new != nil {
-		o.expand(new, func(v V) { o.tree.Set(entry[T, V]{v, new}) })
+		o.expand(new, func(v V) { o.tree.Set(item{o.place(v), new}) })
 	}
 }
 
@@ -63,9 +46,8 @@ type index[T any] interface {
 func with[K, T, V any](t *Table[K, T], i int, value V) iter.Seq[*T] {
 	o := t.idx[i].(*order[T, V])
 	return func(yield func(*T) bool) {
-		o.tree.Ascend(entry[T, V]{value: value}, func(e entry[T, V]) bool {
-			return o.compare(e.value, value) == 0 && yield(e.v)
-		})
+		at := o.place(value)
+		o.tree.Ascend(item{place: at}, func(i item) bool { return i.place == at && yield(i.row.(*T)) })
 	}
 }
 
@@ -74,14 +56,16 @@ func with[K, T, V any](t *Table[K, T], i int, value V) iter.Seq[*T] {
 func beyond[K, T, V any](t *Table[K, T], i int, value V, after *T, reverse bool) iter.Seq[*T] {
 	o := t.idx[i].(*order[T, V])
 	return func(yield func(*T) bool) {
-		visit := func(e entry[T, V]) bool {
-			return o.compare(e.value, value) == 0 && (e.v == after || yield(e.v))
+		at := o.place(value)
+		visit := func(i item) bool {
+			v := i.row.(*T)
+			return i.place == at && (v == after || yield(v))
 		}
 		switch {
 		case !reverse:
-			o.tree.Ascend(entry[T, V]{value, after}, visit)
+			o.tree.Ascend(item{at, boxed(after)}, visit)
 		case after != nil:
-			o.tree.Descend(entry[T, V]{value, after}, visit)
+			o.tree.Descend(item{at, after}, visit)
 		default:
 			rows := slices.Collect(with(t, i, value))
 			for _, v := range slices.Backward(rows) {
@@ -93,11 +77,11 @@ func beyond[K, T, V any](t *Table[K, T], i int, value V, after *T, reverse bool)
 	}
 }
 
-// from yields values and rows of index number i from value on, in order.
-func from[K, T, V any](t *Table[K, T], i int, value V) iter.Seq2[V, *T] {
+// from yields places and rows of index number i from value on, in order.
+func from[K, T, V any](t *Table[K, T], i int, value V) iter.Seq2[place, *T] {
 	o := t.idx[i].(*order[T, V])
-	return func(yield func(V, *T) bool) {
-		o.tree.Ascend(entry[T, V]{value: value}, func(e entry[T, V]) bool { return yield(e.value, e.v) })
+	return func(yield func(place, *T) bool) {
+		o.tree.Ascend(item{place: o.place(value)}, func(i item) bool { return yield(i.place, i.row.(*T)) })
 	}
 }
 

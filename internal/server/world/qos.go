@@ -2,7 +2,6 @@ package world
 
 import (
 	"iter"
-	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -17,7 +16,7 @@ func newQoSPolicies() QoSPolicies {
 	s := uuidSpec(model.KindQoSPolicy, func(v *T) model.QoSPolicyID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.QoSPolicyID, T]) index[T]{
-		indexBy[model.QoSPolicyID](strings.Compare, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.QoSPolicyID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
 	}
 	return QoSPolicies{newTable(s)}
 }

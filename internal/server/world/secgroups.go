@@ -2,7 +2,6 @@ package world
 
 import (
 	"iter"
-	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -17,7 +16,7 @@ func newSecurityGroups() SecurityGroups {
 	s := uuidSpec(model.KindSecurityGroup, func(v *T) model.SecurityGroupID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.SecurityGroupID, T]) index[T]{
-		indexBy[model.SecurityGroupID](strings.Compare, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.SecurityGroupID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
 	}
 	return SecurityGroups{newTable(s)}
 }

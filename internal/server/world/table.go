@@ -4,16 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"strings"
-
-	"github.com/tidwall/btree"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
-
-// degree bounds the nodes of all trees: a transaction copies the nodes on its way. One port of 100,000 costs 38 KB of
-// copies so, 59 KB with the library's 32, 30 KB with 8 (BenchmarkPutPort).
-const degree = 16
 
 // spec is what never changes about a table.
 type spec[K, T any] struct {
@@ -21,32 +14,23 @@ type spec[K, T any] struct {
 	key     func(*T) K
 	text    func(K) string // the key in the store
 	parse   func(string) (K, error)
-	compare func(K, K) int
+	place   func(K) place        // the key in the order of rows
 	meta    func(*T) *model.Meta // nil: no standard attributes
 	project func(*T) string      // nil: not counted per project
 	indexes []func(*spec[K, T]) index[T]
 }
 
-// row holds the key beside the object: the tree compares keys without touching objects, and a search needs no pivot
-// object.
-type row[K, T any] struct {
-	key K
-	v   *T
-}
-
 // Table is the objects of one kind in the order of their keys, with their indexes. Objects in it are never written.
 type Table[K, T any] struct {
 	spec *spec[K, T]
-	rows *btree.BTreeG[row[K, T]]
+	rows *tree
 	idx  []index[T]
 	tx   *Tx  // the transaction that may write; nil in a published World
 	own  bool // rows and idx are this transaction's own copies
 }
 
 func newTable[K, T any](s spec[K, T]) Table[K, T] {
-	t := Table[K, T]{spec: &s}
-	less := func(a, b row[K, T]) bool { return s.compare(a.key, b.key) < 0 }
-	t.rows = btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: degree})
+	t := Table[K, T]{spec: &s, rows: newTree(nil)}
 	for _, build := range s.indexes {
 		t.idx = append(t.idx, build(t.spec))
 	}
@@ -58,23 +42,34 @@ func (t *Table[K, T]) Len() int { return t.rows.Len() }
 
 // Get returns the row of a key, nil if there is none.
 func (t *Table[K, T]) Get(k K) *T {
-	r, _ := t.rows.Get(row[K, T]{key: k})
-	return r.v
+	r, found := t.rows.Get(t.at(k))
+	if !found {
+		return nil
+	}
+	return r.row.(*T)
+}
+
+// at is where the row of a key is or would be.
+func (t *Table[K, T]) at(k K) item { return item{place: t.spec.place(k)} }
+
+// rowsTo hands the rows that a tree visits to yield.
+func rowsTo[T any](yield func(*T) bool) func(item) bool {
+	return func(i item) bool { return yield(i.row.(*T)) }
 }
 
 // All yields every row in the order of keys.
 func (t *Table[K, T]) All() iter.Seq[*T] {
 	rows := t.rows
 	return func(yield func(*T) bool) {
-		rows.Scan(func(r row[K, T]) bool { return yield(r.v) })
+		rows.Scan(rowsTo(yield))
 	}
 }
 
 // From yields the rows whose key is k or later, in the order of keys.
 func (t *Table[K, T]) From(k K) iter.Seq[*T] {
-	rows := t.rows
+	rows, at := t.rows, t.at(k)
 	return func(yield func(*T) bool) {
-		rows.Ascend(row[K, T]{key: k}, func(r row[K, T]) bool { return yield(r.v) })
+		rows.Ascend(at, rowsTo(yield))
 	}
 }
 
@@ -82,15 +77,15 @@ func (t *Table[K, T]) From(k K) iter.Seq[*T] {
 func (t *Table[K, T]) Backward() iter.Seq[*T] {
 	rows := t.rows
 	return func(yield func(*T) bool) {
-		rows.Reverse(func(r row[K, T]) bool { return yield(r.v) })
+		rows.Reverse(rowsTo(yield))
 	}
 }
 
 // BackwardFrom yields the rows whose key is k or earlier, last key first.
 func (t *Table[K, T]) BackwardFrom(k K) iter.Seq[*T] {
-	rows := t.rows
+	rows, at := t.rows, t.at(k)
 	return func(yield func(*T) bool) {
-		rows.Descend(row[K, T]{key: k}, func(r row[K, T]) bool { return yield(r.v) })
+		rows.Descend(at, rowsTo(yield))
 	}
 }
 
@@ -137,9 +132,9 @@ func (t *Table[K, T]) replace(old, new *T) {
 	}
 	t.unshare()
 	if new != nil {
-		t.rows.Set(row[K, T]{t.spec.key(new), new})
+		t.rows.Set(item{t.spec.place(t.spec.key(new)), new})
 	} else {
-		t.rows.Delete(row[K, T]{key: t.spec.key(old)})
+		t.rows.Delete(t.at(t.spec.key(old)))
 	}
 	for _, x := range t.idx {
 		x.replace(old, new)
@@ -225,8 +220,8 @@ func uuidSpec[K identified, PK interface {
 }, T any](kind model.Kind, key func(*T) K, meta func(*T) *model.Meta, project func(*T) string) spec[K, T] {
 	return spec[K, T]{
 		kind: kind, key: key, meta: meta, project: project,
-		text:    func(k K) string { return k.String() },
-		compare: byUUID[K],
+		text:  func(k K) string { return k.String() },
+		place: byUUID[K],
 		parse: func(s string) (K, error) {
 			var k K
 			err := PK(&k).UnmarshalText([]byte(s))
@@ -235,12 +230,10 @@ func uuidSpec[K identified, PK interface {
 	}
 }
 
-func byUUID[K identified](a, b K) int { return a.Bits().Compare(b.Bits()) }
-
 // textSpec is the spec of a table whose key is a text.
 func textSpec[T any](kind model.Kind, key func(*T) string, meta func(*T) *model.Meta) spec[string, T] {
 	return spec[string, T]{
-		kind: kind, key: key, meta: meta, compare: strings.Compare,
+		kind: kind, key: key, meta: meta, place: byText,
 		text:  func(k string) string { return k },
 		parse: func(s string) (string, error) { return s, nil },
 	}

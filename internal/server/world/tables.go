@@ -1,7 +1,7 @@
 package world
 
 import (
-	"bytes"
+	"encoding/binary"
 	"iter"
 	"net/netip"
 	"strings"
@@ -26,9 +26,9 @@ func newNetworks() Networks {
 	s := uuidSpec(model.KindNetwork, func(n *T) model.NetworkID { return n.ID },
 		func(n *T) *model.Meta { return &n.Meta }, func(n *T) string { return n.ProjectID })
 	s.indexes = []func(*spec[model.NetworkID, T]) index[T]{
-		networksByProject: indexBy[model.NetworkID](strings.Compare, func(n *T, yield func(string)) { yield(n.ProjectID) }),
-		networksByName:    indexBy[model.NetworkID](strings.Compare, func(n *T, yield func(string)) { yield(n.Name) }),
-		networksExternal: indexBy[model.NetworkID](strings.Compare, func(n *T, yield func(string)) {
+		networksByProject: indexBy[model.NetworkID](byText, func(n *T, yield func(string)) { yield(n.ProjectID) }),
+		networksByName:    indexBy[model.NetworkID](byText, func(n *T, yield func(string)) { yield(n.Name) }),
+		networksExternal: indexBy[model.NetworkID](byText, func(n *T, yield func(string)) {
 			if n.External {
 				yield("")
 			}
@@ -66,14 +66,10 @@ type Carrier struct {
 	ID            uint32
 }
 
-func compareCarrier(a, b Carrier) int {
-	if c := strings.Compare(a.Type, b.Type); c != 0 {
-		return c
-	}
-	if c := strings.Compare(a.Physnet, b.Physnet); c != 0 {
-		return c
-	}
-	return int(int64(a.ID) - int64(b.ID))
+func byCarrier(c Carrier) place {
+	text := append([]byte(c.Type), 0)
+	text = append(append(text, c.Physnet...), 0)
+	return place{text: string(binary.BigEndian.AppendUint32(text, c.ID))}
 }
 
 func newSegments() Segments {
@@ -82,7 +78,7 @@ func newSegments() Segments {
 		func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[model.SegmentID, T]) index[T]{
 		indexBy[model.SegmentID](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		indexBy[model.SegmentID](compareCarrier, func(v *T, yield func(Carrier)) {
+		indexBy[model.SegmentID](byCarrier, func(v *T, yield func(Carrier)) {
 			yield(Carrier{v.NetworkType, v.Physnet, v.SegmentationID})
 		}),
 	}
@@ -97,7 +93,13 @@ func (t *Segments) ByCarrier(c Carrier) *model.Segment { return first(with(&t.Ta
 
 // CarriersFrom yields the carriers in use, from c on, in the order of type, physical network and id.
 func (t *Segments) CarriersFrom(c Carrier) iter.Seq2[Carrier, *model.Segment] {
-	return from[model.SegmentID, model.Segment](&t.Table, 1, c)
+	return func(yield func(Carrier, *model.Segment) bool) {
+		for _, s := range from(&t.Table, 1, c) {
+			if !yield(Carrier{s.NetworkType, s.Physnet, s.SegmentationID}, s) {
+				return
+			}
+		}
+	}
 }
 
 // Subnets by id; indexes by network, project and pool.
@@ -111,7 +113,7 @@ func newSubnets() Subnets {
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.SubnetID, T]) index[T]{
 		indexBy[model.SubnetID](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		indexBy[model.SubnetID](strings.Compare, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.SubnetID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
 		indexBy[model.SubnetID](byUUID[model.SubnetPoolID], func(v *T, yield func(model.SubnetPoolID)) {
 			if !v.PoolID.IsZero() {
 				yield(v.PoolID)
@@ -156,20 +158,19 @@ func newPorts() Ports {
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
 		portsByNetwork: indexBy[K](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		portsByProject: indexBy[K](strings.Compare, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		portsByDevice: indexBy[K](strings.Compare, func(v *T, yield func(string)) {
+		portsByProject: indexBy[K](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		portsByDevice: indexBy[K](byText, func(v *T, yield func(string)) {
 			if v.DeviceID != "" {
 				yield(v.DeviceID)
 			}
 		}),
-		portsByHost: indexBy[K](strings.Compare, func(v *T, yield func(string)) {
+		portsByHost: indexBy[K](byText, func(v *T, yield func(string)) {
 			if v.Host != "" {
 				yield(v.Host)
 			}
 		}),
-		portsByMAC: indexBy[K](func(a, b model.MAC) int { return bytes.Compare(a[:], b[:]) },
-			func(v *T, yield func(model.MAC)) { yield(v.MAC) }),
-		portsByAddress: indexBy[K](compareAt, func(v *T, yield func(at)) {
+		portsByMAC: indexBy[K](byMAC, func(v *T, yield func(model.MAC)) { yield(v.MAC) }),
+		portsByAddress: indexBy[K](byAt, func(v *T, yield func(at)) {
 			for _, f := range v.FixedIPs {
 				yield(at{f.SubnetID, f.Address})
 			}
@@ -179,7 +180,7 @@ func newPorts() Ports {
 				yield(g)
 			}
 		}),
-		portsByName: indexBy[K](strings.Compare, func(v *T, yield func(string)) {
+		portsByName: indexBy[K](byText, func(v *T, yield func(string)) {
 			if v.Name != "" {
 				yield(v.Name)
 			}
@@ -241,8 +242,8 @@ func (t *Ports) ByAddress(s model.SubnetID, a netip.Addr) *model.Port {
 // Addresses yields the addresses in use of a subnet from a on, in order, with the ports that have them.
 func (t *Ports) Addresses(s model.SubnetID, a netip.Addr) iter.Seq2[netip.Addr, *model.Port] {
 	return func(yield func(netip.Addr, *model.Port) bool) {
-		for k, p := range from[model.PortID, model.Port, at](&t.Table, portsByAddress, at{s, a}) {
-			if k.subnet != s || !yield(k.addr, p) {
+		for k, p := range from(&t.Table, portsByAddress, at{s, a}) {
+			if k.bits != s.Bits() || !yield(k.addr(), p) {
 				return
 			}
 		}
@@ -272,14 +273,9 @@ func newBindings() Bindings {
 			u, err := model.ParseUUID(id)
 			return BindingKey{model.PortID{UUID: u}, host}, err
 		},
-		compare: func(a, b BindingKey) int {
-			if c := byUUID(a.Port, b.Port); c != 0 {
-				return c
-			}
-			return strings.Compare(a.Host, b.Host)
-		},
+		place: func(k BindingKey) place { return place{bits: k.Port.Bits(), text: k.Host} },
 		indexes: []func(*spec[BindingKey, T]) index[T]{
-			indexBy[BindingKey](strings.Compare, func(v *T, yield func(string)) { yield(v.Host) }),
+			indexBy[BindingKey](byText, func(v *T, yield func(string)) { yield(v.Host) }),
 		},
 	}
 	return Bindings{newTable(s)}
@@ -309,8 +305,8 @@ func newRouters() Routers {
 	s := uuidSpec(model.KindRouter, func(v *T) model.RouterID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.RouterID, T]) index[T]{
-		indexBy[model.RouterID](strings.Compare, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		indexBy[model.RouterID](strings.Compare, func(v *T, yield func(string)) {
+		indexBy[model.RouterID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.RouterID](byText, func(v *T, yield func(string)) {
 			if v.GatewayHost != "" {
 				yield(v.GatewayHost)
 			}
@@ -335,7 +331,7 @@ func newAgents() Agents {
 	s := uuidSpec(model.KindAgent, func(v *T) model.AgentID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[model.AgentID, T]) index[T]{
-		indexBy[model.AgentID](strings.Compare, func(v *T, yield func(string)) { yield(v.Host) }),
+		indexBy[model.AgentID](byText, func(v *T, yield func(string)) { yield(v.Host) }),
 	}
 	return Agents{newTable(s)}
 }
@@ -352,7 +348,7 @@ func newHosts() Hosts {
 	type T = model.Host
 	s := textSpec(model.KindHost, func(v *T) string { return v.Name }, func(v *T) *model.Meta { return &v.Meta })
 	s.indexes = []func(*spec[string, T]) index[T]{
-		indexBy[string](func(a, b model.MAC) int { return bytes.Compare(a[:], b[:]) }, func(v *T, yield func(model.MAC)) {
+		indexBy[string](byMAC, func(v *T, yield func(model.MAC)) {
 			if !v.DVRMAC.IsZero() {
 				yield(v.DVRMAC)
 			}

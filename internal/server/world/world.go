@@ -114,9 +114,10 @@ type at struct {
 	addr   netip.Addr
 }
 
-func compareAt(a, b at) int {
-	if c := byUUID(a.subnet, b.subnet); c != 0 {
-		return c
-	}
-	return a.addr.Compare(b.addr)
+func byAt(a at) place {
+	b := a.addr.As16()
+	return place{bits: a.subnet.Bits(), text: string(b[:])}
 }
+
+// addr is the address of a place that byAt made.
+func (p *place) addr() netip.Addr { return netip.AddrFrom16([16]byte([]byte(p.text))).Unmap() }
