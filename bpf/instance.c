@@ -51,7 +51,7 @@ static __noinline int punt_kind(const struct pkt *p, const struct endpoint *e, c
 		return e->flags & EP_DHCP4 && (dst == 0xffffffff || dst == e->dhcp4) ? PUNT_DHCP4 : 0;
 	}
 	if (p->proto == IP_UDP && p->v6 && p->key.sport == htons(546) && p->key.dport == htons(547))
-		return n->flags & NET_DHCP6 ? PUNT_DHCP6 : 0;
+		return e->flags & EP_DHCP6 ? PUNT_DHCP6 : 0;
 	if (p->v6 && p->proto == IP_ICMP6 && p->icmp_type == 133)
 		return n->flags & NET_RA ? PUNT_RS : 0;
 	return 0;

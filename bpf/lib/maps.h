@@ -27,7 +27,8 @@ struct host {
 	__u32 error_rate, error_burst;
 	__u32 event_rate, event_burst;
 	__u32 conn_share; /* connections that one endpoint may hold */
-	__u32 pad2[3];
+	__u32 ask_rate, ask_burst; /* as punt_rate, for DHCP and router solicitations */
+	__u32 pad2;
 };
 
 /* Flags of struct endpoint. */
@@ -38,7 +39,8 @@ enum {
 	EP_ALLOW_ALL = 8, /* security groups are not enforced */
 	EP_POLICY = 16,   /* has security groups */
 	EP_STATEFUL = 32,
-	EP_PEER = 64, /* deliver by redirect_peer */
+	EP_PEER = 64,   /* deliver by redirect_peer */
+	EP_DHCP6 = 128, /* DHCPv6 has something to say to it */
 };
 
 struct endpoint {
@@ -59,13 +61,17 @@ struct endpoint {
 /* Bits of endpoint.tables, shifted by 4 times the DIR_ bits: rules of one protocol or of any, for any remote or for some. */
 enum { POL_PROTO = 1, POL_ANY = 2, POL_CLASS_PROTO = 4, POL_CLASS_ANY = 8 };
 
+/* Kinds of punt: dataplane.PuntKind. PUNT_KINDS leaves room, so that one more does not change the layout of ep_state. */
+enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL, PUNT_DNS, PUNT_KINDS = 13 };
+
 struct bucket {
 	__u64 last; /* ns */
 	__u32 tokens;
 	__u32 pad;
 };
 
-enum { BUCKET_PUNT, BUCKET_STORM, BUCKET_ERROR, BUCKET_EVENT, BUCKETS };
+/* Each kind of punt has a bucket of its own, from BUCKET_PUNT on. */
+enum { BUCKET_STORM, BUCKET_ERROR, BUCKET_EVENT, BUCKET_PUNT, BUCKETS = BUCKET_PUNT + PUNT_KINDS };
 
 struct ep_run {
 	struct bucket buckets[BUCKETS];
@@ -75,7 +81,7 @@ struct ep_run {
 };
 
 /* Flags of struct network. */
-enum { NET_VXLAN = 1, NET_LEARNING = 2, NET_RA = 4, NET_DHCP6 = 8, NET_EXTERNAL = 16 };
+enum { NET_VXLAN = 1, NET_LEARNING = 2, NET_RA = 4, NET_EXTERNAL = 16 };
 
 struct network {
 	__u32 gs, gen;
@@ -403,9 +409,6 @@ struct event {
 	__u32 len;
 	__u8 data[EVENT_DATA];
 };
-
-/* Kinds of punt: dataplane.PuntKind. */
-enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL, PUNT_DNS };
 
 struct punt {
 	__u8 uuid[16];

@@ -200,11 +200,17 @@ static __noinline int do_punt(struct __sk_buff *skb, struct pkt *p, struct endpo
 	struct host *c = bpf_map_lookup_elem(&config, &zero);
 	struct punt *u = (struct punt *)p->buf;
 	struct record *d;
-	__u32 n = skb->len;
+	__u32 n = skb->len, rate, burst;
 
 	if (!c)
 		return drop(skb, p, R_NOT_PROGRAMMED);
-	if (limited(p->ep, BUCKET_PUNT, c->punt_rate, c->punt_burst))
+	rate = c->punt_rate;
+	burst = c->punt_burst;
+	if (kind == PUNT_DHCP4 || kind == PUNT_DHCP6 || kind == PUNT_RS) {
+		rate = c->ask_rate;
+		burst = c->ask_burst;
+	}
+	if (kind >= PUNT_KINDS || limited(p->ep, BUCKET_PUNT + kind, rate, burst))
 		return drop(skb, p, R_STORM_LIMIT);
 	memcpy(u->uuid, e->uuid, 16);
 	u->ep = p->ep;

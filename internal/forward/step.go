@@ -138,9 +138,9 @@ func (r *run) ip() {
 	switch {
 	case r.wantsDHCP4():
 		r.punt(dataplane.PuntDHCP4, "dhcp", "the host answers DHCP for its own ports")
-	case !h.frag && isDHCP(h, dhcp6Client, dhcp6Server) && r.advertised(func(a hostplan.Advertisement) bool { return a.Managed || a.Other }):
+	case !h.frag && isDHCP(h, dhcp6Client, dhcp6Server) && r.from.DHCP6 != nil:
 		r.punt(dataplane.PuntDHCP6, "dhcp", "the host answers DHCPv6 for its own ports")
-	case !h.frag && h.v6 && h.icmp() && h.icmpType == icmp6RS && r.advertised(func(hostplan.Advertisement) bool { return true }):
+	case !h.frag && h.v6 && h.icmp() && h.icmpType == icmp6RS && len(r.net.Advertisements) > 0:
 		r.punt(dataplane.PuntRS, "router", "the host answers router solicitations")
 	case r.service() != 0:
 		r.punt(r.service(), "service", "the host answers DNS and metadata for its own ports")
@@ -169,16 +169,6 @@ func (r *run) wantsDHCP4() bool {
 	h, d := r.p.ip, r.from.DHCP4
 	return d != nil && !h.frag && isDHCP(h, dhcp4Client, dhcp4Server) &&
 		(h.dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || h.dst == d.Server)
-}
-
-// advertised reports whether a router of the network advertises something that is so.
-func (r *run) advertised(so func(hostplan.Advertisement) bool) bool {
-	for _, a := range r.net.Advertisements {
-		if so(a) {
-			return true
-		}
-	}
-	return false
 }
 
 // fromTunnel takes the inside of a tunnel packet. It never sends anything back into a tunnel.

@@ -96,7 +96,7 @@ func serviceCases() []Case {
 		one("a redirect of an instance", redirect, Want{Reason: reason.RogueRA}),
 		one("a router solicitation without a router", rs, Want{To: everyone(rs)}),
 		{"a router solicitation", routed, []Send{{From: "red1", Frame: rs, Want: Want{Punt: dataplane.PuntRS}}}},
-		{"DHCPv6 solicit", managed, []Send{{From: "red1", Frame: solicit6, Want: Want{Punt: dataplane.PuntDHCP6}}}},
+		{"DHCPv6 solicit, without a router", managed, []Send{{From: "red1", Frame: solicit6, Want: Want{Punt: dataplane.PuntDHCP6}}}},
 		{"DHCPv6 solicit on a SLAAC network", routed, []Send{{From: "red1", Frame: solicit6, Want: Want{To: everyone(solicit6)}}}},
 		one("a DHCPv6 server in an instance", reply6, Want{Reason: reason.RogueDHCP}),
 		one("MLD report without a source", mld, Want{To: everyone(mld)}),

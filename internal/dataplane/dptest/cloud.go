@@ -38,7 +38,7 @@ type Network struct {
 	VNI     uint32
 	MTU     uint32
 	Subnets []Subnet
-	// Advertised: the network has a router advertisement. Managed: and it sends instances to DHCPv6.
+	// Advertised: the network has a router advertisement. Managed: its ports are served by DHCPv6, router or not.
 	Advertised, Managed bool
 	// Services are the addresses at which the hosts themselves answer.
 	Services []hostplan.Service
@@ -267,7 +267,7 @@ func (c *Cloud) network(host string, n Network) *hostplan.Network {
 		out.Flood = append(out.Flood, h)
 	}
 	slices.Sort(out.Flood)
-	if n.Advertised || n.Managed {
+	if n.Advertised {
 		out.Advertisements = []hostplan.Advertisement{{Managed: n.Managed, DefaultRouter: true, MTU: n.mtu()}}
 	}
 	for _, sn := range n.Subnets {
@@ -390,6 +390,9 @@ func (c *Cloud) endpoint(p Port) *hostplan.Endpoint {
 			Address: e.Addresses[0].Addr(), Prefix: e.Addresses[0].Masked(), Server: e.Addresses[0].Masked().Addr().Next().Next(),
 			ServerMAC: mac([3]byte{0xfa, 0x16, 0x3e}, "dhcp", p.Network), LeaseSeconds: 86400, MTU: e.MTU,
 		}
+	}
+	if slices.ContainsFunc(c.Networks, func(n Network) bool { return n.Name == p.Network && n.Managed }) {
+		e.DHCP6 = &hostplan.DHCP6{ServerMAC: mac([3]byte{0xfa, 0x16, 0x3e}, "dhcp", p.Network), LeaseSeconds: 86400}
 	}
 	return e
 }

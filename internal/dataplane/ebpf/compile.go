@@ -13,8 +13,9 @@ import (
 type Limits struct {
 	// StormRate and StormBurst bound the broadcast, multicast and unknown unicast of an endpoint, in packets a second.
 	StormRate, StormBurst uint32
-	// PuntRate and PuntBurst bound what an endpoint may send to user space.
-	PuntRate, PuntBurst uint32
+	// PuntRate and PuntBurst bound what an endpoint may send to user space, for each kind of punt by itself; AskRate and
+	// AskBurst are those of DHCP and router solicitations.
+	PuntRate, PuntBurst, AskRate, AskBurst uint32
 	// EventRate and EventBurst bound the drop events told of an endpoint.
 	EventRate, EventBurst uint32
 	// ConnShare is how many connections one endpoint may hold.
@@ -30,6 +31,7 @@ func (l Limits) fill(h *weftHost) {
 	}
 	h.StormRate, h.StormBurst = def(l.StormRate, 1000), def(l.StormBurst, 1000)
 	h.PuntRate, h.PuntBurst = def(l.PuntRate, 500), def(l.PuntBurst, 1000)
+	h.AskRate, h.AskBurst = def(l.AskRate, 100), def(l.AskBurst, 200)
 	h.ErrorRate, h.ErrorBurst = 100, 100
 	h.EventRate, h.EventBurst = def(l.EventRate, 10), def(l.EventBurst, 50)
 	h.ConnShare = def(l.ConnShare, 131072/8)
@@ -151,11 +153,8 @@ func (c *compiler) network(n *hostplan.Network) {
 	if n.External {
 		v.Flags |= netExternal
 	}
-	for _, a := range n.Advertisements {
+	if len(n.Advertisements) > 0 {
 		v.Flags |= netRA
-		if a.Managed || a.Other {
-			v.Flags |= netDHCP6
-		}
 	}
 	for _, s := range n.Subnets {
 		m := weftRmac{Mac: s.RouterMAC}
@@ -394,6 +393,7 @@ func endpointFlags(e *hostplan.Endpoint) uint32 {
 	set(e.AdminUp, epUp)
 	set(e.PortSecurity, epSecure)
 	set(e.DHCP4 != nil, epDHCP4)
+	set(e.DHCP6 != nil, epDHCP6)
 	if e.Policy != nil {
 		set(true, epPolicy)
 		set(e.Policy.AllowAll, epAllowAll)

@@ -8,7 +8,7 @@ import (
 )
 
 // version is the layout of the pinned maps. A process uses only the maps of its own version.
-const version = "v2"
+const version = "v3"
 
 // tails are the programs behind tail calls, by their index in the map jump (bpf/lib/maps.h).
 var tails = [...]string{"instance", "overlay", "route", "output", "flood", "answer_arp", "answer_nd", "answer_echo", "answer_error"}

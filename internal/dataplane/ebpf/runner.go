@@ -125,7 +125,7 @@ func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
 	}
 	c, host := compile(r.t, s, ports, limits)
 	host.VxlanIfindex, host.ErrorRate = 9, 0
-	host.StormRate, host.PuntRate, host.EventRate = limits.StormRate, limits.PuntRate, limits.EventRate
+	host.StormRate, host.PuntRate, host.AskRate, host.EventRate = limits.StormRate, limits.PuntRate, limits.AskRate, limits.EventRate
 	r.s, r.c = s, c
 	return c.failures(r.t.sync(host, true))
 }

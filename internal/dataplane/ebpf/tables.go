@@ -11,9 +11,9 @@ import (
 const (
 	cfgVTEP, cfgVTEP6 = 1, 2
 
-	epUp, epSecure, epDHCP4, epAllowAll, epPolicy, epStateful, epPeer = 1, 2, 4, 8, 16, 32, 64
+	epUp, epSecure, epDHCP4, epAllowAll, epPolicy, epStateful, epPeer, epDHCP6 = 1, 2, 4, 8, 16, 32, 64, 128
 
-	netVXLAN, netLearning, netRA, netDHCP6, netExternal = 1, 2, 4, 8, 16
+	netVXLAN, netLearning, netRA, netExternal = 1, 2, 4, 16
 
 	kindRif, kindNeighbor, kindService = 1, 2, 3
 

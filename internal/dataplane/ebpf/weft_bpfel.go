@@ -95,7 +95,7 @@ type weftEndpoint struct {
 
 type weftEpRun struct {
 	_       structs.HostLayout
-	Buckets [4]struct {
+	Buckets [16]struct {
 		_      structs.HostLayout
 		Last   uint64
 		Tokens uint32
@@ -209,7 +209,9 @@ type weftHost struct {
 	EventRate    uint32
 	EventBurst   uint32
 	ConnShare    uint32
-	Pad2         [3]uint32
+	AskRate      uint32
+	AskBurst     uint32
+	Pad2         uint32
 }
 
 type weftIp struct {
