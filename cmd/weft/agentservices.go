@@ -17,12 +17,14 @@ import (
 	"github.com/weft-cloud/weft/internal/agent/dns"
 	"github.com/weft-cloud/weft/internal/agent/fragment"
 	"github.com/weft-cloud/weft/internal/agent/metadata"
+	"github.com/weft-cloud/weft/internal/agent/outside"
 	"github.com/weft-cloud/weft/internal/agent/ra"
 	"github.com/weft-cloud/weft/internal/agent/service"
 	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/wire"
 )
@@ -32,6 +34,7 @@ type services struct {
 	book       *tally.Book
 	responders map[dataplane.PuntKind]agent.Responder
 	announcer  *ra.Announcer
+	outside    *outside.Server
 	state      atomic.Pointer[hostplan.State]
 	// What follows is nil without a plane that punts.
 	net      *service.Net
@@ -54,6 +57,8 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 		s.responders[dataplane.PuntFragment] = fragment.New(fragment.Deps{Resend: p.Resend,
 			Failed: func(err error) { log.Debug("packet lost", "error", err) }})
 	}
+	// Servers of its own: a Responder is called by one goroutine at a time.
+	s.outside = outside.New(outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), Log: log, Retry: 10 * time.Second})
 	if cfg.DataPlane == "null" {
 		return s, nil
 	}
@@ -94,14 +99,26 @@ func resolvers(cfg *config.Agent) ([]netip.AddrPort, error) {
 	return dns.ParseResolvers(string(b)), nil
 }
 
+// openOutside opens the interface or bridge that bridge_mappings give for a physical network.
+func openOutside(cfg *config.Agent) func(physnet string) (outside.Wire, error) {
+	return func(physnet string) (outside.Wire, error) {
+		for _, m := range cfg.BridgeMappings {
+			if m.Key == physnet {
+				return linux.OpenQuestions(m.Value)
+			}
+		}
+		return nil, outside.ErrUnmapped
+	}
+}
+
 // take hands a new State to those who want it.
 func (s *services) take(st *hostplan.State) {
 	s.state.Store(st)
 	s.announcer.Update(st)
-	here := func(id model.PortID) bool { return st.Endpoints[id] != nil }
-	s.book.Keep(here)
+	s.outside.Update(st)
+	s.book.Keep(func(id model.PortID) bool { return st.Served(id) != nil })
 	if s.gate != nil {
-		s.gate.Keep(here)
+		s.gate.Keep(func(id model.PortID) bool { return st.Endpoints[id] != nil })
 	}
 }
 
@@ -109,6 +126,7 @@ func (s *services) take(st *hostplan.State) {
 func (s *services) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.announcer.Run(ctx) })
+	g.Go(func() error { return s.outside.Run(ctx) })
 	if s.net == nil {
 		return g.Wait()
 	}

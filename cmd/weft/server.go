@@ -216,6 +216,7 @@ func rulesConfig(c *config.Server) rules.Config {
 	r.OverlayIPv6 = c.ML2.OverlayIPVersion == 6
 	r.BaseMAC, r.DVRBaseMAC = c.MAC.Base, c.MAC.DVRBase
 	r.RouterDistributed, r.L3HA, r.EnableSNAT = c.Router.Distributed, c.Router.HA, c.Router.SNAT
+	r.DHCPAgents = c.DHCP.AgentsPerNetwork
 	r.MaxNameservers, r.MaxHostRoutes = c.Limits.DNSNameservers, c.Limits.HostRoutes
 	r.MaxRoutes, r.MaxAddressPairs = c.Limits.ExtraRoutes, c.Limits.AddressPairs
 	r.DNSDomain, r.VLANTransparent = dotted(c.DHCP.Domain), c.VLANTransparent

@@ -112,6 +112,7 @@ func (k key) names() (model.Kind, string) {
 		wire.Kind_KIND_HOST: model.KindHost, wire.Kind_KIND_NETWORK: model.KindNetwork, wire.Kind_KIND_SUBNET: model.KindSubnet,
 		wire.Kind_KIND_PORT: model.KindPort, wire.Kind_KIND_ENDPOINT: "endpoint", wire.Kind_KIND_ROUTER: model.KindRouter,
 		wire.Kind_KIND_SECURITY_GROUP: model.KindSecurityGroup, wire.Kind_KIND_ADDRESS_SET: "address_set",
+		wire.Kind_KIND_OUTSIDER: "outsider",
 	}
 	if kind, ok := kinds[k.kind]; ok {
 		return kind, id
@@ -138,6 +139,8 @@ func (s *scope) remove(k key) {
 		s.compiler.DeletePort(model.PortID{UUID: u})
 	case wire.Kind_KIND_ENDPOINT:
 		s.compiler.DeleteEndpoint(model.PortID{UUID: u})
+	case wire.Kind_KIND_OUTSIDER:
+		s.compiler.DeleteOutsider(model.PortID{UUID: u})
 	case wire.Kind_KIND_ROUTER:
 		s.compiler.DeleteRouter(model.RouterID{UUID: u})
 	case wire.Kind_KIND_SECURITY_GROUP:
@@ -166,6 +169,8 @@ func (s *scope) read(k key, body []byte) error {
 	case wire.Kind_KIND_ENDPOINT:
 		return take(body, &wire.Endpoint{}, toEndpoint, func(p *model.Port) bool { return p.ID.UUID == k.uuid() },
 			func(p *model.Port) { c.PutEndpoint(p.ID, p) })
+	case wire.Kind_KIND_OUTSIDER:
+		return take(body, &wire.Outsider{}, wire.ToOutsider, func(p *model.Port) bool { return p.ID.UUID == k.uuid() }, c.PutOutsider)
 	case wire.Kind_KIND_ROUTER:
 		return take(body, &wire.Router{}, toRouter, func(r hostplan.RouterParts) bool { return r.Router.ID.UUID == k.uuid() }, c.PutRouter)
 	case wire.Kind_KIND_SECURITY_GROUP:

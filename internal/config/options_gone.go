@@ -58,7 +58,6 @@ func goneServer(t *table) {
 	t.in("DEFAULT", ForServer)
 	t.gone("paging is always on", "allow_pagination")
 	t.gone("sorting is always on", "allow_sorting")
-	t.gone("every host answers DHCP for its own ports, and shows as an agent of each network", "dhcp_agents_per_network")
 	t.gone("a host without instances does not need the router", "host_dvr_for_dhcp")
 	t.gone("the server chooses a router's gateway host; there is no network on which agents elect one",
 		"max_l3_agents_per_router", "l3_ha_net_cidr", "l3_ha_network_type", "l3_ha_network_physical_name")

@@ -48,6 +48,7 @@ func (l *Loaded) resourceOptions(t *table) {
 			}
 			return nil
 		})
+	t.integer(&s.DHCP.AgentsPerNetwork, "dhcp_agents_per_network", "1", "How many network:dhcp ports a network with DHCP has, each with an address of each such subnet; every host answers at all of them.").between(&s.DHCP.AgentsPerNetwork, 0, 16)
 	t.str(&s.DHCP.Domain, "dns_domain", "openstacklocal", "Domain of instances' names.").was("", "dhcp_domain")
 	t.boolean(&s.Router.Distributed, "router_distributed", "false", "Make routers distributed whose creator does not say.")
 	t.boolean(&s.Router.EnableDVR, "enable_dvr", "true", "Offer distributed routers at all.")

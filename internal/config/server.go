@@ -138,8 +138,10 @@ type RouterDefaults struct {
 
 // DHCPDefaults are what instances are told.
 type DHCPDefaults struct {
-	Lease  time.Duration // negative = infinite
-	Domain string
+	Lease time.Duration // negative = infinite
+	// AgentsPerNetwork is how many network:dhcp ports a network has.
+	AgentsPerNetwork int
+	Domain           string
 }
 
 // ML2 is what network types there are and what they may take.

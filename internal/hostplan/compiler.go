@@ -24,6 +24,7 @@ type Compiler struct {
 		routers   set[model.RouterID]
 		endpoints set[model.PortID]
 		neighbors set[model.PortID]
+		outsiders set[model.PortID]
 		sets      set[model.UUID]
 	}
 	policies map[string]*policyEntry
@@ -32,6 +33,7 @@ type Compiler struct {
 	networks  table[model.NetworkID, Network]
 	routers   table[model.RouterID, Router]
 	endpoints table[model.PortID, Endpoint]
+	outsiders table[model.PortID, Endpoint]
 	neighbors table[model.PortID, Neighbor]
 	sets      table[model.UUID, AddressSet]
 	problems  problems
@@ -43,16 +45,16 @@ func NewCompiler(host string, o Options) *Compiler {
 	c := &Compiler{host: host, opts: o, policies: map[string]*policyEntry{}}
 	c.in = Scope{
 		Hosts: map[string]*model.Host{}, Networks: map[model.NetworkID]NetworkParts{}, Subnets: map[model.SubnetID]*model.Subnet{},
-		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
+		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Outsiders: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
 		Groups: map[model.SecurityGroupID]*Group{}, AddressSets: map[model.UUID]*AddressSet{},
 	}
 	c.idx = newIndex()
 	c.dirty.networks, c.dirty.routers = set[model.NetworkID]{}, set[model.RouterID]{}
 	c.dirty.endpoints, c.dirty.neighbors = set[model.PortID]{}, set[model.PortID]{}
-	c.dirty.sets = set[model.UUID]{}
+	c.dirty.sets, c.dirty.outsiders = set[model.UUID]{}, set[model.PortID]{}
 	c.peers.m, c.networks.m, c.routers.m = map[string]*Peer{}, map[model.NetworkID]*Network{}, map[model.RouterID]*Router{}
 	c.endpoints.m, c.neighbors.m = map[model.PortID]*Endpoint{}, map[model.PortID]*Neighbor{}
-	c.sets.m = map[model.UUID]*AddressSet{}
+	c.sets.m, c.outsiders.m = map[model.UUID]*AddressSet{}, map[model.PortID]*Endpoint{}
 	c.problems.m = map[problemKey][]Problem{}
 	return c
 }
@@ -64,6 +66,7 @@ func (c *Compiler) State(pos model.Position) *State {
 	s := &State{
 		Host: c.host, Position: pos,
 		Peers: c.peers.share(), Networks: c.networks.share(), Routers: c.routers.share(), Endpoints: c.endpoints.share(),
+		Outsiders: c.outsiders.share(),
 		Neighbors: c.neighbors.share(), AddressSets: c.sets.share(), Problems: c.problems.share(),
 	}
 	if h := c.in.Hosts[c.host]; h != nil {
@@ -71,6 +74,7 @@ func (c *Compiler) State(pos model.Position) *State {
 	}
 	if l := c.last; l != nil && l.Position == pos && l.VTEP == s.VTEP && l.DVRMAC == s.DVRMAC && sameMap(l.Peers, s.Peers) &&
 		sameMap(l.Networks, s.Networks) && sameMap(l.Routers, s.Routers) && sameMap(l.Endpoints, s.Endpoints) &&
+		sameMap(l.Outsiders, s.Outsiders) &&
 		sameMap(l.Neighbors, s.Neighbors) && sameMap(l.AddressSets, s.AddressSets) && slices.Equal(l.Problems, s.Problems) {
 		return l
 	}
@@ -108,6 +112,10 @@ func (c *Compiler) compile() {
 		c.problems.set(model.KindPort, id.String(), ps)
 	}
 	clear(c.dirty.endpoints)
+	for id := range c.dirty.outsiders {
+		c.outsiders.set(id, c.outsider(id))
+	}
+	clear(c.dirty.outsiders)
 	for id := range c.dirty.neighbors {
 		c.neighbors.set(id, c.neighbor(id))
 	}
@@ -123,6 +131,7 @@ func (c *Compiler) compile() {
 func (c *Compiler) touchNetworkUsers(id model.NetworkID) {
 	n := c.idx.find(id)
 	maps.Copy(c.dirty.endpoints, n.local)
+	maps.Copy(c.dirty.outsiders, n.outside)
 	for _, r := range n.legs {
 		c.dirty.routers[r] = struct{}{}
 	}

@@ -73,14 +73,12 @@ func (c *Compiler) neighbor(id model.PortID) *Neighbor {
 		return nil
 	}
 	n := &Neighbor{Port: id, Network: p.NetworkID, MAC: p.MAC, Host: p.at, DNSName: p.DNSName, DNSDomain: p.DNSDomain}
-	if facts := c.in.Endpoints[id]; facts != nil {
-		n.DNSName, n.DNSDomain = facts.DNSName, facts.DNSDomain
-	}
 	for _, ip := range p.FixedIPs {
 		if ip.Address.IsValid() && !slices.Contains(n.Addresses, ip.Address) {
 			n.Addresses = append(n.Addresses, ip.Address)
 		}
 	}
+	n.FixedIPs = len(n.Addresses)
 	for _, a := range allowed(p.Port) {
 		switch {
 		case !a.Prefix.IsSingleIP(): // a range is for learning; nobody answers for it unasked

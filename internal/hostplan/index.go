@@ -24,7 +24,9 @@ type netIndex struct {
 	ports   set[model.PortID]
 	// local are the ports of instances bound to this host, dhcp those of owner network:dhcp.
 	local, dhcp set[model.PortID]
-	legs        map[model.PortID]model.RouterID
+	// outside are the network's outsiders that this host serves.
+	outside set[model.PortID]
+	legs    map[model.PortID]model.RouterID
 	// hosts counts the ports per host which broadcast must reach; learning those with addresses that only learning finds.
 	hosts    map[string]int
 	learning int
@@ -65,7 +67,7 @@ func (x *index) net(id model.NetworkID) *netIndex {
 	n := x.nets[id]
 	if n == nil {
 		n = &netIndex{
-			subnets: set[model.SubnetID]{}, ports: set[model.PortID]{}, local: set[model.PortID]{}, dhcp: set[model.PortID]{},
+			subnets: set[model.SubnetID]{}, ports: set[model.PortID]{}, local: set[model.PortID]{}, dhcp: set[model.PortID]{}, outside: set[model.PortID]{},
 			legs: map[model.PortID]model.RouterID{}, hosts: map[string]int{},
 		}
 		x.nets[id] = n
@@ -83,7 +85,7 @@ func (x *index) find(id model.NetworkID) *netIndex {
 
 // drop forgets an entry that says nothing.
 func (x *index) drop(id model.NetworkID) {
-	if n := x.nets[id]; n != nil && len(n.subnets)+len(n.ports)+len(n.legs) == 0 {
+	if n := x.nets[id]; n != nil && len(n.subnets)+len(n.ports)+len(n.legs)+len(n.outside) == 0 {
 		delete(x.nets, id)
 	}
 }

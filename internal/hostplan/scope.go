@@ -12,7 +12,9 @@ type Scope struct {
 	Ports map[model.PortID]*model.Port
 	// Endpoints are the further facts of the ports bound to the host: Name, ProjectID, DeviceID, AdminStateUp, DNSName,
 	// DNSDomain, VNICType, SecurityGroups and ExtraDHCP; nothing else of these objects is read.
-	Endpoints   map[model.PortID]*model.Port
+	Endpoints map[model.PortID]*model.Port
+	// Outsiders are ports of provider networks that no agent plugs in and this host serves, whole.
+	Outsiders   map[model.PortID]*model.Port
 	Routers     map[model.RouterID]RouterParts
 	Groups      map[model.SecurityGroupID]*Group
 	AddressSets map[model.UUID]*AddressSet
@@ -74,6 +76,9 @@ func Compile(s *Scope, host string, o Options) *State {
 	}
 	for id, p := range s.Endpoints {
 		c.PutEndpoint(id, p)
+	}
+	for _, p := range s.Outsiders {
+		c.PutOutsider(p)
 	}
 	for _, r := range s.Routers {
 		c.PutRouter(r)

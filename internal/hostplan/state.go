@@ -36,6 +36,9 @@ type State struct {
 	Routers map[model.RouterID]*Router
 	// Endpoints are the ports bound to this host.
 	Endpoints map[model.PortID]*Endpoint
+	// Outsiders are ports of provider networks that no agent plugs in (bare-metal machines, ports that are bound nowhere) and
+	// that this host, alone of all, serves on the physical network. They have no Device, and no Policy.
+	Outsiders map[model.PortID]*Endpoint
 	// Neighbors are all addressable ports of the Networks, local ones included, as the feed tells them (l2population):
 	// what a router's next hop and an ARP or ND question resolve to.
 	Neighbors map[model.PortID]*Neighbor
@@ -47,6 +50,14 @@ type State struct {
 	FloatingIPs map[model.FloatingIPID]*FloatingIP
 	// Problems are objects left out because they cannot be carried out: quarantined, reported, never fatal.
 	Problems []Problem
+}
+
+// Served is the endpoint or outsider of a port; nil: this host answers it nothing.
+func (s *State) Served(id model.PortID) *Endpoint {
+	if e := s.Endpoints[id]; e != nil {
+		return e
+	}
+	return s.Outsiders[id]
 }
 
 // Problem is one object that was left out, with a sentence for the operator.
@@ -287,8 +298,10 @@ type Neighbor struct {
 	Addresses []netip.Addr
 	// Pairs are addresses that the port may answer for under another MAC.
 	Pairs []AddressPair
-	// DNSName and DNSDomain are the port's dns_name and dns_domain where they are known here; "": by the address, and the
-	// network's.
+	// FixedIPs is how many of Addresses, from the first, are fixed IPs.
+	FixedIPs int
+	// DNSName and DNSDomain are the port's dns_name and dns_domain; "": by the address, and the network's. They are names of
+	// the fixed IPs.
 	DNSName, DNSDomain string
 	// Host is where the port is; State.Host for a local one; "" if it is bound nowhere (it then resolves to nothing).
 	Host string

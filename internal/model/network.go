@@ -34,7 +34,7 @@ type Network struct {
 	// VLANTransparent: nil = not asked for.
 	VLANTransparent *bool    `json:"vlan_transparent,omitempty"`
 	AZHints         []string `json:"az_hints,omitempty"`
-	// DHCPOn and DHCPOff are DHCP agents that the network was given to or taken from by hand.
+	// DHCPOn are the DHCP agents that have the network, DHCPOff those that it was taken from by hand.
 	DHCPOn  []AgentID `json:"dhcp_on,omitempty"`
 	DHCPOff []AgentID `json:"dhcp_off,omitempty"`
 	Meta

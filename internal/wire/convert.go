@@ -110,7 +110,7 @@ func toRoutes(routes []*Route) ([]model.Route, error) {
 // FromPort projects what everybody on the network may know of a port.
 func FromPort(p *model.Port) *Port {
 	m := &Port{Id: ID(p.ID.UUID), NetworkId: ID(p.NetworkID.UUID), Mac: macBytes(p.MAC), Host: p.Host,
-		DeviceOwner: p.DeviceOwner, PortSecurity: p.PortSecurity}
+		DeviceOwner: p.DeviceOwner, PortSecurity: p.PortSecurity, DnsName: p.DNSName, DnsDomain: p.DNSDomain}
 	if len(p.DeviceOwner) > len(model.OwnerNetworkPrefix) && p.DeviceOwner[:len(model.OwnerNetworkPrefix)] == model.OwnerNetworkPrefix {
 		m.DeviceId = p.DeviceID
 	}
@@ -126,7 +126,8 @@ func FromPort(p *model.Port) *Port {
 // ToPort is the reverse of FromPort.
 func ToPort(m *Port) (*model.Port, error) {
 	var c check
-	p := &model.Port{Host: m.Host, DeviceOwner: m.DeviceOwner, PortSecurity: m.PortSecurity, DeviceID: m.DeviceId}
+	p := &model.Port{Host: m.Host, DeviceOwner: m.DeviceOwner, PortSecurity: m.PortSecurity, DeviceID: m.DeviceId,
+		DNSName: m.DnsName, DNSDomain: m.DnsDomain}
 	p.ID.UUID = get(&c, "id", m.Id, ParseID)
 	p.NetworkID.UUID = get(&c, "network_id", m.NetworkId, ParseID)
 	p.MAC = get(&c, "mac", m.Mac, parseMAC)
@@ -170,6 +171,23 @@ func ToEndpoint(m *Endpoint, p *model.Port) error {
 		p.ExtraDHCP = append(p.ExtraDHCP, model.ExtraDHCPOpt{Name: o.Name, Value: o.Value, IPVersion: int(o.IpVersion)})
 	}
 	return c.err
+}
+
+// FromOutsider projects a port that no agent plugs in.
+func FromOutsider(p *model.Port) *Outsider {
+	return &Outsider{Port: FromPort(p), Endpoint: FromEndpoint(p)}
+}
+
+// ToOutsider is the reverse of FromOutsider.
+func ToOutsider(m *Outsider) (*model.Port, error) {
+	if m.Port == nil || m.Endpoint == nil {
+		return nil, fmt.Errorf("port, endpoint: missing")
+	}
+	p, err := ToPort(m.Port)
+	if err != nil {
+		return nil, err
+	}
+	return p, ToEndpoint(m.Endpoint, p)
 }
 
 // FromRouter projects a router with its legs; gateway may be nil.

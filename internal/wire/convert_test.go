@@ -18,7 +18,7 @@ func TestRoundTrip(t *testing.T) {
 	port := &model.Port{ID: model.PortID{UUID: id(1)}, NetworkID: model.NetworkID{UUID: id(2)}, MAC: model.MAC{2, 3, 4},
 		FixedIPs:     []model.FixedIP{{SubnetID: model.SubnetID{UUID: id(3)}, Address: netip.MustParseAddr("2001:db8::7")}},
 		AddressPairs: []model.AddressPair{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}},
-		Host:         "compute1", DeviceOwner: model.OwnerDVRInterface, DeviceID: "r", PortSecurity: true}
+		Host:         "compute1", DeviceOwner: model.OwnerDVRInterface, DeviceID: "r", PortSecurity: true, DNSName: "web", DNSDomain: "corp.example."}
 	wired, err := ToPort(reread(t, FromPort(port), &Port{}))
 	if d := cmp.Diff(port, wired, equal, equalPrefix); d != "" || err != nil {
 		t.Error(err, d)

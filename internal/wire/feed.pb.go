@@ -36,21 +36,23 @@ const (
 	Kind_KIND_SECURITY_GROUP Kind = 7
 	Kind_KIND_ADDRESS_SET    Kind = 8
 	Kind_KIND_FLOATING_IP    Kind = 9
+	Kind_KIND_OUTSIDER       Kind = 11 // a port of a provider network that no agent plugs in, for the one host that serves it
 )
 
 // Enum value maps for Kind.
 var (
 	Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_HOST",
-		2: "KIND_NETWORK",
-		3: "KIND_SUBNET",
-		4: "KIND_PORT",
-		5: "KIND_ENDPOINT",
-		6: "KIND_ROUTER",
-		7: "KIND_SECURITY_GROUP",
-		8: "KIND_ADDRESS_SET",
-		9: "KIND_FLOATING_IP",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_HOST",
+		2:  "KIND_NETWORK",
+		3:  "KIND_SUBNET",
+		4:  "KIND_PORT",
+		5:  "KIND_ENDPOINT",
+		6:  "KIND_ROUTER",
+		7:  "KIND_SECURITY_GROUP",
+		8:  "KIND_ADDRESS_SET",
+		9:  "KIND_FLOATING_IP",
+		11: "KIND_OUTSIDER",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":    0,
@@ -63,6 +65,7 @@ var (
 		"KIND_SECURITY_GROUP": 7,
 		"KIND_ADDRESS_SET":    8,
 		"KIND_FLOATING_IP":    9,
+		"KIND_OUTSIDER":       11,
 	}
 )
 
@@ -1173,6 +1176,8 @@ type Port struct {
 	DeviceOwner   string                 `protobuf:"bytes,7,opt,name=device_owner,json=deviceOwner,proto3" json:"device_owner,omitempty"`
 	PortSecurity  bool                   `protobuf:"varint,8,opt,name=port_security,json=portSecurity,proto3" json:"port_security,omitempty"`
 	DeviceId      string                 `protobuf:"bytes,9,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"` // only of routers' and network: ports
+	DnsName       string                 `protobuf:"bytes,10,opt,name=dns_name,json=dnsName,proto3" json:"dns_name,omitempty"`
+	DnsDomain     string                 `protobuf:"bytes,11,opt,name=dns_domain,json=dnsDomain,proto3" json:"dns_domain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1266,6 +1271,20 @@ func (x *Port) GetPortSecurity() bool {
 func (x *Port) GetDeviceId() string {
 	if x != nil {
 		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *Port) GetDnsName() string {
+	if x != nil {
+		return x.DnsName
+	}
+	return ""
+}
+
+func (x *Port) GetDnsDomain() string {
+	if x != nil {
+		return x.DnsDomain
 	}
 	return ""
 }
@@ -1490,6 +1509,59 @@ func (x *Endpoint) GetVnicType() string {
 	return ""
 }
 
+// Outsider is a bare-metal machine's port, or one that is bound nowhere, whole.
+type Outsider struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Port          *Port                  `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"`
+	Endpoint      *Endpoint              `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outsider) Reset() {
+	*x = Outsider{}
+	mi := &file_feed_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outsider) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outsider) ProtoMessage() {}
+
+func (x *Outsider) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outsider.ProtoReflect.Descriptor instead.
+func (*Outsider) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Outsider) GetPort() *Port {
+	if x != nil {
+		return x.Port
+	}
+	return nil
+}
+
+func (x *Outsider) GetEndpoint() *Endpoint {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
 type DHCPOption struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1501,7 +1573,7 @@ type DHCPOption struct {
 
 func (x *DHCPOption) Reset() {
 	*x = DHCPOption{}
-	mi := &file_feed_proto_msgTypes[18]
+	mi := &file_feed_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1585,7 @@ func (x *DHCPOption) String() string {
 func (*DHCPOption) ProtoMessage() {}
 
 func (x *DHCPOption) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[18]
+	mi := &file_feed_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1598,7 @@ func (x *DHCPOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DHCPOption.ProtoReflect.Descriptor instead.
 func (*DHCPOption) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{18}
+	return file_feed_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DHCPOption) GetName() string {
@@ -1566,7 +1638,7 @@ type Router struct {
 
 func (x *Router) Reset() {
 	*x = Router{}
-	mi := &file_feed_proto_msgTypes[19]
+	mi := &file_feed_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1650,7 @@ func (x *Router) String() string {
 func (*Router) ProtoMessage() {}
 
 func (x *Router) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[19]
+	mi := &file_feed_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1663,7 @@ func (x *Router) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Router.ProtoReflect.Descriptor instead.
 func (*Router) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{19}
+	return file_feed_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Router) GetId() []byte {
@@ -1661,7 +1733,7 @@ type SecurityGroup struct {
 
 func (x *SecurityGroup) Reset() {
 	*x = SecurityGroup{}
-	mi := &file_feed_proto_msgTypes[20]
+	mi := &file_feed_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1745,7 @@ func (x *SecurityGroup) String() string {
 func (*SecurityGroup) ProtoMessage() {}
 
 func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[20]
+	mi := &file_feed_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1758,7 @@ func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityGroup.ProtoReflect.Descriptor instead.
 func (*SecurityGroup) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{20}
+	return file_feed_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SecurityGroup) GetId() []byte {
@@ -1726,7 +1798,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1810,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1823,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{21}
+	return file_feed_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Rule) GetId() []byte {
@@ -1820,7 +1892,7 @@ type AddressSet struct {
 
 func (x *AddressSet) Reset() {
 	*x = AddressSet{}
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +1904,7 @@ func (x *AddressSet) String() string {
 func (*AddressSet) ProtoMessage() {}
 
 func (x *AddressSet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +1917,7 @@ func (x *AddressSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSet.ProtoReflect.Descriptor instead.
 func (*AddressSet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{22}
+	return file_feed_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AddressSet) GetId() []byte {
@@ -1875,7 +1947,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +1959,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +1972,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{23}
+	return file_feed_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Report) GetApplied() *Position {
@@ -1941,7 +2013,7 @@ type PortState struct {
 
 func (x *PortState) Reset() {
 	*x = PortState{}
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2025,7 @@ func (x *PortState) String() string {
 func (*PortState) ProtoMessage() {}
 
 func (x *PortState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2038,7 @@ func (x *PortState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortState.ProtoReflect.Descriptor instead.
 func (*PortState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{24}
+	return file_feed_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PortState) GetId() []byte {
@@ -1993,7 +2065,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2077,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2090,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{25}
+	return file_feed_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RouterState) GetId() []byte {
@@ -2046,7 +2118,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2130,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2143,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{26}
+	return file_feed_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Problem) GetKind() string {
@@ -2108,7 +2180,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2192,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2205,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{27}
+	return file_feed_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Heartbeat) GetTimeUnixNano() int64 {
@@ -2181,7 +2253,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2265,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2278,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{28}
+	return file_feed_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SignRequest) GetPortId() []byte {
@@ -2235,7 +2307,7 @@ type SignReply struct {
 
 func (x *SignReply) Reset() {
 	*x = SignReply{}
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2319,7 @@ func (x *SignReply) String() string {
 func (*SignReply) ProtoMessage() {}
 
 func (x *SignReply) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2332,7 @@ func (x *SignReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignReply.ProtoReflect.Descriptor instead.
 func (*SignReply) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{29}
+	return file_feed_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SignReply) GetInstanceId() string {
@@ -2384,7 +2456,7 @@ const file_feed_proto_rawDesc = "" +
 	"\x04bits\x18\x02 \x01(\rR\x04bits\"T\n" +
 	"\x05Route\x121\n" +
 	"\vdestination\x18\x01 \x01(\v2\x0f.weft.v1.PrefixR\vdestination\x12\x18\n" +
-	"\anexthop\x18\x02 \x01(\fR\anexthop\"\xaa\x02\n" +
+	"\anexthop\x18\x02 \x01(\fR\anexthop\"\xe4\x02\n" +
 	"\x04Port\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -2395,7 +2467,11 @@ const file_feed_proto_rawDesc = "" +
 	"\x04host\x18\x06 \x01(\tR\x04host\x12!\n" +
 	"\fdevice_owner\x18\a \x01(\tR\vdeviceOwner\x12#\n" +
 	"\rport_security\x18\b \x01(\bR\fportSecurity\x12\x1b\n" +
-	"\tdevice_id\x18\t \x01(\tR\bdeviceId\"@\n" +
+	"\tdevice_id\x18\t \x01(\tR\bdeviceId\x12\x19\n" +
+	"\bdns_name\x18\n" +
+	" \x01(\tR\adnsName\x12\x1d\n" +
+	"\n" +
+	"dns_domain\x18\v \x01(\tR\tdnsDomain\"@\n" +
 	"\aFixedIP\x12\x1b\n" +
 	"\tsubnet_id\x18\x01 \x01(\fR\bsubnetId\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\"H\n" +
@@ -2416,7 +2492,10 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"dns_domain\x18\t \x01(\tR\tdnsDomain\x12\x1b\n" +
 	"\tvnic_type\x18\n" +
-	" \x01(\tR\bvnicType\"U\n" +
+	" \x01(\tR\bvnicType\"\\\n" +
+	"\bOutsider\x12!\n" +
+	"\x04port\x18\x01 \x01(\v2\r.weft.v1.PortR\x04port\x12-\n" +
+	"\bendpoint\x18\x02 \x01(\v2\x11.weft.v1.EndpointR\bendpoint\"U\n" +
 	"\n" +
 	"DHCPOption\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -2483,7 +2562,7 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\tR\tsignature\x12!\n" +
-	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\xc6\x01\n" +
+	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\xd9\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_HOST\x10\x01\x12\x10\n" +
@@ -2494,7 +2573,8 @@ const file_feed_proto_rawDesc = "" +
 	"\vKIND_ROUTER\x10\x06\x12\x17\n" +
 	"\x13KIND_SECURITY_GROUP\x10\a\x12\x14\n" +
 	"\x10KIND_ADDRESS_SET\x10\b\x12\x14\n" +
-	"\x10KIND_FLOATING_IP\x10\t2v\n" +
+	"\x10KIND_FLOATING_IP\x10\t\x12\x11\n" +
+	"\rKIND_OUTSIDER\x10\v2v\n" +
 	"\x04Feed\x12<\n" +
 	"\aConnect\x12\x15.weft.v1.AgentMessage\x1a\x16.weft.v1.ServerMessage(\x010\x01\x120\n" +
 	"\x04Sign\x12\x14.weft.v1.SignRequest\x1a\x12.weft.v1.SignReplyB*Z(github.com/weft-cloud/weft/internal/wireb\x06proto3"
@@ -2512,7 +2592,7 @@ func file_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_feed_proto_goTypes = []any{
 	(Kind)(0),             // 0: weft.v1.Kind
 	(*AgentMessage)(nil),  // 1: weft.v1.AgentMessage
@@ -2533,27 +2613,28 @@ var file_feed_proto_goTypes = []any{
 	(*FixedIP)(nil),       // 16: weft.v1.FixedIP
 	(*AddressPair)(nil),   // 17: weft.v1.AddressPair
 	(*Endpoint)(nil),      // 18: weft.v1.Endpoint
-	(*DHCPOption)(nil),    // 19: weft.v1.DHCPOption
-	(*Router)(nil),        // 20: weft.v1.Router
-	(*SecurityGroup)(nil), // 21: weft.v1.SecurityGroup
-	(*Rule)(nil),          // 22: weft.v1.Rule
-	(*AddressSet)(nil),    // 23: weft.v1.AddressSet
-	(*Report)(nil),        // 24: weft.v1.Report
-	(*PortState)(nil),     // 25: weft.v1.PortState
-	(*RouterState)(nil),   // 26: weft.v1.RouterState
-	(*Problem)(nil),       // 27: weft.v1.Problem
-	(*Heartbeat)(nil),     // 28: weft.v1.Heartbeat
-	(*SignRequest)(nil),   // 29: weft.v1.SignRequest
-	(*SignReply)(nil),     // 30: weft.v1.SignReply
-	nil,                   // 31: weft.v1.Hello.BridgeMappingsEntry
+	(*Outsider)(nil),      // 19: weft.v1.Outsider
+	(*DHCPOption)(nil),    // 20: weft.v1.DHCPOption
+	(*Router)(nil),        // 21: weft.v1.Router
+	(*SecurityGroup)(nil), // 22: weft.v1.SecurityGroup
+	(*Rule)(nil),          // 23: weft.v1.Rule
+	(*AddressSet)(nil),    // 24: weft.v1.AddressSet
+	(*Report)(nil),        // 25: weft.v1.Report
+	(*PortState)(nil),     // 26: weft.v1.PortState
+	(*RouterState)(nil),   // 27: weft.v1.RouterState
+	(*Problem)(nil),       // 28: weft.v1.Problem
+	(*Heartbeat)(nil),     // 29: weft.v1.Heartbeat
+	(*SignRequest)(nil),   // 30: weft.v1.SignRequest
+	(*SignReply)(nil),     // 31: weft.v1.SignReply
+	nil,                   // 32: weft.v1.Hello.BridgeMappingsEntry
 }
 var file_feed_proto_depIdxs = []int32{
 	3,  // 0: weft.v1.AgentMessage.hello:type_name -> weft.v1.Hello
-	24, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
-	28, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
+	25, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
+	29, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
 	6,  // 3: weft.v1.ServerMessage.welcome:type_name -> weft.v1.Welcome
 	7,  // 4: weft.v1.ServerMessage.update:type_name -> weft.v1.Update
-	31, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
+	32, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
 	4,  // 6: weft.v1.Hello.position:type_name -> weft.v1.Position
 	5,  // 7: weft.v1.Hello.have:type_name -> weft.v1.Ref
 	0,  // 8: weft.v1.Ref.kind:type_name -> weft.v1.Kind
@@ -2569,27 +2650,29 @@ var file_feed_proto_depIdxs = []int32{
 	16, // 18: weft.v1.Port.fixed_ips:type_name -> weft.v1.FixedIP
 	17, // 19: weft.v1.Port.address_pairs:type_name -> weft.v1.AddressPair
 	13, // 20: weft.v1.AddressPair.prefix:type_name -> weft.v1.Prefix
-	19, // 21: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
-	15, // 22: weft.v1.Router.interfaces:type_name -> weft.v1.Port
-	14, // 23: weft.v1.Router.routes:type_name -> weft.v1.Route
-	15, // 24: weft.v1.Router.gateway:type_name -> weft.v1.Port
-	22, // 25: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
-	13, // 26: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
-	13, // 27: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
-	4,  // 28: weft.v1.Report.applied:type_name -> weft.v1.Position
-	25, // 29: weft.v1.Report.ports:type_name -> weft.v1.PortState
-	26, // 30: weft.v1.Report.routers:type_name -> weft.v1.RouterState
-	27, // 31: weft.v1.Report.problems:type_name -> weft.v1.Problem
-	4,  // 32: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
-	1,  // 33: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
-	29, // 34: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
-	2,  // 35: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
-	30, // 36: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
-	35, // [35:37] is the sub-list for method output_type
-	33, // [33:35] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	20, // 21: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
+	15, // 22: weft.v1.Outsider.port:type_name -> weft.v1.Port
+	18, // 23: weft.v1.Outsider.endpoint:type_name -> weft.v1.Endpoint
+	15, // 24: weft.v1.Router.interfaces:type_name -> weft.v1.Port
+	14, // 25: weft.v1.Router.routes:type_name -> weft.v1.Route
+	15, // 26: weft.v1.Router.gateway:type_name -> weft.v1.Port
+	23, // 27: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
+	13, // 28: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
+	13, // 29: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
+	4,  // 30: weft.v1.Report.applied:type_name -> weft.v1.Position
+	26, // 31: weft.v1.Report.ports:type_name -> weft.v1.PortState
+	27, // 32: weft.v1.Report.routers:type_name -> weft.v1.RouterState
+	28, // 33: weft.v1.Report.problems:type_name -> weft.v1.Problem
+	4,  // 34: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
+	1,  // 35: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
+	30, // 36: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
+	2,  // 37: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
+	31, // 38: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
+	37, // [37:39] is the sub-list for method output_type
+	35, // [35:37] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_feed_proto_init() }
@@ -2612,7 +2695,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

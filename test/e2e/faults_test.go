@@ -86,7 +86,11 @@ func reach(t *testing.T, from, to string) {
 func kernelObjects(t *testing.T, host string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	dir := "/sys/fs/bpf/weft-lab/" + host + "/v1"
+	layouts, err := filepath.Glob("/sys/fs/bpf/weft-lab/" + host + "/v*")
+	if err != nil || len(layouts) != 1 {
+		t.Fatalf("pinned maps of %s: %v, %v", host, layouts, err)
+	}
+	dir := layouts[0]
 	for _, path := range files(t, dir) {
 		kind := "map"
 		if filepath.Base(filepath.Dir(path)) == "links" {

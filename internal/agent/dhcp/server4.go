@@ -23,7 +23,7 @@ const (
 	clientPort4 = 68
 )
 
-// Server4 answers DHCPv4 (and BOOTP) for every endpoint of the host. It implements agent.Responder.
+// Server4 answers DHCPv4 (and BOOTP) for every endpoint and outsider of the host. It implements agent.Responder.
 type Server4 struct{ book *tally.Book }
 
 // New4 returns a server that keeps its accounts in book.
@@ -31,7 +31,7 @@ func New4(book *tally.Book) *Server4 { return &Server4{book: book} }
 
 // Handle answers one punted frame: with no frame or one.
 func (s *Server4) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
-	ep := st.Endpoints[p.Port]
+	ep := st.Served(p.Port)
 	if p.Kind != dataplane.PuntDHCP4 || ep == nil || !s.book.Allow(p.Port) {
 		return nil
 	}

@@ -47,7 +47,7 @@ var names6Msg = map[uint8]string{ //nolint:gochecknoglobals // a constant table
 // allServers is where clients send to: All_DHCP_Relay_Agents_and_Servers.
 var allServers = netip.MustParseAddr("ff02::1:2") //nolint:gochecknoglobals // a constant
 
-// Server6 answers DHCPv6, stateful and stateless, for every endpoint of the host. It implements agent.Responder.
+// Server6 answers DHCPv6, stateful and stateless, for every endpoint and outsider of the host. It implements agent.Responder.
 type Server6 struct{ book *tally.Book }
 
 // New6 returns a server that keeps its accounts in book.
@@ -55,7 +55,7 @@ func New6(book *tally.Book) *Server6 { return &Server6{book: book} }
 
 // Handle answers one punted frame: with no frame or one.
 func (s *Server6) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
-	ep := st.Endpoints[p.Port]
+	ep := st.Served(p.Port)
 	if p.Kind != dataplane.PuntDHCP6 || ep == nil || !s.book.Allow(p.Port) {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -33,13 +34,18 @@ func cloud() *hostplan.State {
 		Networks: map[model.NetworkID]*hostplan.Network{
 			netN(1): {ID: netN(1), DNSDomain: "openstacklocal", Subnets: subnets}, netN(2): {ID: netN(2), DNSDomain: "openstacklocal", Subnets: subnets},
 		},
+		Routers: map[model.RouterID]*hostplan.Router{{}: {Interfaces: []hostplan.Interface{
+			{Network: netN(1), Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}},
+		}}},
 		Endpoints: map[model.PortID]*hostplan.Endpoint{
 			portN(2): {Port: portN(2), Network: netN(1)}, portN(4): {Port: portN(4), Network: netN(2)},
 		},
 		Neighbors: map[model.PortID]*hostplan.Neighbor{
-			portN(2): {Port: portN(2), Network: netN(1), DNSName: "Web", Addresses: addrs(2)},
-			portN(3): {Port: portN(3), Network: netN(1), Addresses: addrs(3)},
-			portN(4): {Port: portN(4), Network: netN(2), DNSName: "db", DNSDomain: "corp.example.", Addresses: addrs(2)},
+			portN(2): {Port: portN(2), Network: netN(1), DNSName: "Web", Addresses: addrs(2), FixedIPs: 2},
+			// Port 3 is on another host, and may use port 2's address and one more (allowed_address_pairs).
+			portN(3): {Port: portN(3), Network: netN(1), Host: "elsewhere", Addresses: append(addrs(3), addrs(2)[0], addrs(50)[0]), FixedIPs: 2},
+			portN(5): {Port: portN(5), Network: netN(1), Host: "elsewhere", DNSName: "mail", DNSDomain: "red.example.", Addresses: addrs(5), FixedIPs: 2},
+			portN(4): {Port: portN(4), Network: netN(2), DNSName: "db", DNSDomain: "corp.example.", Addresses: addrs(2), FixedIPs: 2},
 		},
 	}
 }
@@ -183,6 +189,11 @@ func TestNames(t *testing.T) {
 		{"no such type", 2, "web.openstacklocal.", dnsmessage.TypeMX, "Success"},
 		{"nobody has it", 2, "host-10-0-0-9.openstacklocal.", dnsmessage.TypeA, "NameError"},
 		{"without a domain", 2, "web.", dnsmessage.TypeA, "NameError"},
+		{"of a port on another host", 2, "mail.red.example.", dnsmessage.TypeALL, "Success 10.0.0.5 fd00::5"},
+		{"and not for another network", 4, "mail.red.example.", dnsmessage.TypeA, "Refused"},
+		{"the router", 2, "host-10-0-0-1.openstacklocal.", dnsmessage.TypeA, "Success 10.0.0.1"},
+		{"another network's router", 4, "host-10-0-0-1.openstacklocal.", dnsmessage.TypeA, "NameError"},
+		{"a pair's address has no name", 2, "50.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, "NameError"},
 		{"another tenant's name", 2, "db.corp.example.", dnsmessage.TypeA, "Refused"},
 		{"the same, for its own", 4, "db.corp.example.", dnsmessage.TypeA, "Success 10.0.0.2"},
 		{"and not ours", 4, "web.openstacklocal.", dnsmessage.TypeA, "Refused"},
@@ -347,7 +358,12 @@ func TestShare(t *testing.T) {
 	for range perPort {
 		r.s.leave(portN(2))
 	}
-	if d := cmp.Diff(map[model.PortID]int{}, r.s.busy); d != "" {
+	// A share is given back after the answer is out.
+	busy := func() map[model.PortID]int { r.s.mu.Lock(); defer r.s.mu.Unlock(); return maps.Clone(r.s.busy) }
+	for end := time.Now().Add(10 * time.Second); len(busy()) > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if d := cmp.Diff(map[model.PortID]int{}, busy()); d != "" {
 		t.Error(d)
 	}
 }
@@ -357,7 +373,7 @@ func TestCut(t *testing.T) {
 	st := cloud()
 	for i := range 100 {
 		n := portN(byte(100 + i))
-		st.Neighbors[n] = &hostplan.Neighbor{Port: n, Network: netN(1), DNSName: "many", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})}}
+		st.Neighbors[n] = &hostplan.Neighbor{Port: n, Network: netN(1), DNSName: "many", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})}, FixedIPs: 1}
 	}
 	z := newZone(st, netN(1))
 	q, _, _ := parse(query("many.openstacklocal.", dnsmessage.TypeA, 0))

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -27,23 +28,37 @@ func newZone(st *hostplan.State, id model.NetworkID) *zone {
 	z := &zone{domain: dotted(net.DNSDomain), addrs: map[string][]netip.Addr{}, names: map[netip.Addr]string{}, subnets: net.Subnets}
 	for _, n := range st.Neighbors {
 		if n.Network == id {
-			z.add(n)
+			z.add(n.DNSName, n.DNSDomain, n.Addresses[:n.FixedIPs])
 		}
+	}
+	for _, r := range st.Routers {
+		for _, leg := range r.Interfaces {
+			if leg.Network != id {
+				continue
+			}
+			for _, p := range leg.Addresses {
+				z.add("", "", []netip.Addr{p.Addr()})
+			}
+		}
+	}
+	for _, list := range z.addrs {
+		slices.SortFunc(list, netip.Addr.Compare)
 	}
 	return z
 }
 
-func (z *zone) add(n *hostplan.Neighbor) {
-	domain := z.domain
-	if n.DNSDomain != "" {
-		domain = dotted(n.DNSDomain)
+// add names a port's fixed IPs. What the port may use besides (allowed_address_pairs) gets no name: several ports may claim
+// one such address, and none of them alone may say whose it is.
+func (z *zone) add(name, domain string, fixed []netip.Addr) {
+	if domain == "" {
+		domain = z.domain
 	}
-	for _, a := range n.Addresses {
-		name := n.DNSName
-		if name == "" {
-			name = DefaultName(a)
+	for _, a := range fixed {
+		host := name
+		if host == "" {
+			host = DefaultName(a)
 		}
-		full := strings.ToLower(name) + "." + domain
+		full := strings.ToLower(host) + "." + dotted(domain)
 		if len(full) > 254 {
 			continue
 		}

@@ -414,6 +414,7 @@ func comparePairs(a, b hostplan.AddressPair) int {
 func neighbor(p Port) *hostplan.Neighbor {
 	n := &hostplan.Neighbor{Port: PortID(p.Name), Network: NetworkID(p.Network), MAC: PortMAC(p.Name), Host: p.Host}
 	n.Addresses = append(n.Addresses, p.Addresses...)
+	n.FixedIPs = len(n.Addresses)
 	have := map[Pair]bool{}
 	for _, pair := range p.Pairs {
 		again := have[pair]

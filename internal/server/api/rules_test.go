@@ -404,11 +404,23 @@ func TestSchedulers(t *testing.T) {
 		t.Errorf("a network without subnets is served by %v", got)
 	}
 	e.subnet(net, "10.7.0.0/24", nil)
-	dhcp := "/agents/" + agent("c1", model.AgentDHCP) + "/dhcp-networks"
+	first := hosts("/networks/" + net + "/dhcp-agents")
+	if len(first) != 1 {
+		t.Fatalf("served by %v, want one agent", first)
+	}
+	dhcp := "/agents/" + agent(first[0], model.AgentDHCP) + "/dhcp-networks"
 	e.refused(409, "NetworkHostedByDHCPAgent", "POST", dhcp, object{"network_id": net})
 	e.must(204, "DELETE", dhcp+"/"+net, nil)
-	if got := hosts("/networks/" + net + "/dhcp-agents"); !slices.Equal(got, []string{"c2", "ctl"}) {
-		t.Errorf("served by %v", got)
+	second := hosts("/networks/" + net + "/dhcp-agents")
+	if len(second) != 1 || second[0] == first[0] {
+		t.Errorf("served by %v after it was taken from %v", second, first)
+	}
+	e.refused(409, "NetworkNotHostedByDhcpAgent", "DELETE", dhcp+"/"+net, nil)
+	if code, _ := e.do("POST", dhcp, object{"network_id": net}); code != 201 {
+		t.Errorf("giving it back: %d", code)
+	}
+	if got := hosts("/networks/" + net + "/dhcp-agents"); len(got) != 2 {
+		t.Errorf("served by %v, want both", got)
 	}
 	e.refused(404, "AvailabilityZoneNotFound", "POST", "/routers", object{"router": object{"availability_zone_hints": []string{"mars"}}})
 	m := e.as("m")

@@ -27,7 +27,7 @@ func schedulers(n *networks, v *routers, a *agents) {
 		if err != nil {
 			return err
 		}
-		return listAgents(c, a, x, "get_dhcp-agents", rest, func(g *model.Agent) bool { return rules.ServesDHCP(x.W, g, o) })
+		return listAgents(c, a, x, "get_dhcp-agents", rest, func(g *model.Agent) bool { return rules.ServesDHCP(g, o) })
 	})
 	put(&v.subs, "l3-agents", func(c *call, id string, rest []string) error {
 		o, x, err := v.object(c, id)
@@ -80,7 +80,7 @@ func agentNetworks(c *call, a *agents, n *networks, id string, rest []string) er
 			return err
 		}
 		b := append(c.buffer(), `{"networks": `...)
-		b = appendList(b, slices.Collect(filtered(x.W.Networks.All(), func(v *model.Network) bool { return rules.ServesDHCP(x.W, g, v) })),
+		b = appendList(b, slices.Collect(filtered(x.W.Networks.All(), func(v *model.Network) bool { return rules.ServesDHCP(g, v) })),
 			func(b []byte, v *model.Network) []byte { return n.encode(c.flush(b), v, x, n.mask(x, nil)) })
 		c.reply(http.StatusOK, append(b, '}'))
 		return nil

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -19,15 +20,22 @@ type hub struct {
 	world     *world.World
 	sessions  map[string]*session // by host
 	followers map[topic]map[*session]struct{}
+	// alive tells of a host whether its agent lives; serving is which host serves each provider network's outsiders.
+	alive   func(host string) bool
+	serving map[model.NetworkID]string
 }
 
 func newHub(w *world.Writer, log *slog.Logger) *hub {
-	return &hub{writer: w, log: log, calls: make(chan func()), sessions: map[string]*session{}, followers: map[topic]map[*session]struct{}{}}
+	return &hub{writer: w, log: log, calls: make(chan func()), sessions: map[string]*session{}, followers: map[topic]map[*session]struct{}{},
+		alive: func(string) bool { return true }}
 }
 
 func (h *hub) run(ctx context.Context) error {
 	head := h.writer.Head()
 	h.world = head.World
+	h.serving = elect(h.world, h.alive)
+	look := time.NewTicker(electEvery)
+	defer look.Stop()
 	commits := make(chan *world.Commit)
 	go func() {
 		for {
@@ -47,6 +55,8 @@ func (h *hub) run(ctx context.Context) error {
 		select {
 		case f := <-h.calls:
 			f()
+		case <-look.C:
+			h.reelect()
 		case c, ok := <-commits:
 			if !ok {
 				return nil
@@ -76,7 +86,8 @@ func (h *hub) join(s *session, have map[key]uint64, at model.Position) {
 	}
 	h.sessions[s.host] = s
 	s.topics = interest{}
-	h.refollow(s, interestOf(h.world, s.host))
+	h.reelect() // the host lives, by its coming
+	h.refollow(s, h.interest(s.host))
 	h.snapshot(s, have, at)
 }
 
@@ -157,9 +168,11 @@ func (h *hub) commit(c *world.Commit) {
 	}
 	objects := map[item]struct{}{}
 	restless := map[*session]struct{}{}
+	electing := false
 	for _, b := range c.Batches {
 		for _, change := range b.Changes {
 			touched(change, func(i item) { objects[i] = struct{}{} })
+			electing = electing || decides(change)
 			moves(change, func(t topic) {
 				for s := range h.followers[t] {
 					restless[s] = struct{}{}
@@ -171,15 +184,28 @@ func (h *hub) commit(c *world.Commit) {
 			})
 		}
 	}
+	if electing {
+		for _, host := range h.elect() {
+			if s := h.sessions[host]; s != nil {
+				restless[s] = struct{}{}
+			}
+		}
+	}
+	h.tell(func(of func(*session) *update) {
+		stays := h.shift(before, restless, of)
+		h.spread(before, objects, stays, of)
+	})
+}
+
+// tell sends each session what fill has put into its update.
+func (h *hub) tell(fill func(of func(*session) *update)) {
 	updates := map[*session]*update{}
-	of := func(s *session) *update {
+	fill(func(s *session) *update {
 		if updates[s] == nil {
-			updates[s] = &update{position: c.World.Position()}
+			updates[s] = &update{position: h.world.Position()}
 		}
 		return updates[s]
-	}
-	stays := h.shift(before, restless, of)
-	h.spread(before, objects, stays, of)
+	})
 	for s, u := range updates {
 		if !u.empty() {
 			s.send(u)
@@ -193,7 +219,7 @@ func (h *hub) commit(c *world.Commit) {
 func (h *hub) shift(before *world.World, restless map[*session]struct{}, of func(*session) *update) map[*session]interest {
 	stays := map[*session]interest{}
 	for s := range restless {
-		old, want := s.topics, interestOf(h.world, s.host)
+		old, want := s.topics, h.interest(s.host)
 		both := interest{}
 		for t := range want {
 			if _, had := old[t]; had {
@@ -256,7 +282,7 @@ func in(w *world.World, t topic, k key) (body, bool) {
 		var u model.UUID
 		copy(u[:], k.id)
 		p := w.Ports.Get(model.PortID{UUID: u})
-		if p == nil || p.Host != t.host || !visible(p) {
+		if p == nil || p.Host != t.host || !endpoint(p) {
 			return body{}, false
 		}
 	}

@@ -118,7 +118,9 @@ func (m *mirror) drain(t *rapid.T) {
 // scope is what the agent of a host should hold, from the world alone.
 func scope(w *world.World, host string) map[key]uint64 {
 	out := map[key]uint64{}
-	for t := range interestOf(w, host) {
+	in := interestOf(w, host)
+	outsideTopics(elect(w, func(string) bool { return true }), host, in)
+	for t := range in {
 		members(w, t, func(k key) {
 			if b, ok := lookup(w, k); ok {
 				out[k] = b.version

@@ -27,7 +27,7 @@ func interestOf(w *world.World, host string) interest {
 	s.in[topic{kind: topicHost, host: host}] = struct{}{}
 	own := map[model.NetworkID]struct{}{}
 	for p := range w.Ports.ByHost(host) {
-		if visible(p) {
+		if endpoint(p) {
 			own[p.NetworkID] = struct{}{}
 			policyTopics(w, p, func(t topic) { s.in[t] = struct{}{} })
 		}
@@ -115,6 +115,6 @@ func moves(c world.Change, follow func(topic), host func(string)) {
 func rebound(c world.Change) bool {
 	before, _ := c.Old.(*model.Port)
 	after, _ := c.New.(*model.Port)
-	return before == nil || after == nil || before.Host != after.Host || visible(before) != visible(after) || !slices.Equal(before.SecurityGroups, after.SecurityGroups) ||
+	return before == nil || after == nil || before.Host != after.Host || endpoint(before) != endpoint(after) || !slices.Equal(before.SecurityGroups, after.SecurityGroups) ||
 		routerOf(before) != routerOf(after)
 }

@@ -56,7 +56,9 @@ type Server struct {
 
 // New makes a Server; Run must be running for connections to be served.
 func New(d Deps) *Server {
-	return &Server{Deps: d, hub: newHub(d.Writer, d.Log)}
+	s := &Server{Deps: d, hub: newHub(d.Writer, d.Log)}
+	s.hub.alive = func(host string) bool { _, alive := d.Liveness.Alive(host); return alive }
+	return s
 }
 
 // Run follows the world until ctx is done.

@@ -28,6 +28,7 @@ const (
 	topicRouter                   // a router with its legs
 	topicGroup                    // a security group's rules
 	topicSet                      // the addresses that rules name as their remote side
+	topicOutside                  // a provider network's ports that no agent plugs in
 )
 
 // key names one object on the wire.
@@ -80,6 +81,11 @@ func visible(p *model.Port) bool {
 	return p.Host != "" && p.VIFType != model.VIFBindingFailed
 }
 
+// endpoint reports whether the port is its host's to plug in. A network:dhcp port is on every host, and on none.
+func endpoint(p *model.Port) bool {
+	return visible(p) && p.Host != "" && p.DeviceOwner != model.OwnerDHCP
+}
+
 // routerOf is the router that the port is a leg of (internal, SNAT or gateway); zero if it is none's.
 func routerOf(p *model.Port) model.RouterID {
 	switch p.DeviceOwner {
@@ -115,8 +121,12 @@ func lookup(w *world.World, k key) (b body, ok bool) {
 			return encode(wire.FromPort(p)), true
 		}
 	case wire.Kind_KIND_ENDPOINT:
-		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && p.Host != "" {
+		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && endpoint(p) {
 			return encode(wire.FromEndpoint(p)), true
+		}
+	case wire.Kind_KIND_OUTSIDER:
+		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && outsider(p) {
+			return encode(wire.FromOutsider(p)), true
 		}
 	case wire.Kind_KIND_ROUTER:
 		if r := w.Routers.Get(model.RouterID{UUID: u}); r != nil {
@@ -164,7 +174,7 @@ func members(w *world.World, t topic, yield func(key)) {
 		}
 	case topicHost:
 		for p := range w.Ports.ByHost(t.host) {
-			if visible(p) {
+			if endpoint(p) {
 				yield(uuidKey(wire.Kind_KIND_ENDPOINT, p.ID.UUID))
 			}
 		}
@@ -177,6 +187,12 @@ func members(w *world.World, t topic, yield func(key)) {
 		for p := range w.Ports.ByNetwork(id) {
 			if visible(p) {
 				yield(uuidKey(wire.Kind_KIND_PORT, p.ID.UUID))
+			}
+		}
+	case topicOutside:
+		for p := range w.Ports.ByNetwork(model.NetworkID{UUID: t.id}) {
+			if outsider(p) {
+				yield(uuidKey(wire.Kind_KIND_OUTSIDER, p.ID.UUID))
 			}
 		}
 	case topicRouter:
@@ -215,6 +231,7 @@ func touched(c world.Change, emit func(item)) {
 				return
 			}
 			yield(networkTopic(v.NetworkID), uuidKey(wire.Kind_KIND_PORT, v.ID.UUID))
+			yield(outsideTopic(v.NetworkID), uuidKey(wire.Kind_KIND_OUTSIDER, v.ID.UUID))
 			if v.Host != "" {
 				yield(topic{kind: topicHost, host: v.Host}, uuidKey(wire.Kind_KIND_ENDPOINT, v.ID.UUID))
 			}
@@ -235,6 +252,7 @@ func each(c world.Change, f func(v any)) {
 }
 
 func networkTopic(id model.NetworkID) topic { return topic{kind: topicNetwork, id: id.UUID} }
+func outsideTopic(id model.NetworkID) topic { return topic{kind: topicOutside, id: id.UUID} }
 func routerTopic(id model.RouterID) topic   { return topic{kind: topicRouter, id: id.UUID} }
 
 func compareKeys(a, b key) int {

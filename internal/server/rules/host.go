@@ -56,6 +56,7 @@ func (r *Rules) RegisterHost(tx *world.Tx, h *model.Host) error {
 		}
 	}
 	r.scheduleAll(tx)
+	r.settleAllDHCP(tx)
 	return nil
 }
 
@@ -159,6 +160,9 @@ func (r *Rules) UpdateAgent(tx *world.Tx, _ *Actor, a *model.Agent) error {
 // DeleteAgent deletes an agent row, and with its last row the host, whose DVR MAC is free again.
 func (r *Rules) DeleteAgent(tx *world.Tx, _ *Actor, a *model.Agent) error {
 	tx.Agents.Delete(a.ID)
+	if a.Type == model.AgentDHCP {
+		r.forgetDHCP(tx, a)
+	}
 	for range tx.Agents.ByHost(a.Host) {
 		return nil
 	}

@@ -257,6 +257,9 @@ func (r *Rules) DeletePort(tx *world.Tx, _ *Actor, p *model.Port) error {
 		return err
 	}
 	r.dropPort(tx, p)
+	if isDHCPPort(p) {
+		r.settleDHCP(tx, p.NetworkID) // as a DHCP agent makes a new one
+	}
 	return nil
 }
 

@@ -38,6 +38,8 @@ type Config struct {
 	NoDVR bool
 	// NoOverlap: subnets of different networks may not overlap either (allow_overlapping_ips = false).
 	NoOverlap bool
+	// DHCPAgents is dhcp_agents_per_network: how many network:dhcp ports a network with DHCP has; 0: none.
+	DHCPAgents int
 	// NewAgentsDown: an agent seen for the first time gets no work until somebody sets its admin_state_up.
 	NewAgentsDown bool
 	// DefaultZones are the availability zones for gateways of routers that name none.
@@ -67,6 +69,7 @@ func Defaults() Config {
 		Quotas: map[model.Kind]int{
 			model.KindNetwork: 100, model.KindSubnet: 100, model.KindPort: 500, model.KindRouter: 10,
 		},
+		DHCPAgents:     1,
 		MaxNameservers: 5, MaxHostRoutes: 20, MaxRoutes: 30, MaxAddressPairs: 10,
 		DNSDomain: "openstacklocal.",
 	}

@@ -17,16 +17,13 @@ func hasDHCP(w *world.World, n model.NetworkID) bool {
 	return false
 }
 
-// ServesDHCP reports whether a DHCP agent shows as serving a network: all do that nobody has taken it from, once it has
-// a subnet with DHCP, and those that somebody has given it to.
-func ServesDHCP(w *world.World, a *model.Agent, n *model.Network) bool {
-	if a.Type != model.AgentDHCP {
-		return false
-	}
-	return slices.Contains(n.DHCPOn, a.ID) || (hasDHCP(w, n.ID) && !slices.Contains(n.DHCPOff, a.ID))
+// ServesDHCP reports whether a DHCP agent has been given a network, by the server or by hand: it is the one that holds the
+// network:dhcp port. Every host answers for its own ports all the same.
+func ServesDHCP(a *model.Agent, n *model.Network) bool {
+	return a.Type == model.AgentDHCP && slices.Contains(n.DHCPOn, a.ID)
 }
 
-// AddDHCP gives a network to a DHCP agent. It is what the API shows; every host answers for its own ports all the same.
+// AddDHCP gives a network to a DHCP agent, beside those that have it.
 func (r *Rules) AddDHCP(tx *world.Tx, a *model.Agent, id model.NetworkID) error {
 	n := tx.Networks.Get(id)
 	switch {
@@ -34,29 +31,31 @@ func (r *Rules) AddDHCP(tx *world.Tx, a *model.Agent, id model.NetworkID) error 
 		return model.Errf(model.KindNotFound, "InvalidDHCPAgent", "Agent %s is not a valid DHCP Agent or has been disabled", a.ID)
 	case n == nil:
 		return errNetwork(id)
-	case ServesDHCP(&tx.World, a, n):
+	case ServesDHCP(a, n):
 		return model.Errf(model.KindConflict, "NetworkHostedByDHCPAgent", "The network %s has been already hosted by the DHCP Agent %s.", id, a.ID)
 	}
 	c := *n
 	c.DHCPOn = append(slices.Clone(n.DHCPOn), a.ID)
 	c.DHCPOff = without(n.DHCPOff, a.ID)
 	tx.Networks.Put(&c)
+	r.settleDHCP(tx, id)
 	return nil
 }
 
-// RemoveDHCP takes a network from a DHCP agent.
+// RemoveDHCP takes a network from a DHCP agent, which gets it again by hand only.
 func (r *Rules) RemoveDHCP(tx *world.Tx, a *model.Agent, id model.NetworkID) error {
 	n := tx.Networks.Get(id)
 	switch {
 	case n == nil:
 		return errNetwork(id)
-	case !ServesDHCP(&tx.World, a, n):
+	case !ServesDHCP(a, n):
 		return model.Errf(model.KindConflict, "NetworkNotHostedByDhcpAgent", "The network %s is not hosted by the DHCP agent %s.", id, a.ID)
 	}
 	c := *n
 	c.DHCPOn = without(n.DHCPOn, a.ID)
 	c.DHCPOff = append(slices.Clone(n.DHCPOff), a.ID)
 	tx.Networks.Put(&c)
+	r.settleDHCP(tx, id)
 	return nil
 }
 

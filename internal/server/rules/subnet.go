@@ -62,6 +62,7 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 	if s.AutoAddressed() {
 		r.addressAll(tx, s)
 	}
+	r.settleDHCP(tx, n.ID)
 	return nil
 }
 
@@ -358,6 +359,7 @@ func (r *Rules) UpdateSubnet(tx *world.Tx, _ *Actor, old, s *model.Subnet, x *Su
 	tx.Subnets.Put(s)
 	routePeers(tx, s.NetworkID, s.SegmentID, netip.Prefix{})
 	touchNetwork(tx, s.NetworkID)
+	r.settleDHCP(tx, s.NetworkID)
 	return nil
 }
 
@@ -388,6 +390,7 @@ func (r *Rules) DeleteSubnet(tx *world.Tx, _ *Actor, s *model.Subnet) error {
 	tx.Subnets.Delete(s.ID)
 	routePeers(tx, s.NetworkID, s.SegmentID, s.CIDR)
 	touchNetwork(tx, s.NetworkID)
+	r.settleDHCP(tx, s.NetworkID)
 	return nil
 }
 

@@ -1,0 +1,203 @@
+package outside
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/weft-cloud/weft/internal/agent/dhcp"
+	"github.com/weft-cloud/weft/internal/agent/frame"
+	"github.com/weft-cloud/weft/internal/agent/tally"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+var (
+	metal    = model.MAC{0x52, 0x54, 0, 0, 0, 1}
+	dhcpMAC  = model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}
+	portID   = model.PortID{UUID: model.UUID{1}}
+	netID    = model.NetworkID{UUID: model.UUID{2}}
+	server   = netip.MustParseAddr("10.0.0.2")
+	lease    = netip.MustParseAddr("10.0.0.5")
+	everyone = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+)
+
+func state(vlan uint16) *hostplan.State {
+	return &hostplan.State{
+		Networks: map[model.NetworkID]*hostplan.Network{netID: {ID: netID, Type: "vlan", Physnet: "rack", VLAN: vlan, MTU: 1500,
+			Services: []hostplan.Service{{Address: server, MAC: dhcpMAC}}}},
+		Outsiders: map[model.PortID]*hostplan.Endpoint{portID: {Port: portID, Network: netID, MAC: metal, MTU: 1500, AdminUp: true,
+			DHCP4: &hostplan.DHCP4{Address: lease, Prefix: netip.MustParsePrefix("10.0.0.0/24"), Server: server, ServerMAC: dhcpMAC, LeaseSeconds: 600, MTU: 1500}}},
+	}
+}
+
+// discover is a DISCOVER as a frame.
+func discover(t *testing.T, mac model.MAC) []byte {
+	t.Helper()
+	m, err := dhcpv4.NewDiscovery(net.HardwareAddr(mac[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := frame.UDP{SrcMAC: mac, DstMAC: model.Broadcast, Src: netip.AddrPortFrom(netip.IPv4Unspecified(), 68), Dst: netip.AddrPortFrom(everyone, 67), Payload: m.ToBytes()}
+	return u.Bytes()
+}
+
+// offered is the address that an OFFER among the frames gives, and to which MAC.
+func offered(t *testing.T, frames [][]byte) netip.Addr {
+	t.Helper()
+	for _, f := range frames {
+		u, err := frame.ParseUDP(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := dhcpv4.FromBytes(u.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.MessageType() == dhcpv4.MessageTypeOffer && u.SrcMAC == dhcpMAC {
+			a, _ := netip.AddrFromSlice(m.YourIPAddr.To4())
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// wire is a physical network of the test's.
+type wire struct {
+	in     chan tagged
+	closed chan struct{}
+	once   sync.Once
+
+	mu    sync.Mutex // guards what follows
+	out   []tagged
+	heard [][6]byte
+}
+
+type tagged struct {
+	vlan  uint16
+	frame []byte
+}
+
+func newWire() *wire { return &wire{in: make(chan tagged), closed: make(chan struct{})} }
+
+func (w *wire) Read(buf []byte) (int, uint16, error) {
+	select {
+	case f := <-w.in:
+		return copy(buf, f.frame), f.vlan, nil
+	case <-w.closed:
+		return 0, 0, os.ErrClosed
+	}
+}
+
+func (w *wire) Send(frame []byte, vlan uint16) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.out = append(w.out, tagged{vlan, frame})
+	return nil
+}
+
+func (w *wire) Hear(mac [6]byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard = append(w.heard, mac)
+	return nil
+}
+
+func (w *wire) Close() error { w.once.Do(func() { close(w.closed) }); return nil }
+
+func newServer(open func(string) (Wire, error)) *Server {
+	book := tally.New(tally.Deps{Now: time.Now})
+	return New(Deps{Open: open, DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), Log: slog.New(slog.DiscardHandler), Retry: 20 * time.Millisecond})
+}
+
+// TestAnswer: only the outsider, only on its own VLAN and physical network, is answered.
+func TestAnswer(t *testing.T) {
+	s := newServer(nil)
+	s.Update(state(7))
+	if got := offered(t, s.answer("rack", 7, discover(t, metal))); got != lease {
+		t.Errorf("offered %v", got)
+	}
+	for name, frames := range map[string][][]byte{
+		"another VLAN":             s.answer("rack", 8, discover(t, metal)),
+		"no VLAN":                  s.answer("rack", 0, discover(t, metal)),
+		"another physical network": s.answer("elsewhere", 7, discover(t, metal)),
+		"a stranger":               s.answer("rack", 7, discover(t, model.MAC{2, 0, 0, 0, 0, 9})),
+	} {
+		if len(frames) > 0 {
+			t.Errorf("%s is answered", name)
+		}
+	}
+	ask := append(append([]byte{}, model.Broadcast[:]...), metal[:]...)
+	ask = append(ask, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1)
+	ask = append(append(ask, metal[:]...), 10, 0, 0, 5, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2)
+	replies := s.answer("rack", 7, ask)
+	if len(replies) != 1 || !bytes.Equal(replies[0][:6], metal[:]) || replies[0][21] != 2 || !bytes.Equal(replies[0][22:32], append(dhcpMAC[:], 10, 0, 0, 2)) ||
+		!bytes.Equal(replies[0][32:42], ask[22:32]) {
+		t.Errorf("ARP for the server: %x", replies)
+	}
+	ask[41] = 3
+	if got := s.answer("rack", 7, ask); len(got) != 0 {
+		t.Errorf("ARP for somebody else: %x", got)
+	}
+}
+
+// TestWires: a wire is open while there is somebody to serve on it, and opened again after it failed.
+func TestWires(t *testing.T) {
+	opened := make(chan *wire, 10)
+	fail := true
+	s := newServer(func(name string) (Wire, error) {
+		if name != "rack" {
+			return nil, ErrUnmapped
+		}
+		if fail {
+			fail = false
+			return nil, errors.New("no such device")
+		}
+		w := newWire()
+		opened <- w
+		return w, nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	s.Update(&hostplan.State{})
+	select {
+	case <-opened:
+		t.Fatal("opened for nobody")
+	case <-time.After(50 * time.Millisecond):
+	}
+	s.Update(state(7))
+	w := <-opened
+	w.in <- tagged{7, discover(t, metal)}
+	until(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.out) == 1 && w.out[0].vlan == 7 && len(w.heard) == 1 && w.heard[0] == dhcpMAC
+	})
+	w.Close()
+	again := <-opened
+	s.Update(&hostplan.State{})
+	<-again.closed
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func until(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it did not come to pass")
+		}
+	}
+}

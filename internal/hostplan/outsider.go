@@ -1,0 +1,51 @@
+package hostplan
+
+import "github.com/weft-cloud/weft/internal/model"
+
+// PutOutsider adds or replaces a port that no agent plugs in and this host serves.
+func (c *Compiler) PutOutsider(p *model.Port) {
+	c.DeleteOutsider(p.ID)
+	c.in.Outsiders[p.ID] = p
+	c.idx.net(p.NetworkID).outside[p.ID] = struct{}{}
+}
+
+// DeleteOutsider removes one.
+func (c *Compiler) DeleteOutsider(id model.PortID) {
+	c.dirty.outsiders[id] = struct{}{}
+	old := c.in.Outsiders[id]
+	if old == nil {
+		return
+	}
+	delete(c.in.Outsiders, id)
+	delete(c.idx.net(old.NetworkID).outside, id)
+	c.idx.drop(old.NetworkID)
+}
+
+// outsider compiles a port that is served on its physical network; nil: it is not there, not up, or its network is not such
+// a one. DNS and metadata do not answer there, so what points to them is left out.
+func (c *Compiler) outsider(id model.PortID) *Endpoint {
+	p := c.in.Outsiders[id]
+	if p == nil || !unicast(p.MAC) || !p.AdminStateUp {
+		return nil
+	}
+	n := c.networks.m[p.NetworkID]
+	if n == nil || n.Physnet == "" || !c.in.Networks[p.NetworkID].Network.AdminStateUp {
+		return nil
+	}
+	e := &Endpoint{
+		Port: id, Network: p.NetworkID, Owner: p.DeviceOwner, DeviceID: p.DeviceID, Project: p.ProjectID, Name: p.Name,
+		AdminUp: true, MAC: p.MAC, MTU: n.MTU, PortSecurity: p.PortSecurity,
+	}
+	for _, ip := range p.FixedIPs {
+		if a, why := c.withLength(p.NetworkID, ip); why == "" {
+			e.Addresses = append(e.Addresses, a)
+		}
+	}
+	plain := *c // reads the same objects, under other options
+	plain.opts.ServeDNS, plain.opts.IsolatedMetadata, plain.opts.ForceMetadata = false, false, false
+	e.DHCP4, e.DHCP6 = plain.dhcp4(p, p), plain.dhcp6(p, p)
+	if e.DHCP4 == nil && e.DHCP6 == nil {
+		return nil
+	}
+	return e
+}
