@@ -6,7 +6,7 @@ BIN := bin/weft
 export GOFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build lab lab-down check test generate lint fuzz bench conformance deps deps-test clean
+.PHONY: help build lab lab-down check test generate lint fuzz bench bench-api conformance deps deps-test clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ generate: ## remake generated code (BPF objects, protobuf, reference pages); nee
 
 bench: build ## (root) the data plane against the kernel's own limits, as ratios
 	@scripts/bench
+
+bench-api: build ## the API against the disk's limit and a real Neutron; ARGS="-sizes 0,5000 -each 1s -json"
+	@$(GO) run ./test/benchapi $(ARGS)
 
 conformance: deps-test build ## (root) Tempest's and Neutron's API suites against a server of its own
 	@scripts/conformance

@@ -78,7 +78,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer cloud.stop()
+	defer cloud.Close()
 	began := time.Now()
 	results, err := tempest(ctx, cloud, chosen, o.concurrency)
 	if err != nil {

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// machineReport is what the machine can do by itself.
+type machineReport struct {
+	// PortBytes is what the log keeps of one created port; AppendP50 how long it takes to append as much to a file of the
+	// same disk and sync it, in milliseconds.
+	PortBytes       int     `json:"port_bytes"`
+	AppendP50       float64 `json:"append_p50_ms"`
+	AppendsPerSec   float64 `json:"appends_per_second"`
+	LoopbackP50     float64 `json:"loopback_p50_ms"` // a request and an answer of an endpoint that does nothing
+	LoopbackPerSec  float64 `json:"loopback_per_second"`
+	LoopbackClients int     `json:"loopback_clients"`
+}
+
+// residentMemory is a process's RSS in bytes.
+func residentMemory(pid int) (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := bytes.Cut(b, []byte("VmRSS:"))
+	kb, err := strconv.Atoi(string(bytes.Fields(after)[0]))
+	return float64(kb) * 1024, err
+}
+
+// machine measures the bare append of what a created port writes, and the bare round trip.
+func (b *bench) machine(ctx context.Context) (m machineReport, err error) {
+	s, err := b.measure(ctx, op{name: "bare round trip", do: func(c *conn) error {
+		_, err := c.want(200, "GET", "/", nil)
+		return err
+	}}, b.o.clients)
+	if err != nil {
+		return m, err
+	}
+	m.LoopbackPerSec, m.LoopbackClients = s.PerSecond, b.o.clients
+	if s, err = b.measure(ctx, op{name: "bare round trip", do: func(c *conn) error {
+		_, err := c.want(200, "GET", "/", nil)
+		return err
+	}}, 1); err != nil {
+		return m, err
+	}
+	m.LoopbackP50 = s.P50
+	if m.PortBytes, err = b.loggedPort(); err != nil {
+		return m, err
+	}
+	return m, m.append(b.server.Store(), b.o.each)
+}
+
+// loggedPort creates a port and says how long its row in the log is.
+func (b *bench) loggedPort() (int, error) {
+	net, err := b.network(b.conns[0], "10.0.0.0/24")
+	if err != nil {
+		return 0, err
+	}
+	if _, err := b.conns[0].make("/ports", fmt.Appendf(nil, `{"port": {"network_id": "%s", "name": "one", "device_id": "bench", "device_owner": "compute:nova"}}`, net)); err != nil {
+		return 0, err
+	}
+	db, err := sql.Open("sqlite", "file:"+b.server.Store()+"?mode=ro")
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRow("SELECT length(row) FROM log ORDER BY revision DESC LIMIT 1").Scan(&n); err != nil {
+		return 0, fmt.Errorf("read the log of %s: %w", b.server.Store(), err)
+	}
+	return n, b.clear(net)
+}
+
+// append measures the least that durability costs: a write and one fdatasync.
+func (m *machineReport) append(beside string, each time.Duration) error {
+	f, err := os.Create(filepath.Join(filepath.Dir(beside), "bare"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	row := bytes.Repeat([]byte{'x'}, m.PortBytes)
+	var took []time.Duration
+	began := time.Now()
+	for at := began; at.Sub(began) < each; {
+		if _, err := f.Write(row); err != nil {
+			return err
+		}
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			return err
+		}
+		now := time.Now()
+		took = append(took, now.Sub(at))
+		at = now
+	}
+	m.AppendsPerSec = float64(len(took)) / time.Since(began).Seconds()
+	slices.Sort(took)
+	m.AppendP50 = ms(took[len(took)/2])
+	return nil
+}
