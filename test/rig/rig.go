@@ -300,6 +300,9 @@ func (s *Server) Agent(host, vtep string, more Config) error {
 	return nil
 }
 
+// StopIdentity ends the identity service: nobody answers at its address any more.
+func (s *Server) StopIdentity() error { return s.identity.Close() }
+
 // Close ends everything. The directory stays.
 func (s *Server) Close() error {
 	var errs []error
