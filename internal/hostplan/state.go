@@ -31,8 +31,8 @@ type State struct {
 	Peers map[string]*Peer
 	// Networks are those in the host's scope (interest): of its own ports, and of the routers attached to them.
 	Networks map[model.NetworkID]*Network
-	// Routers are the routers that this host routes for: distributed ones in its scope, and centralized ones whose
-	// Gateway.Host it is.
+	// Routers are the distributed ones in the host's scope: what a plane routes for. A centralized router is, for planes,
+	// but endpoints and neighbours.
 	Routers map[model.RouterID]*Router
 	// Endpoints are the ports bound to this host.
 	Endpoints map[model.PortID]*Endpoint
@@ -48,6 +48,8 @@ type State struct {
 	Externals map[model.NetworkID]*External
 	// FloatingIPs are those that this host translates.
 	FloatingIPs map[model.FloatingIPID]*FloatingIP
+	// Centrals are the central parts of routers that are on THIS host.
+	Centrals map[model.RouterID]*Central
 	// Problems are objects left out because they cannot be carried out: quarantined, reported, never fatal.
 	Problems []Problem
 }
@@ -144,9 +146,6 @@ type AdvertisedPrefix struct {
 type Router struct {
 	ID      model.RouterID
 	AdminUp bool
-	// Distributed: every host routes between the Interfaces. Else this host does for all: the Interfaces take packets from
-	// tunnels, too, and what goes to a peer leaves with their own MAC, not with the host's DVR MAC.
-	Distributed bool
 	// Gateway is the leg on an external network; nil: none.
 	Gateway    *Gateway
 	Interfaces []Interface // sorted by port id
