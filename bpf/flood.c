@@ -98,11 +98,30 @@ static __noinline int may_flood(struct pkt *p, struct network *n)
 	return R_NONE;
 }
 
+/* A copy to the switch that the NIC is on: the last one, for it is tagged. */
+static __noinline void copy_to_switch(struct __sk_buff *skb, struct pkt *p, struct network *n)
+{
+	p->flow_flags |= F_OUTSIDE;
+	if (opt_test || (n->phys_vlan && bpf_skb_vlan_push(skb, htons(0x8100), n->phys_vlan)))
+		return;
+	bpf_clone_redirect(skb, n->phys_ifindex, 0);
+}
+
+/* What a NIC received is the host's, too, as it came. */
+static __noinline int give_back(struct __sk_buff *skb, struct pkt *p)
+{
+	record(p, V_FLOOD, R_NONE);
+	if (!opt_test && p->key.vlan && bpf_skb_vlan_push(skb, htons(0x8100), p->key.vlan))
+		return TC_ACT_SHOT;
+	return TC_ACT_UNSPEC;
+}
+
 SEC("tc/flood")
 int flood(struct __sk_buff *skb)
 {
 	struct pkt *p = scratch_pkt();
 	struct flood_ctx x = {.skb = skb, .p = p};
+	struct flood_val one = {};
 	int r;
 
 	if (!p)
@@ -111,16 +130,27 @@ int flood(struct __sk_buff *skb)
 	if (!x.n)
 		return drop(skb, p, R_NOT_PROGRAMMED);
 	if (p->flood_end == 0) {
-		r = p->overlay ? R_NONE : may_flood(p, x.n);
+		r = p->ep ? may_flood(p, x.n) : R_NONE;
 		if (r)
 			return drop(skb, p, r);
 		p->flood_version = x.n->flood_version;
 		p->flood_end = p->overlay ? x.n->flood_endpoints : x.n->flood_total;
+		if (p->physical && skb->vlan_present && bpf_skb_vlan_pop(skb))
+			return TC_ACT_SHOT; /* the helper frees what it cannot change */
 	}
-	bpf_loop(FLOOD_PASS, flood_one, &x, 0);
-	p->flood_next += FLOOD_PASS;
-	if (p->flood_next < p->flood_end)
-		bpf_tail_call(skb, &jump, P_FLOOD);
+	if (p->flood_only) {
+		one.ep = p->flood_only;
+		copy_to_endpoint(skb, p, &one);
+	} else {
+		bpf_loop(FLOOD_PASS, flood_one, &x, 0);
+		p->flood_next += FLOOD_PASS;
+		if (p->flood_next < p->flood_end)
+			bpf_tail_call(skb, &jump, P_FLOOD);
+	}
+	if (p->physical)
+		return give_back(skb, p);
+	if (p->ep && x.n->phys_ifindex)
+		copy_to_switch(skb, p, x.n);
 	record(p, V_FLOOD, R_NONE);
 	return TC_ACT_SHOT;
 }

@@ -15,16 +15,18 @@ int from_instance(struct __sk_buff *skb)
 		if (t)
 			ifindex = t->ifindex;
 	}
-	if (!fast_parse(skb, &x, ifindex, 0))
+	if (!fast_parse(skb, &x, ifindex, 0, 0))
 		goto slow;
 	f = recent_flow(&x, NULL);
 	if (unlikely(!f))
 		f = cached_flow(skb, &x, NULL);
-	if (!f || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f))
+	if (!f || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f, &x))
 		goto slow;
 	fast_record(skb, f);
 	if (f->flags & F_LOCAL)
 		return to_endpoint(skb, f->ifindex, f->flags & F_PEER);
+	if (unlikely(f->flags & F_OUTSIDE))
+		return to_nic(skb, f->ifindex, f->vni);
 	if (fast_tunnel(skb, f))
 		return TC_ACT_SHOT;
 	return bpf_redirect(f->ifindex, 0);

@@ -13,12 +13,12 @@ int from_overlay(struct __sk_buff *skb)
 
 	if (!tunnel_of(skb, &vni, &vtep))
 		goto slow;
-	if (!fast_parse(skb, &x, vni, FK_OVERLAY))
+	if (!fast_parse(skb, &x, vni, FK_OVERLAY, 0))
 		goto slow;
 	f = recent_flow(&x, &vtep);
 	if (unlikely(!f))
 		f = cached_flow(skb, &x, &vtep);
-	if (!f || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f))
+	if (!f || !fast_fits(skb, f, &x) || !fast_rewrite(skb, f, &x))
 		goto slow;
 	fast_record(skb, f);
 	return to_endpoint(skb, f->ifindex, f->flags & F_PEER);

@@ -76,15 +76,38 @@ static __noinline int service_kind(const struct pkt *p)
 /* Is somebody at the address who may be resolved? */
 static __inline int there(const struct addr_val *v)
 {
-	return v && (v->kind == KIND_RIF || v->kind == KIND_SERVICE || find_neighbor(v->slot));
+	return v && (v->kind == KIND_RIF || v->kind == KIND_SERVICE || v->kind == KIND_FIP || find_neighbor(v->slot));
 }
 
-/* Unknown destination: flooded where addresses are learned. */
+/* On a flat or vlan network: to the switch that the NIC is on. */
+static __inline int to_switch(struct __sk_buff *skb, struct pkt *p, const struct network *n)
+{
+	if (p->seg_len > n->mtu)
+		return drop(skb, p, R_TOO_BIG);
+	p->out_net = p->net;
+	p->mtu = n->mtu;
+	return jump_to(skb, p, P_OUTPUT);
+}
+
+/* Unknown destination: flooded where addresses are learned, left to the switch where there is one. */
 static __inline int unknown(struct __sk_buff *skb, struct pkt *p, const struct network *n, __u32 reason)
 {
-	if (n->flags & NET_LEARNING)
+	if (n->phys_ifindex && !p->group)
+		return to_switch(skb, p, n);
+	if (n->flags & NET_LEARNING || n->phys_ifindex)
 		return jump_to(skb, p, P_FLOOD);
 	return drop(skb, p, reason);
+}
+
+/* What the central part of a router sends from a floating IP leaves with that one's MAC. */
+static __noinline void central_source(struct pkt *p)
+{
+	struct fip *f = find_fip(p->net, &p->key.saddr);
+
+	if (!f || !(f->flags & FIP_CENTRAL) || f->ep != p->ep)
+		return;
+	p->flow_flags |= F_SMAC;
+	mac_copy(p->smac, f->mac);
 }
 
 /* Where to, by destination MAC (3.8). */
@@ -95,6 +118,8 @@ static __noinline int forward_l2(struct __sk_buff *skb, struct pkt *p, struct ne
 
 	if (p->group)
 		return jump_to(skb, p, P_FLOOD);
+	if (n->phys_ifindex && p->is_ip && !p->v6)
+		central_source(p);
 	m = find_mac(p->net, p->key.dmac);
 	if (m && m->kind == KIND_RIF) {
 		if (p->unpoliced)
@@ -106,9 +131,17 @@ static __noinline int forward_l2(struct __sk_buff *skb, struct pkt *p, struct ne
 	}
 	if (m && m->kind == KIND_SERVICE)
 		return p->unpoliced ? consumed(p) : drop(skb, p, R_CLOSED_PORT);
+	if (m && m->kind == KIND_FIP) {
+		if (p->unpoliced)
+			return consumed(p);
+		p->out_net = p->net;
+		return jump_to(skb, p, P_FLOATING);
+	}
 	b = m ? find_neighbor(m->slot) : NULL;
 	if (!b)
 		return unknown(skb, p, n, R_UNKNOWN_MAC);
+	if (!b->ep && n->phys_ifindex)
+		return to_switch(skb, p, n);
 	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
 	p->ep_dst = b->ep;
 	p->peer = b->peer;

@@ -5,18 +5,20 @@
  */
 #include "lib/stateful.h"
 
-/* TTL - hops and both MACs, or the source MAC alone. */
+/* TTL - hops and both MACs, or MACs alone. Returns a reason. */
 static __noinline int rewrite(struct __sk_buff *skb, const struct pkt *p, const __u8 *smac)
 {
 	__u32 ttl_off = ETH_HLEN + (p->v6 ? 7 : 8);
 	__u8 macs[12], old[2], new[2];
 
-	if (p->flow_flags & F_SMAC)
-		return bpf_skb_store_bytes(skb, 6, smac, 6, 0) ? R_INTERNAL : R_NONE;
-	if (!(p->flow_flags & F_ROUTED))
-		return R_NONE;
 	mac_copy(macs, p->dmac);
 	mac_copy(macs + 6, smac);
+	if (p->flow_flags & F_SMAC)
+		return bpf_skb_store_bytes(skb, 6, macs + 6, 6, 0) ? R_INTERNAL : R_NONE;
+	if (p->flow_flags & F_MACS)
+		return bpf_skb_store_bytes(skb, 0, macs, 12, 0) ? R_INTERNAL : R_NONE;
+	if (!(p->flow_flags & F_ROUTED))
+		return R_NONE;
 	if (bpf_skb_load_bytes(skb, ttl_off, old, 2))
 		return R_INTERNAL;
 	new[0] = old[0] - p->hops;
@@ -60,6 +62,22 @@ static __noinline int to_peer(struct pkt *p, struct flow_val *f)
 	return R_NONE;
 }
 
+/* Fills in by which NIC a frame leaves, and with which tag. Returns a reason. */
+static __noinline int to_outside(struct pkt *p, struct flow_val *f)
+{
+	struct network *n = bpf_map_lookup_elem(&networks, &p->out_net);
+
+	if (!n)
+		return R_NOT_PROGRAMMED;
+	if (!n->phys_ifindex)
+		return R_NO_UPLINK;
+	stamp(p, STAMP_NET, n->gs, n->gen);
+	f->ifindex = n->phys_ifindex;
+	f->vni = n->phys_vlan;
+	f->flags |= F_OUTSIDE;
+	return R_NONE;
+}
+
 static __noinline int to_local(struct pkt *p, struct flow_val *f)
 {
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->ep_dst);
@@ -78,7 +96,9 @@ static __noinline void remember(struct pkt *p, struct flow_val *f)
 {
 	int i;
 
-	f->flags |= p->flow_flags | (p->conn_src ? F_CONN_SRC : 0) | (p->conn_dst ? F_CONN_DST : 0);
+	f->flags |= p->flow_flags | (p->conn_src ? F_CONN_SRC : 0) | (p->conn_dst ? F_CONN_DST : 0) | (p->hops == 2 ? F_TWICE : 0);
+	f->nat_src = ip_to4(&p->nat_src);
+	f->nat_dst = ip_to4(&p->nat_dst);
 	f->gen_sum = 0;
 	for (i = 0; i < 5; i++) {
 		f->gs[i] = p->gs[i];
@@ -106,7 +126,7 @@ static __noinline int judge_both(struct __sk_buff *skb, struct pkt *p)
 
 	if (!p->is_ip || p->unpoliced)
 		return R_NONE;
-	if (!p->overlay) {
+	if (p->ep) {
 		r = judge(skb, p, p->ep, 1, &j);
 		p->rule_src = j.rule;
 		p->conn_src = j.state;
@@ -125,19 +145,43 @@ static __noinline int judge_both(struct __sk_buff *skb, struct pkt *p)
 	return r;
 }
 
+/* Sends the finished frame to where the flow says. */
+static __inline int send(struct __sk_buff *skb, struct pkt *p, struct flow_val *f)
+{
+	struct record *d;
+
+	record(p, p->ep_dst ? V_LOCAL : p->out_net ? V_OUTSIDE : V_TUNNEL, R_NONE);
+	if (opt_record) {
+		d = bpf_map_lookup_elem(&decision, &zero);
+		if (d) {
+			d->ifindex = f->ifindex;
+			d->vni = f->vni;
+		}
+	}
+	if (p->ep_dst) {
+		if (p->physical && skb->vlan_present && bpf_skb_vlan_pop(skb))
+			return drop(skb, p, R_INTERNAL);
+		return to_endpoint(skb, f->ifindex, f->flags & F_PEER);
+	}
+	if (p->out_net)
+		return to_nic(skb, f->ifindex, f->vni);
+	if (set_tunnel(skb, &f->vtep, f->vni))
+		return drop(skb, p, R_INTERNAL);
+	return bpf_redirect(f->ifindex, 0);
+}
+
 SEC("tc/output")
 int output(struct __sk_buff *skb)
 {
 	struct pkt *p = scratch_pkt();
 	struct flow_val *f;
-	struct record *d;
 	int r;
 
 	if (!p)
 		return TC_ACT_SHOT;
 	f = &p->out;
 	f->mtu = p->mtu;
-	r = p->ep_dst ? to_local(p, f) : to_peer(p, f);
+	r = p->ep_dst ? to_local(p, f) : p->out_net ? to_outside(p, f) : to_peer(p, f);
 	if (r)
 		return drop(skb, p, r);
 	r = judge_both(skb, p);
@@ -148,17 +192,7 @@ int output(struct __sk_buff *skb)
 	r = rewrite(skb, p, p->smac);
 	if (r)
 		return drop(skb, p, r);
-	record(p, p->ep_dst ? V_LOCAL : V_TUNNEL, R_NONE);
-	if (opt_record) {
-		d = bpf_map_lookup_elem(&decision, &zero);
-		if (d) {
-			d->ifindex = f->ifindex;
-			d->vni = f->vni;
-		}
-	}
-	if (p->ep_dst)
-		return to_endpoint(skb, f->ifindex, f->flags & F_PEER);
-	if (set_tunnel(skb, &f->vtep, f->vni))
-		return drop(skb, p, R_INTERNAL);
-	return bpf_redirect(f->ifindex, 0);
+	if (p->flow_flags & (F_NAT_SRC | F_NAT_DST))
+		return jump_to(skb, p, P_NAT);
+	return send(skb, p, f);
 }

@@ -51,6 +51,19 @@ static __noinline int local(struct __sk_buff *skb, struct pkt *p)
 	return drop(skb, p, R_CLOSED_PORT);
 }
 
+/* The packet is larger than what lies ahead takes (6.8). */
+static __noinline int too_big(struct __sk_buff *skb, struct pkt *p, __u32 mtu)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->ep);
+
+	p->err_mtu = mtu;
+	if (p->v6)
+		return error(skb, p, R_TOO_BIG, 2, 0);
+	if (p->dont_frag)
+		return error(skb, p, R_TOO_BIG, 3, 4);
+	return do_punt(skb, p, e, PUNT_FRAGMENT);
+}
+
 /* Next hop b on network n, through interface f: size, TTL, MACs. */
 static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct neighbor *b, struct rif *f)
 {
@@ -68,16 +81,8 @@ static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct n
 		if (q && q->pmtu && q->pmtu < mtu)
 			mtu = q->pmtu;
 	}
-	if (p->seg_len > mtu) {
-		struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->ep);
-
-		p->err_mtu = mtu;
-		if (p->v6)
-			return error(skb, p, R_TOO_BIG, 2, 0);
-		if (p->dont_frag)
-			return error(skb, p, R_TOO_BIG, 3, 4);
-		return e ? do_punt(skb, p, e, PUNT_FRAGMENT) : drop(skb, p, R_INTERNAL);
-	}
+	if (p->seg_len > mtu)
+		return too_big(skb, p, mtu);
 	stamp(p, STAMP_NET, n->gs, n->gen);
 	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
 	p->net = f->net;
@@ -85,7 +90,7 @@ static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct n
 	p->peer = b->peer;
 	p->mtu = mtu;
 	p->hops++;
-	p->flow_flags |= F_ROUTED;
+	p->flow_flags = F_ROUTED;
 	mac_copy(p->smac, f->mac);
 	return jump_to(skb, p, P_OUTPUT);
 }
@@ -106,6 +111,11 @@ static __noinline int next_hop(struct __sk_buff *skb, struct pkt *p)
 		return drop(skb, p, R_BLACKHOLE);
 	if (r->flags & ROUTE_VIA)
 		hop = r->via;
+	if (r->flags & ROUTE_GATEWAY) {
+		p->gateway = r->rif;
+		p->hop = hop;
+		return jump_to(skb, p, P_OUTSIDE);
+	}
 	f = bpf_map_lookup_elem(&rifs, &r->rif);
 	if (!f)
 		return drop(skb, p, R_NOT_PROGRAMMED);

@@ -114,26 +114,26 @@ static __inline int fast_read(void *data, void *end, struct fast *x)
 }
 
 /* The rest of the key, in whole words: it is read in such at once, and the processor is slow to put them together. */
-static __inline void fast_key(void *data, struct fast *x, __u32 src)
+static __inline void fast_key(void *data, struct fast *x, __u32 src, __u32 vlan)
 {
 	__u64 *w = (__u64 *)&x->key;
 
 	w[4] = src | (__u64)x->ports << 32;
 	w[5] = *(__u64 *)data;
-	w[6] = *(__u32 *)(data + 8) | (__u64)x->proto << 32 | (__u64)x->flags << 40;
+	w[6] = *(__u32 *)(data + 8) | (__u64)x->proto << 32 | (__u64)x->flags << 40 | (__u64)vlan << 48;
 }
 
 /*
- * Reads the packet. src and flags: where it came from. Returns whether it may be in the cache. Headers that are not in the linear part
+ * Reads the packet. src, flags and vlan: where it came from. Returns whether it may be in the cache. Headers that are not in the linear part
  * are pulled, but not a byte more: of a TCP sender's packet the linear part is just its headers, and pulling payload would
  * copy the buffer, for it is shared with the queue of retransmissions.
  */
-static __inline int fast_parse(struct __sk_buff *skb, struct fast *x, __u32 src, __u32 flags)
+static __inline int fast_parse(struct __sk_buff *skb, struct fast *x, __u32 src, __u32 flags, __u32 vlan)
 {
 	void *data;
 	int i, r = FAST_NO;
 
-	if (unlikely(skb->vlan_present))
+	if (!(flags & FK_PHYSICAL) && unlikely(skb->vlan_present))
 		return 0;
 #pragma clang loop unroll(disable)
 	for (i = 0; i < 4; i++) { /* three pulls at most: for IPv4, for IPv6, for TCP behind it */
@@ -141,7 +141,7 @@ static __inline int fast_parse(struct __sk_buff *skb, struct fast *x, __u32 src,
 		x->flags = flags;
 		r = fast_read(data, (void *)(long)skb->data_end, x);
 		if (likely(r == FAST_KEY)) {
-			fast_key(data, x, src);
+			fast_key(data, x, src, vlan);
 			return x->l3_len + ETH_HLEN <= skb->len;
 		}
 		if (r == FAST_NO || bpf_skb_pull_data(skb, x->head))
@@ -181,14 +181,18 @@ static __inline int fast_valid(struct flow_val *f)
 
 enum { TOUCH_NS = 1000000000, RST_WINDOW = 1 << 20 };
 
-/* Takes the packet into account at one endpoint's connection. Returns 0 if it is gone. */
-static __noinline int fast_conn(const struct fast *x, __u32 slot, __u32 egress, __u32 tcp_flags)
+/* Takes the packet into account at one endpoint's connection. Returns 0 if it is gone. The receiver knows translated addresses. */
+static __noinline int fast_conn(const struct flow_val *f, const struct fast *x, __u32 egress, __u32 tcp_flags)
 {
-	struct conn_key k = {.ep = slot, .proto = x->proto, .flags = x->flags & FK_V6 ? CK_V6 : 0};
+	struct conn_key k = {.ep = egress ? f->ep_src : f->ep_dst, .proto = x->proto, .flags = x->flags & FK_V6 ? CK_V6 : 0};
 	struct conn_val *c;
 
 	k.local = egress ? x->key.saddr : x->key.daddr;
 	k.remote = egress ? x->key.daddr : x->key.saddr;
+	if (!egress && f->flags & F_NAT_DST)
+		ip_from4(&k.local, f->nat_dst);
+	if (!egress && f->flags & F_NAT_SRC)
+		ip_from4(&k.remote, f->nat_src);
 	k.lport = egress ? x->key.sport : x->key.dport;
 	k.rport = egress ? x->key.dport : x->key.sport;
 	if (k.proto == (k.flags & CK_V6 ? IP_ICMP6 : IP_ICMP))
@@ -224,9 +228,9 @@ static __inline int fast_conns(struct flow_val *f, const struct fast *x)
 	}
 	if (likely(now - f->touched < TOUCH_NS && !(flags & (TCP_FIN | TCP_SYN | TCP_RST))))
 		return 1;
-	if (f->flags & F_CONN_SRC && !fast_conn(x, f->ep_src, 1, flags))
+	if (f->flags & F_CONN_SRC && !fast_conn(f, x, 1, flags))
 		return 0;
-	if (f->flags & F_CONN_DST && !fast_conn(x, f->ep_dst, 0, flags))
+	if (f->flags & F_CONN_DST && !fast_conn(f, x, 0, flags))
 		return 0;
 	f->touched = now;
 	return 1;
@@ -244,7 +248,7 @@ static __inline int fast_fits(struct __sk_buff *skb, const struct flow_val *f, c
 		if (len > f->mtu)
 			return 0;
 	}
-	return !(f->flags & F_ROUTED) || x->ttl > 1;
+	return !(f->flags & F_ROUTED) || x->ttl > 1 + !!(f->flags & F_TWICE);
 }
 
 /* Where this processor would hold the flow, whether or not another one is there. */
@@ -302,15 +306,17 @@ static __noinline struct flow_val *cached_flow(struct __sk_buff *skb, const stru
 	return f;
 }
 
-/* Writes MACs and TTL, or the source MAC alone. Returns whether it could. */
+/* Writes MACs and TTL, or MACs alone. Returns whether it could. */
 static __noinline int fast_write(struct __sk_buff *skb, const struct flow_val *f)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	__u32 h[7], len, sum;
+	__u32 h[7], len, sum, hops = 1 + !!(f->flags & F_TWICE);
 	struct ipv4 *ip = data + ETH_HLEN;
 
+	if (f->flags & F_MACS)
+		return !bpf_skb_store_bytes(skb, 0, f->dmac, 12, 0); /* the two lie behind each other */
 	if (!(f->flags & F_ROUTED))
-		return !bpf_skb_store_bytes(skb, 6, f->smac, 6, 0);
+		return !(f->flags & F_SMAC) || !bpf_skb_store_bytes(skb, 6, f->smac, 6, 0);
 	if ((void *)(ip + 1) > end)
 		return 0;
 	h[0] = *(__u32 *)f->dmac;
@@ -321,21 +327,43 @@ static __noinline int fast_write(struct __sk_buff *skb, const struct flow_val *f
 	h[5] = *(__u32 *)(data + 20);
 	h[6] = 0;
 	if (((struct eth *)data)->type == htons(ETH_V4)) {
-		sum = ip->check + htons(0x0100); /* RFC 1141 */
-		h[5] -= 1 << 16; /* TTL, the byte at 22 */
+		sum = ip->check + hops * htons(0x0100); /* RFC 1141 */
+		h[5] -= hops << 16; /* TTL, the byte at 22 */
 		h[6] = (__u16)(sum + (sum >= 0xffff));
 		len = 26;
 	} else {
-		h[5] -= 1 << 8; /* hop limit, the byte at 21 */
+		h[5] -= hops << 8; /* hop limit, the byte at 21 */
 		len = 22;
 	}
 	return !bpf_skb_store_bytes(skb, 0, h, len, 0);
 }
 
-/* Writes what the flow says into the packet. Returns whether it could. */
-static __inline int fast_rewrite(struct __sk_buff *skb, const struct flow_val *f)
+/* One address of an IPv4 packet without options, with the checksums that cover it. Returns whether it could. */
+static __inline int fast_address(struct __sk_buff *skb, __u32 off, __be32 from, __be32 to, __u32 proto)
 {
-	return !(f->flags & (F_ROUTED | F_SMAC)) || fast_write(skb, f);
+	if (bpf_l3_csum_replace(skb, ETH_HLEN + 10, from, to, 4))
+		return 0;
+	if (proto == IP_TCP && bpf_l4_csum_replace(skb, ETH_HLEN + 20 + 16, from, to, BPF_F_PSEUDO_HDR | 4))
+		return 0;
+	if (proto == IP_UDP && bpf_l4_csum_replace(skb, ETH_HLEN + 20 + 6, from, to, BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | 4))
+		return 0;
+	return !bpf_skb_store_bytes(skb, off, &to, 4, 0);
+}
+
+/* What the cache holds of translation: IPv4 without options, TCP, UDP and echoes. */
+static __noinline int fast_nat(struct __sk_buff *skb, const struct flow_val *f, const struct fast *x)
+{
+	if (f->flags & F_NAT_SRC && !fast_address(skb, ETH_HLEN + 12, ip_to4(&x->key.saddr), f->nat_src, x->proto))
+		return 0;
+	return !(f->flags & F_NAT_DST) || fast_address(skb, ETH_HLEN + 16, ip_to4(&x->key.daddr), f->nat_dst, x->proto);
+}
+
+/* Writes what the flow says into the packet. Returns whether it could. */
+static __inline int fast_rewrite(struct __sk_buff *skb, const struct flow_val *f, const struct fast *x)
+{
+	if (f->flags & (F_ROUTED | F_SMAC | F_MACS) && !fast_write(skb, f))
+		return 0;
+	return likely(!(f->flags & (F_NAT_SRC | F_NAT_DST))) || fast_nat(skb, f, x);
 }
 
 /* Where a tunnelled flow goes. */
@@ -362,7 +390,7 @@ static __inline void fast_record(struct __sk_buff *skb, const struct flow_val *f
 	if (!d)
 		return;
 	memset(d, 0, sizeof(*d));
-	d->verdict = f->flags & F_LOCAL ? V_LOCAL : V_TUNNEL;
+	d->verdict = f->flags & F_LOCAL ? V_LOCAL : f->flags & F_OUTSIDE ? V_OUTSIDE : V_TUNNEL;
 	d->flags = D_FLOW_HIT | (f->flags & F_ROUTED ? D_ROUTED : 0);
 	d->ep = f->ep_src;
 	d->ep_dst = f->ep_dst;

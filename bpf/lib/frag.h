@@ -27,6 +27,7 @@ static __noinline int follow_fragments(struct pkt *p)
 	k.id = p->frag_id;
 	k.proto = p->proto;
 	k.flags = p->key.flags & (FK_OVERLAY | FK_V6);
+	k.pad = p->key.vlan;
 	now = bpf_ktime_get_coarse_ns();
 	if (p->frag == FRAG_FIRST) {
 		v.sport = p->sport;

@@ -49,11 +49,11 @@ enum {
 
 enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
-enum { TC_ACT_SHOT = 2, TC_ACT_REDIRECT = 7 };
+enum { TC_ACT_UNSPEC = -1 /* on to the next program, and to the host */, TC_ACT_SHOT = 2, TC_ACT_REDIRECT = 7 };
 enum { PACKET_HOST = 0 };
 enum { BPF_ADJ_ROOM_MAC = 1 };
 enum { BPF_F_TUNINFO_IPV6 = 1 << 0, BPF_F_ZERO_CSUM_TX = 1 << 1, BPF_F_DONT_FRAGMENT = 1 << 2 };
-enum { BPF_F_PSEUDO_HDR = 1 << 4 };
+enum { BPF_F_PSEUDO_HDR = 1 << 4, BPF_F_MARK_MANGLED_0 = 1 << 5 };
 
 /* The context of a tc program (UAPI struct __sk_buff). */
 struct __sk_buff {
@@ -118,6 +118,8 @@ static long (*bpf_l4_csum_replace)(struct __sk_buff *skb, __u32 off, __u64 from,
 static __u32 (*bpf_get_smp_processor_id)(void) = (void *)8;
 static long (*bpf_tail_call)(void *ctx, void *map, __u32 index) = (void *)12;
 static long (*bpf_clone_redirect)(struct __sk_buff *skb, __u32 ifindex, __u64 flags) = (void *)13;
+static long (*bpf_skb_vlan_push)(struct __sk_buff *skb, __be16 proto, __u16 tci) = (void *)18;
+static long (*bpf_skb_vlan_pop)(struct __sk_buff *skb) = (void *)19;
 static long (*bpf_skb_get_tunnel_key)(struct __sk_buff *skb, struct bpf_tunnel_key *key, __u32 size, __u64 flags) = (void *)20;
 static long (*bpf_skb_set_tunnel_key)(struct __sk_buff *skb, struct bpf_tunnel_key *key, __u32 size, __u64 flags) = (void *)21;
 static long (*bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;

@@ -47,6 +47,14 @@ static __inline int known_mac(__u32 ep, const __u8 *mac)
 	return may_send(ep, mac, &any);
 }
 
+/* The floating IP, if this host translates it. */
+static __inline struct fip *find_fip(__u32 net, const struct ip *a)
+{
+	struct addr_key k = {.net = net, .addr = *a};
+
+	return bpf_map_lookup_elem(&fips, &k);
+}
+
 /* A neighbour that is bound somewhere. */
 static __inline struct neighbor *find_neighbor(__u32 slot)
 {

@@ -41,6 +41,7 @@ enum {
 	EP_STATEFUL = 32,
 	EP_PEER = 64,   /* deliver by redirect_peer */
 	EP_DHCP6 = 128, /* DHCPv6 has something to say to it */
+	EP_GATEWAY = 256, /* a router's outer leg: the other end is the namespace of its central part */
 };
 
 struct endpoint {
@@ -62,7 +63,7 @@ struct endpoint {
 enum { POL_PROTO = 1, POL_ANY = 2, POL_CLASS_PROTO = 4, POL_CLASS_ANY = 8 };
 
 /* Kinds of punt: dataplane.PuntKind. PUNT_KINDS leaves room, so that one more does not change the layout of ep_state. */
-enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL, PUNT_DNS, PUNT_KINDS = 13 };
+enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL, PUNT_DNS, PUNT_NEIGHBOR, PUNT_KINDS = 13 };
 
 struct bucket {
 	__u64 last; /* ns */
@@ -94,7 +95,9 @@ struct network {
 	__u32 flood_total;
 	__u8 rmac4[6]; /* the first subnet's router MAC, by family */
 	__u8 rmac6[6];
-	__u32 spare[3];
+	__u32 phys_ifindex; /* of a flat or vlan network: the NIC; 0: none */
+	__u32 phys_vlan;    /* its tag; 0: untagged */
+	__u32 spare;
 };
 
 struct peer {
@@ -106,8 +109,8 @@ struct peer {
 	__u32 spare;
 };
 
-/* KIND_SERVICE: the host itself answers there; slot holds the SERVICE_ flags. */
-enum { KIND_RIF = 1, KIND_NEIGHBOR = 2, KIND_SERVICE = 3 };
+/* KIND_SERVICE: the host itself answers there; slot holds the SERVICE_ flags. KIND_FIP: a floating IP that this host translates. */
+enum { KIND_RIF = 1, KIND_NEIGHBOR = 2, KIND_SERVICE = 3, KIND_FIP = 4 };
 enum { SERVICE_DNS = 1, SERVICE_METADATA = 2 };
 
 struct mac_key {
@@ -180,7 +183,8 @@ struct lpm_key {
 	struct ip addr;
 };
 
-enum { ROUTE_BLACKHOLE = 1, ROUTE_VIA = 2, ROUTE_V4 = 4 };
+/* ROUTE_GATEWAY: rif is the router's gateway, and what goes this way leaves the cloud. */
+enum { ROUTE_BLACKHOLE = 1, ROUTE_VIA = 2, ROUTE_V4 = 4, ROUTE_GATEWAY = 8 };
 
 struct route_val {
 	__u32 rif;
@@ -210,7 +214,7 @@ struct flood_val {
 };
 
 /* Flags of struct flow_key. */
-enum { FK_OVERLAY = 1, FK_LATER = 2, FK_V6 = 4 };
+enum { FK_OVERLAY = 1, FK_LATER = 2, FK_V6 = 4, FK_PHYSICAL = 8 };
 
 struct flow_key {
 	struct ip saddr, daddr;
@@ -219,7 +223,7 @@ struct flow_key {
 	__u8 dmac[6], smac[6]; /* as they lie in the frame */
 	__u8 proto;
 	__u8 flags;
-	__u16 pad;
+	__u16 vlan; /* FK_PHYSICAL */
 };
 
 /* Flags of struct flow_val. */
@@ -230,8 +234,11 @@ enum {
 	F_SMAC = 8,    /* source MAC alone */
 	F_CONN_SRC = 16,
 	F_CONN_DST = 32,
-	F_NAT_SRC = 64, /* reserved: north-south */
+	F_NAT_SRC = 64, /* nat_src takes the source's place */
 	F_NAT_DST = 128,
+	F_OUTSIDE = 256, /* to a NIC, with the tag vni */
+	F_MACS = 512,    /* both MACs, and not TTL */
+	F_TWICE = 1024,  /* TTL - 2: two routers */
 };
 
 /* What an established packet reads comes first, so that it lies in few lines of the cache. */
@@ -252,8 +259,9 @@ struct flow_val {
 	__u64 gen_sum;
 	__u32 gs[5];
 	__u32 rule_src, rule_dst;
-	__be16 nat_sport, nat_dport;
-	struct ip nat_addr;
+	__be16 nat_sport, nat_dport; /* reserved */
+	__be32 nat_src, nat_dst;     /* with F_NAT_SRC, F_NAT_DST */
+	__u64 spare;
 };
 
 /* A flow that a processor has met lately, as it was then. */
@@ -279,6 +287,9 @@ struct conn_key {
 };
 
 enum { CONN_NONE, CONN_NEW, CONN_REPLIED, CONN_FIN, CONN_CLOSED };
+
+/* How a connection leaves the cloud, once that is known (conn_val.nat_kind): nat_addr is the floating IP. */
+enum { NAT_UNKNOWN, NAT_FIP, NAT_CENTRAL };
 
 struct conn_val {
 	__u64 created, seen, expires;
@@ -373,14 +384,64 @@ struct learned {
 	__u64 seen;
 };
 
-struct fip {
-	__u32 ep;
+/* A frame of a physical network enters by this NIC with this tag. */
+struct physical_key {
+	__u32 ifindex;
+	__u32 vlan;
+};
+
+struct physical_val {
 	__u32 net;
+	__u8 mac[6]; /* the NIC's own: what is for it is the host's */
+	__u16 pad;
+	__u32 spare[2];
+};
+
+enum { FIP_CENTRAL = 1 };
+
+/* A floating IP, by external network and address (struct addr_key). */
+struct fip {
+	struct ip fixed;
+	__u32 ep; /* FIP_CENTRAL: of the router's outer leg */
+	__u32 router;
+	__u32 rif;     /* of the router, on the endpoint's network */
+	__u32 gateway; /* rif of the router, outside */
+	__u8 mac[6];
+	__u16 flags;
+	__u32 spare[2];
+};
+
+/* The floating IP that an endpoint's address has at a router. */
+struct ep_fip_key {
+	struct ip fixed;
+	__u32 ep;
+	__u32 router;
+};
+
+struct ep_fip_val {
 	struct ip addr;
+	__u32 net; /* the external network */
 	__u8 mac[6];
 	__u16 pad;
-	__u32 via;
-	__u32 spare;
+};
+
+/* The central leg of a router on a network. */
+struct leg_key {
+	__u32 router;
+	__u32 net;
+};
+
+struct leg {
+	__u32 neighbor;
+	__u8 mac[6];
+	__u16 pad;
+};
+
+/* Who has an address outside (struct addr_key). */
+struct outer_val {
+	__u8 mac[6];
+	__u16 pad;
+	__u64 seen; /* when it was last heard of, ns */
 };
 
 struct snat {
@@ -417,8 +478,16 @@ struct punt {
 	__u16 len;
 };
 
-enum { V_NONE, V_DROP, V_LOCAL, V_TUNNEL, V_FLOOD, V_ANSWER, V_PUNT, V_CONSUMED };
-enum { D_FLOW_HIT = 1, D_FLOW_NEW = 2, D_ROUTED = 4, D_OVERLAY = 8 };
+/* Between struct punt and the frame, for what has to do with the outside: PUNT_OUTSIDE in kind says that it is there. */
+struct punt_outside {
+	__u8 net[16];
+	struct ip hop;
+};
+
+enum { PUNT_OUTSIDE = 0x8000 };
+
+enum { V_NONE, V_DROP, V_LOCAL, V_TUNNEL, V_FLOOD, V_ANSWER, V_PUNT, V_CONSUMED, V_OUTSIDE, V_PASS };
+enum { D_FLOW_HIT = 1, D_FLOW_NEW = 2, D_ROUTED = 4, D_OVERLAY = 8, D_OUTSIDE = 16 /* a copy of a flood goes to the NIC */, D_NEIGHBOR = 32 /* PUNT_NEIGHBOR beside the verdict */ };
 
 /* What became of the packet. */
 struct record {
@@ -446,6 +515,8 @@ struct test_in {
 	__u32 ifindex;
 	__u32 vni;
 	struct ip vtep;
+	__u32 vlan;
+	__u32 pad;
 };
 
 /* Programs behind tail calls. */
@@ -459,6 +530,10 @@ enum {
 	P_ND,
 	P_ECHO,
 	P_ERROR,
+	P_PHYSICAL,
+	P_OUTSIDE,
+	P_FLOATING,
+	P_NAT,
 	PROGRAMS = 32,
 };
 
@@ -495,7 +570,7 @@ struct pkt {
 	__u8 is_ip;
 	__u8 v6;
 	__u8 unpoliced; /* ARP and ND */
-	__u8 flow_flags;
+	__u8 physical;
 	__u8 ports;       /* sport and dport, or type and code, are known */
 	__be16 sport, dport; /* ICMP: identifier */
 	__u8 frag_known;  /* a later fragment whose first was seen */
@@ -511,8 +586,16 @@ struct pkt {
 	__u8 flow_made;
 	__u8 egress; /* the direction being judged */
 	__u8 at_dst; /* it is the destination's groups that are asked */
-	__u8 pad2;
+	__u8 nat_kind; /* how the sender's packet leaves the cloud */
+	__u8 told;     /* user space was told of the sender of an ARP frame */
+	__u8 pad2[3];
 	__u32 targets;
+	__u32 flow_flags;
+	__u32 gateway; /* rif of the gateway that it leaves by */
+	__u32 out_net; /* the network whose NIC it goes to */
+	__u32 flood_only; /* endpoint that alone gets a copy */
+	struct ip hop; /* the next hop outside */
+	struct ip nat_src, nat_dst; /* with F_NAT_SRC, F_NAT_DST in flow_flags */
 	struct flow_val out __aligned8; /* the flow being made: too large for the stack */
 	__u8 buf[BUF_SIZE];
 };
@@ -561,6 +644,11 @@ MAP(decision, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct record, 1, 0);
 MAP(clones, BPF_MAP_TYPE_ARRAY, __u32, struct flood_val, 4096, 0);
 MAP(test_input, BPF_MAP_TYPE_ARRAY, __u32, struct test_in, 1, 0);
 MAP(scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct pkt, 1, 0);
+MAP(physical_nets, BPF_MAP_TYPE_HASH, struct physical_key, struct physical_val, 8192, 0);
+MAP(fips, BPF_MAP_TYPE_HASH, struct addr_key, struct fip, 65536, BPF_F_NO_PREALLOC);
+MAP(ep_fip, BPF_MAP_TYPE_HASH, struct ep_fip_key, struct ep_fip_val, 65536, BPF_F_NO_PREALLOC);
+MAP(legs, BPF_MAP_TYPE_HASH, struct leg_key, struct leg, 65536, BPF_F_NO_PREALLOC);
+MAP(outer, BPF_MAP_TYPE_HASH, struct addr_key, struct outer_val, 65536, BPF_F_NO_PREALLOC);
 MAP(drops, BPF_MAP_TYPE_PERCPU_HASH, struct drop_key, struct counter, 16384, 0);
 
 struct {

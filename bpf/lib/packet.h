@@ -308,7 +308,8 @@ static __inline int parse_eth(struct __sk_buff *skb, struct pkt *p)
 {
 	struct eth e;
 
-	if (skb->vlan_present)
+	/* A NIC's frame has its network by its tag, which the kernel has taken out of the frame. */
+	if (skb->vlan_present && !p->physical)
 		return R_VLAN_TAGGED;
 	if (bpf_skb_load_bytes(skb, 0, &e, sizeof(e)))
 		return R_MALFORMED;

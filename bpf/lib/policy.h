@@ -15,9 +15,25 @@ struct view {
 	__u8 pad;
 };
 
+/* The other side's address. The receiver knows the sender by its translated one. */
+static __inline const struct ip *remote_of(const struct pkt *p, __u32 egress)
+{
+	if (egress)
+		return &p->key.daddr;
+	return p->flow_flags & F_NAT_SRC ? &p->nat_src : &p->key.saddr;
+}
+
+/* The endpoint's own address: always a fixed one, never a floating one. */
+static __inline const struct ip *local_of(const struct pkt *p, __u32 egress)
+{
+	if (egress)
+		return &p->key.saddr;
+	return p->flow_flags & F_NAT_DST ? &p->nat_dst : &p->key.daddr;
+}
+
 static __inline void view_of(struct view *v, const struct pkt *p, __u32 egress)
 {
-	v->remote = egress ? p->key.daddr : p->key.saddr;
+	v->remote = *remote_of(p, egress);
 	v->sport = p->sport;
 	v->dport = p->dport;
 	v->type = p->icmp_type;

@@ -42,6 +42,7 @@ enum reason {
 	R_NOT_PROGRAMMED = 32,   /* a stage has no program or map entry yet (agent starting) */
 	R_INTERNAL = 33,         /* a helper of the kernel failed */
 	R_CLOSED_PORT = 34,      /* addressed to a router itself, which has no such service */
+	R_NO_UPLINK = 35,        /* no NIC of this host is on the physical network */
 };
 
 #endif

@@ -22,8 +22,8 @@ static __noinline int conn_key_of(struct conn_key *k, const struct pkt *p, __u32
 	k->ep = slot;
 	k->proto = p->proto;
 	k->flags = p->v6 ? CK_V6 : 0;
-	k->local = egress ? p->key.saddr : p->key.daddr;
-	k->remote = egress ? p->key.daddr : p->key.saddr;
+	k->local = *local_of(p, egress);
+	k->remote = *remote_of(p, egress);
 	k->lport = egress ? p->sport : p->dport;
 	k->rport = egress ? p->dport : p->sport;
 	if (!is_icmp(p))
@@ -90,6 +90,11 @@ static __noinline int quoted_key(struct __sk_buff *skb, const struct pkt *p, str
 	/* The quote went the other way than the error. */
 	k->local = egress ? dst : src;
 	k->remote = egress ? src : dst;
+	/* What is quoted is translated as the error is. */
+	if (!egress && p->flow_flags & F_NAT_DST && ip_eq(&k->local, &p->key.daddr))
+		k->local = p->nat_dst;
+	if (!egress && p->flow_flags & F_NAT_SRC && ip_eq(&k->remote, &p->key.saddr))
+		k->remote = p->nat_src;
 	k->lport = egress ? ports[1] : ports[0];
 	k->rport = egress ? ports[0] : ports[1];
 	k->flags = p->v6 ? CK_V6 : 0;
@@ -164,6 +169,40 @@ static __noinline int sweep(__u32 ep)
 	return 0;
 }
 
+/* How the packet of an endpoint leaves or entered the cloud, and by which floating IP; NAT_UNKNOWN: it did not, or is not told. */
+static __inline __u32 nat_of(const struct pkt *p, __u32 egress, struct ip *addr)
+{
+	addr->d[0] = addr->d[1] = 0;
+	if (egress) {
+		if (p->nat_kind == NAT_FIP)
+			*addr = p->nat_src;
+		return p->nat_kind;
+	}
+	if (!(p->flow_flags & F_NAT_DST))
+		return NAT_UNKNOWN;
+	*addr = p->key.daddr;
+	return NAT_FIP;
+}
+
+/*
+ * A connection whose address outside has become another one is over: its floating IP was taken away, or it got one. A connection
+ * that has no such address yet takes this one. Returns whether it is over.
+ */
+static __noinline int nat_changed(const struct pkt *p, struct conn_val *c, __u32 egress)
+{
+	struct ip addr;
+	__u32 kind = nat_of(p, egress, &addr);
+
+	if (kind == NAT_UNKNOWN)
+		return 0;
+	if (c->nat_kind == NAT_UNKNOWN) {
+		c->nat_kind = kind;
+		c->nat_addr = addr;
+		return 0;
+	}
+	return c->nat_kind != kind || !ip_eq(&c->nat_addr, &addr);
+}
+
 /* Makes a connection within the endpoint's share. Returns a reason. */
 static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, struct conn_key *k, __u32 egress, __u32 rule)
 {
@@ -187,6 +226,7 @@ static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, s
 	c.rule = rule;
 	c.icmp_type = p->icmp_type;
 	c.icmp_code = p->icmp_code;
+	c.nat_kind = nat_of(p, egress, &c.nat_addr);
 	conn_advance(&c, k, egress, p->tcp_flags);
 	if (bpf_map_update_elem(&conn, k, &c, BPF_NOEXIST)) {
 		sweep(0);
@@ -260,6 +300,11 @@ static __noinline int judge(struct __sk_buff *skb, struct pkt *p, __u32 slot, __
 	tracked = conn_key_of(&k, p, slot, egress);
 	if (tracked) {
 		c = conn_find(&k);
+		if (c && nat_changed(p, c, egress)) {
+			if (!bpf_map_delete_elem(&conn, &k))
+				conn_release(slot);
+			return R_INVALID_STATE;
+		}
 		if (c) {
 			r = judge_known(p, e, &k, c, &j->rule);
 			if (!r)

@@ -22,7 +22,8 @@ static __inline void record(const struct pkt *p, __u8 verdict, __u16 reason)
 	memset(d, 0, sizeof(*d));
 	d->verdict = verdict;
 	d->reason = reason;
-	d->flags = (p->overlay ? D_OVERLAY : 0) | (p->flow_flags & F_ROUTED ? D_ROUTED : 0) | (p->flow_made ? D_FLOW_NEW : 0);
+	d->flags = (p->overlay ? D_OVERLAY : 0) | (p->told ? D_NEIGHBOR : 0) | (p->flow_flags & F_OUTSIDE ? D_OUTSIDE : 0) |
+		    (p->flow_flags & F_ROUTED ? D_ROUTED : 0) | (p->flow_made ? D_FLOW_NEW : 0);
 	d->ep = p->ep;
 	d->net = p->net;
 	d->router = p->router;
@@ -122,7 +123,7 @@ static __noinline int drop_event(struct __sk_buff *skb, __u32 ep, __u32 reason, 
 /* Ends the walk: the packet is gone, counted, and told. */
 static __noinline int drop(struct __sk_buff *skb, struct pkt *p, __u32 reason)
 {
-	__u32 ep = p->overlay || p->at_dst ? p->ep_dst : p->ep, rule = p->rule_src ? p->rule_src : p->rule_dst;
+	__u32 ep = p->at_dst || !p->ep ? p->ep_dst : p->ep, rule = p->rule_src ? p->rule_src : p->rule_dst;
 	int verdict = TC_ACT_SHOT;
 
 	/*
@@ -174,6 +175,21 @@ static __inline int to_endpoint(struct __sk_buff *skb, __u32 ifindex, int peer)
 	return bpf_redirect(ifindex, 0);
 }
 
+/* Sends the frame to a NIC. A kernel without VLAN devices tags and strips all the same. */
+static __inline int to_nic(struct __sk_buff *skb, __u32 ifindex, __u32 vlan)
+{
+	if (vlan && bpf_skb_vlan_push(skb, htons(0x8100), vlan))
+		return TC_ACT_SHOT;
+	return bpf_redirect(ifindex, 0);
+}
+
+/* The frame is the host's own, or another program's. */
+static __inline int pass(struct pkt *p)
+{
+	record(p, V_PASS, R_NONE);
+	return TC_ACT_UNSPEC;
+}
+
 static __inline int set_tunnel(struct __sk_buff *skb, const struct ip *vtep, __u32 vni)
 {
 	struct host *c = bpf_map_lookup_elem(&config, &zero);
@@ -194,16 +210,20 @@ static __inline int set_tunnel(struct __sk_buff *skb, const struct ip *vtep, __u
 	return bpf_skb_set_tunnel_key(skb, &k, sizeof(k), BPF_F_TUNINFO_IPV6 | BPF_F_DONT_FRAGMENT);
 }
 
-/* Hands the packet to user space. The ring buffer's record is struct punt and the frame. */
-static __noinline int do_punt(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, __u32 kind)
+/*
+ * Writes the packet into the ring buffer for user space: struct punt, struct punt_outside if the packet has to do with the outside, the
+ * frame. Returns a reason.
+ */
+static __noinline int put_punt(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, __u32 kind)
 {
 	struct host *c = bpf_map_lookup_elem(&config, &zero);
 	struct punt *u = (struct punt *)p->buf;
-	struct record *d;
-	__u32 n = skb->len, rate, burst;
+	struct punt_outside *o = (struct punt_outside *)(p->buf + sizeof(*u));
+	__u32 n = skb->len, at = sizeof(*u), rate, burst;
+	struct network *net;
 
 	if (!c)
-		return drop(skb, p, R_NOT_PROGRAMMED);
+		return R_NOT_PROGRAMMED;
 	rate = c->punt_rate;
 	burst = c->punt_burst;
 	if (kind == PUNT_DHCP4 || kind == PUNT_DHCP6 || kind == PUNT_RS) {
@@ -211,21 +231,44 @@ static __noinline int do_punt(struct __sk_buff *skb, struct pkt *p, struct endpo
 		burst = c->ask_burst;
 	}
 	if (kind >= PUNT_KINDS || limited(p->ep, BUCKET_PUNT + kind, rate, burst))
-		return drop(skb, p, R_STORM_LIMIT);
-	memcpy(u->uuid, e->uuid, 16);
+		return R_STORM_LIMIT;
+	memset(u->uuid, 0, 16);
+	if (e)
+		memcpy(u->uuid, e->uuid, 16);
 	u->ep = p->ep;
 	u->kind = kind;
 	u->len = n;
 	if (n < 14 || n > PUNT_MAX)
-		return drop(skb, p, R_TOO_BIG);
+		return R_TOO_BIG;
+	if (p->out_net) {
+		net = bpf_map_lookup_elem(&networks, &p->out_net);
+		if (!net)
+			return R_NOT_PROGRAMMED;
+		u->kind |= PUNT_OUTSIDE;
+		memcpy(o->net, net->uuid, 16);
+		o->hop = p->hop;
+		at += sizeof(*o);
+	}
 	barrier_var(n);
 	n &= 0x7fff;
 	if (n < 14 || n > PUNT_MAX)
-		return drop(skb, p, R_TOO_BIG);
-	if (bpf_skb_load_bytes(skb, 0, p->buf + sizeof(*u), n))
-		return drop(skb, p, R_INTERNAL);
-	if (bpf_ringbuf_output(&punts, p->buf, n + sizeof(*u), 0))
-		return drop(skb, p, R_STORM_LIMIT);
+		return R_TOO_BIG;
+	barrier_var(at);
+	if (at > sizeof(*u) + sizeof(*o))
+		return R_INTERNAL;
+	if (bpf_skb_load_bytes(skb, 0, p->buf + at, n))
+		return R_INTERNAL;
+	return bpf_ringbuf_output(&punts, p->buf, n + at, 0) ? R_STORM_LIMIT : R_NONE;
+}
+
+/* Hands the packet to user space, and ends the walk. */
+static __noinline int do_punt(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, __u32 kind)
+{
+	struct record *d;
+	int r = put_punt(skb, p, e, kind);
+
+	if (r)
+		return drop(skb, p, r);
 	record(p, V_PUNT, kind == PUNT_FRAGMENT ? R_TOO_BIG : R_NONE);
 	if (opt_record) {
 		d = bpf_map_lookup_elem(&decision, &zero);

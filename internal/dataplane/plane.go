@@ -8,6 +8,7 @@ package dataplane
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
@@ -104,6 +105,20 @@ type Outside interface {
 	Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error
 	// Forget takes that back.
 	Forget(external model.NetworkID, addr netip.Addr) error
+}
+
+// OutsideNeighbor is one entry of what is known of an external network.
+type OutsideNeighbor struct {
+	External model.NetworkID
+	Address  netip.Addr
+	MAC      model.MAC
+	// Silent is how long nothing was heard of it.
+	Silent time.Duration
+}
+
+// OutsideLister is an Outside that can tell what it knows: a new agent takes over what a former one had learned.
+type OutsideLister interface {
+	OutsideNeighbors() ([]OutsideNeighbor, error)
 }
 
 // MaxResend is the most that a Resender takes, from the Ethernet header on. The kernel gives a program run by hand one

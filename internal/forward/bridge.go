@@ -8,6 +8,7 @@ import (
 // whereTo is the stage that sends a frame of an instance on by its destination MAC: to all, to a router, to a neighbour.
 func (r *run) whereTo() {
 	r.keepFragment()
+	r.centralSource()
 	l, router := r.h.legs[netMAC{r.net.ID, r.p.dst}]
 	n, ok := r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
 	switch {
@@ -23,11 +24,19 @@ func (r *run) whereTo() {
 		r.note("bridge", "the host needs no telling who has which address")
 	case r.h.serviceMACs[netMAC{r.net.ID, r.p.dst}]:
 		r.drop(reason.ClosedPort, "bridge", "%s is the host's own, where it answers for DHCP, DNS and metadata only", r.p.dst)
+	case r.h.fipMACs[netMAC{r.net.ID, r.p.dst}] && (r.p.etherType == etherARP || r.neighborDiscovery()):
+		r.note("bridge", "floating IPs need no telling who has which address")
+	case r.h.fipMACs[netMAC{r.net.ID, r.p.dst}]:
+		r.toFloating(r.net.ID, 0)
+	case physical(r.net) && (!ok || r.h.endpoints[n.Port] == nil):
+		if !r.tooBig() {
+			r.toNIC(r.net, r.frame())
+		}
 	case ok && n.Port == r.in.Port:
 		r.drop(reason.UnknownMAC, "bridge", "%s is the sender's own", r.p.dst)
 	case ok && r.tooBig():
 	case ok:
-		r.send(n, r.p.frame)
+		r.send(n, r.frame())
 	case r.net.Learning:
 		r.note("bridge", "%s is not known from the control plane", r.p.dst)
 		r.flood()
@@ -39,14 +48,14 @@ func (r *run) whereTo() {
 // send takes a finished frame to the neighbour n, on this host or another.
 func (r *run) send(n *hostplan.Neighbor, frame []byte) {
 	if n.Host == r.h.State.Host {
-		if e, ok := r.h.State.Endpoints[n.Port]; ok {
+		if e, ok := r.h.endpoints[n.Port]; ok {
 			r.output(r.from, e, frame)
 			return
 		}
 		r.drop(reason.NotProgrammed, "deliver", "port %s is not programmed", n.Port)
 		return
 	}
-	net, peer := r.h.State.Networks[n.Network], r.h.State.Peers[n.Host]
+	net, peer := r.h.networks[n.Network], r.h.State.Peers[n.Host]
 	if peer == nil || net == nil || net.Type != "vxlan" || !r.h.State.VTEP.IsValid() {
 		r.drop(reason.NoTunnel, "tunnel", "no tunnel to host %s for network %s", n.Host, n.Network)
 		return
@@ -86,11 +95,10 @@ func (r *run) flood() {
 		if e.Port == r.in.Port || !e.AdminUp {
 			continue
 		}
-		if why, rule := r.mayHear(e); why != reason.None {
-			r.res.Refused = append(r.res.Refused, Refusal{e.Port, why, rule})
-			continue
-		}
-		r.res.Outputs = append(r.res.Outputs, Output{Kind: Deliver, Port: e.Port, Frame: clone(r.p.frame)})
+		r.copyTo(e)
+	}
+	if r.from != nil && physical(r.net) {
+		r.outside(r.net, r.p.frame)
 	}
 	if r.from != nil && r.net.Type == "vxlan" && r.h.State.VTEP.IsValid() {
 		for _, host := range r.net.Flood {
@@ -100,6 +108,18 @@ func (r *run) flood() {
 		}
 	}
 	r.note("flood", "network %s: copies to %d receivers", r.net.ID, len(r.res.Outputs))
+}
+
+// copyTo gives a copy to an endpoint, if that one's groups let it.
+func (r *run) copyTo(e *hostplan.Endpoint) {
+	if !e.AdminUp {
+		return
+	}
+	if why, rule := r.mayHear(e); why != reason.None {
+		r.res.Refused = append(r.res.Refused, Refusal{e.Port, why, rule})
+		return
+	}
+	r.res.Outputs = append(r.res.Outputs, Output{Kind: Deliver, Port: e.Port, Frame: clone(r.p.frame)})
 }
 
 // tooBig drops a frame that is larger than the network it entered takes.

@@ -9,11 +9,13 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 )
 
-// Conns is the state of connections and fragments on one host. It is a value: nothing that is passed a Conns writes it,
+// Conns is the state of connections, fragments and neighbours outside on one host. It is a value: nothing that is passed a Conns writes it,
 // and nil is the empty one. There is no clock here: an entry lives until a rule's end, Keep or Expire removes it.
 type Conns struct {
 	conns map[connKey]conn
 	frags map[fragKey]fragPorts
+	// outer is who has which address outside.
+	outer map[netAddr]model.MAC
 }
 
 // connKey is a connection as one endpoint sees it. For ICMP both ports are the query's identifier.
@@ -29,6 +31,7 @@ type conn struct {
 	egress    bool // the endpoint opened it
 	replied   bool
 	typ, code uint8 // of the ICMP query that opened it
+	nat       natUse
 }
 
 type fragKey struct {
@@ -62,18 +65,33 @@ func (c *Conns) Keep(h *Host) *Conns {
 		return nil
 	}
 	n := c.clone()
-	maps.DeleteFunc(n.conns, func(k connKey, _ conn) bool { return h.State.Endpoints[k.port] == nil })
+	maps.DeleteFunc(n.conns, func(k connKey, _ conn) bool { return h.endpoints[k.port] == nil })
 	maps.DeleteFunc(n.frags, func(k fragKey, _ fragPorts) bool {
-		return !k.from.Tunnel() && h.State.Endpoints[k.from.Port] == nil
+		return !k.from.Port.IsZero() && h.endpoints[k.from.Port] == nil
 	})
 	return n
 }
 
 func (c *Conns) clone() *Conns {
 	if c == nil {
-		return &Conns{conns: map[connKey]conn{}, frags: map[fragKey]fragPorts{}}
+		return &Conns{conns: map[connKey]conn{}, frags: map[fragKey]fragPorts{}, outer: map[netAddr]model.MAC{}}
 	}
-	return &Conns{conns: maps.Clone(c.conns), frags: maps.Clone(c.frags)}
+	return &Conns{conns: maps.Clone(c.conns), frags: maps.Clone(c.frags), outer: maps.Clone(c.outer)}
+}
+
+// Learn is the table with the MAC that has an address on an external network.
+func (c *Conns) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) *Conns {
+	n := c.clone()
+	n.outer[netAddr{external, addr}] = mac
+	return n
+}
+
+func (c *Conns) outside(at netAddr) (model.MAC, bool) {
+	if c == nil {
+		return model.MAC{}, false
+	}
+	m, ok := c.outer[at]
+	return m, ok
 }
 
 func (c *Conns) with(k connKey, v conn) *Conns {
@@ -109,7 +127,7 @@ func (c *Conns) fragment(k fragKey) (fragPorts, bool) {
 
 func (r *run) fragKey() fragKey {
 	h := r.p.ip
-	k := fragKey{from: Input{Port: r.in.Port}, src: h.src, dst: h.dst, id: h.id, proto: h.proto}
+	k := fragKey{from: Input{Port: r.in.Port, Physnet: r.in.Physnet, VLAN: r.in.VLAN}, src: h.src, dst: h.dst, id: h.id, proto: h.proto}
 	if r.in.Tunnel() {
 		k.from.VNI = r.in.VNI
 	}
@@ -139,7 +157,15 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 	}
 	k, tracked := connKeyOf(e, r.p.ip, v)
 	if tracked {
-		if c, ok := r.res.Conns.get(k); ok {
+		c, ok := r.res.Conns.get(k)
+		use := r.use(v.egress)
+		switch {
+		case ok && c.nat.kind != natUnknown && use.kind != natUnknown && c.nat != use:
+			return judgement{reason: reason.InvalidState, end: &k}
+		case ok && c.nat.kind == natUnknown:
+			c.nat = use
+			return r.known(e, v, k, c)
+		case ok:
 			return r.known(e, v, k, c)
 		}
 		if !opens(v) {
@@ -152,7 +178,7 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 	}
 	j := judgement{rule: id, text: "allowed by rule " + id.String()}
 	if tracked {
-		j.open = &opening{k, conn{egress: v.egress, typ: v.typ, code: v.code}}
+		j.open = &opening{k, conn{egress: v.egress, typ: v.typ, code: v.code, nat: r.use(v.egress)}}
 		j.text = "a new connection, " + j.text
 	}
 	return j
@@ -178,9 +204,9 @@ func (r *run) known(e *hostplan.Endpoint, v view, k connKey, c conn) judgement {
 
 // connKeyOf is the connection that a packet of or to e belongs to; false: it is of a kind that is not tracked.
 func connKeyOf(e *hostplan.Endpoint, h *ipHeader, v view) (connKey, bool) {
-	k := connKey{port: e.Port, local: h.dst, remote: h.src, lport: v.dport, rport: v.sport, proto: h.proto}
+	k := connKey{port: e.Port, local: v.local, remote: v.remote, lport: v.dport, rport: v.sport, proto: h.proto}
 	if v.egress {
-		k.local, k.remote, k.lport, k.rport = h.src, h.dst, v.sport, v.dport
+		k.lport, k.rport = v.sport, v.dport
 	}
 	if !tracksICMP(h) {
 		return k, true
@@ -246,6 +272,16 @@ func (r *run) related(e *hostplan.Endpoint, v view) (judgement, bool) {
 		return judgement{}, false
 	}
 	qv := view{h: quote, egress: !v.egress, sport: quote.sport, dport: quote.dport, typ: quote.icmpType, ports: true}
+	qv.local, qv.remote = quote.dst, quote.src
+	if qv.egress { // the error comes in, and what it quotes is translated as it is
+		qv.local, qv.remote = quote.src, quote.dst
+		if r.nat.dst.IsValid() && qv.local == h.dst {
+			qv.local = r.nat.dst
+		}
+		if r.nat.src.IsValid() && qv.remote == h.src {
+			qv.remote = r.nat.src
+		}
+	}
 	k, tracked := connKeyOf(e, quote, qv)
 	if !tracked {
 		return judgement{}, false

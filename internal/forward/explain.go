@@ -95,6 +95,8 @@ func explainPath(r reason.Reason) (Advice, bool) {
 		return Advice{What: "the source or destination is valid on its own link only"}, true
 	case reason.NoTunnel:
 		return Advice{"the host has no tunnel to the destination's host", "check local_ip of both hosts and the agent's state (weft status)"}, true
+	case reason.NoUplink:
+		return Advice{"no interface of the host is on the physical network", "map the physical network to an interface of the host: bridge_mappings"}, true
 	case reason.ClosedPort:
 		return Advice{What: "it was addressed to a router itself, which has no such service"}, true
 	case reason.Internal:

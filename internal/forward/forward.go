@@ -12,8 +12,10 @@
 //	frame ─ Step ─┬─ drop: Reason, Rule
 //	              ├─ Deliver(port)       to an endpoint of this host
 //	              ├─ Tunnel(VNI, peer)   to another host, whose Step takes it from there: Trace
+//	              ├─ Outside(NIC)        to a physical network
 //	              ├─ Reply               back to where it came from (ARP, ND, ICMP)
-//	              └─ Punt(kind)          to user space
+//	              ├─ Punt(kind)          to user space
+//	              └─ ToHost              left to the host itself (from a NIC only)
 package forward
 
 import (
@@ -30,10 +32,15 @@ type Input struct {
 	Port  model.PortID
 	VNI   uint32
 	Outer netip.Addr
+	// Physnet, if not empty: the frame came from a NIC on that physical network, with the tag VLAN (0: none).
+	Physnet string
+	VLAN    uint16
 	// Segment is the payload of one segment if the frame is a large one that is cut later (GSO); 0: it is not.
 	Segment int
 	// Conns is the host's connection table before; nil: empty.
 	Conns *Conns
+	// AnyNeighbor: every next hop outside is taken to be there, with the MAC zero, if Conns does not know it.
+	AnyNeighbor bool
 }
 
 // FromPort is the Input of a frame that an instance sent.
@@ -42,8 +49,11 @@ func FromPort(port model.PortID) Input { return Input{Port: port} }
 // FromTunnel is the Input of a frame that arrived in a tunnel.
 func FromTunnel(vni uint32, outer netip.Addr) Input { return Input{VNI: vni, Outer: outer} }
 
+// FromNIC is the Input of a frame that came from a physical network.
+func FromNIC(physnet string, vlan uint16) Input { return Input{Physnet: physnet, VLAN: vlan} }
+
 // Tunnel reports whether the frame came in a tunnel packet.
-func (in Input) Tunnel() bool { return in.Port.IsZero() }
+func (in Input) Tunnel() bool { return in.Port.IsZero() && in.Physnet == "" }
 
 // OutputKind is where an Output goes.
 type OutputKind uint8
@@ -54,6 +64,8 @@ const (
 	Tunnel                        // to the host Output.Peer, encapsulated with Output.VNI
 	Reply                         // back out of the endpoint that the frame came from
 	Punt                          // to user space, unchanged, with Output.Punt
+	Outside                       // out of the NIC on Output.Physnet, with the tag Output.VLAN
+	ToHost                        // left to the host, as if no program had been there
 )
 
 // Output is one frame that comes out.
@@ -67,6 +79,12 @@ type Output struct {
 	VTEP netip.Addr
 	// Punt is the kind of a Punt.
 	Punt dataplane.PuntKind
+	// Physnet and VLAN are where the NIC is of Outside, ToHost, and of a Reply to what came from one.
+	Physnet string
+	VLAN    uint16
+	// External is the network of Outside and of a Punt that has to do with it, NextHop the latter's next hop there.
+	External model.NetworkID
+	NextHop  netip.Addr
 	// Frame from the Ethernet header on.
 	Frame []byte
 }
@@ -97,7 +115,7 @@ type Result struct {
 
 // Note is one step of a Result's Trail.
 type Note struct {
-	// Stage is a word of docs/pipeline.md: "port security", "arp", "router", "bridge", "tunnel", "deliver", "policy".
+	// Stage is a word of docs/pipeline.md: "port security", "arp", "router", "bridge", "tunnel", "deliver", "policy", "NIC", "floating ip", "central".
 	Stage string
 	Text  string
 }

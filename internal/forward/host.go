@@ -28,6 +28,14 @@ type Host struct {
 	local    map[model.NetworkID][]*hostplan.Endpoint // sorted by port id
 	routes   map[model.RouterID]*bart.Table[hostplan.Route]
 	sets     map[model.UUID]*bart.Lite
+	// networks, endpoints and neighbors are the State's, and what the outside adds to them.
+	networks  map[model.NetworkID]*hostplan.Network
+	endpoints map[model.PortID]*hostplan.Endpoint
+	neighbors map[model.PortID]*hostplan.Neighbor
+	wires     map[wire]*hostplan.Network
+	fips      map[netAddr]*hostplan.FloatingIP
+	fipMACs   map[netMAC]bool
+	floating  map[floatKey]*hostplan.FloatingIP
 }
 
 type netMAC struct {
@@ -62,7 +70,12 @@ func NewHost(s *hostplan.State) *Host {
 		legs: map[netMAC]leg{}, legAddrs: map[netAddr]leg{},
 		local:  map[model.NetworkID][]*hostplan.Endpoint{},
 		routes: map[model.RouterID]*bart.Table[hostplan.Route]{}, sets: map[model.UUID]*bart.Lite{},
+		networks: map[model.NetworkID]*hostplan.Network{}, endpoints: map[model.PortID]*hostplan.Endpoint{},
+		neighbors: map[model.PortID]*hostplan.Neighbor{}, wires: map[wire]*hostplan.Network{},
+		fips: map[netAddr]*hostplan.FloatingIP{}, fipMACs: map[netMAC]bool{}, floating: map[floatKey]*hostplan.FloatingIP{},
 	}
+	h.indexOutside()
+	h.indexFloating()
 	for _, n := range s.Networks {
 		if n.Type == "vxlan" {
 			h.vnis[n.VNI] = n
@@ -74,7 +87,7 @@ func NewHost(s *hostplan.State) *Host {
 			h.dvr[p.DVRMAC] = true
 		}
 	}
-	for _, e := range s.Endpoints {
+	for _, e := range h.endpoints {
 		h.local[e.Network] = append(h.local[e.Network], e)
 	}
 	for _, l := range h.local {
@@ -101,13 +114,13 @@ func NewHost(s *hostplan.State) *Host {
 // indexNeighbors lets the port with the lowest id win where several claim one MAC or address: an address that is the
 // port's own comes before one of a pair.
 func (h *Host) indexNeighbors() {
-	ids := make([]model.PortID, 0, len(h.State.Neighbors))
-	for id := range h.State.Neighbors {
+	ids := make([]model.PortID, 0, len(h.neighbors))
+	for id := range h.neighbors {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b model.PortID) int { return a.Compare(b.UUID) })
 	for _, id := range ids {
-		n := h.State.Neighbors[id]
+		n := h.neighbors[id]
 		if n.Host == "" {
 			continue
 		}
@@ -117,7 +130,7 @@ func (h *Host) indexNeighbors() {
 		}
 	}
 	for _, id := range ids {
-		n := h.State.Neighbors[id]
+		n := h.neighbors[id]
 		if n.Host == "" {
 			continue
 		}

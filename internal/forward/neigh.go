@@ -119,6 +119,11 @@ func (r *run) answer(stage string, target netip.Addr, frame func(mac model.MAC, 
 		r.note(stage, "the host itself has %s at %s: answered on the spot", target, v.MAC)
 		return
 	}
+	if f, ok := r.h.fips[netAddr{r.net.ID, target}]; ok {
+		r.reply(frame(f.MAC, false))
+		r.note(stage, "floating IP %s is at %s: answered on the spot", target, f.MAC)
+		return
+	}
 	c, ok := r.neighborAt(target)
 	switch {
 	case ok && c.neighbor.Port == r.in.Port:
@@ -126,7 +131,11 @@ func (r *run) answer(stage string, target netip.Addr, frame func(mac model.MAC, 
 	case ok:
 		r.reply(frame(c.mac, false))
 		r.note(stage, "port %s has %s at %s: answered on the spot", c.neighbor.Port, target, c.mac)
-	case r.net.Learning:
+	case physical(r.net) && !r.p.dst.IsMulticast():
+		if !r.tooBig() {
+			r.toNIC(r.net, r.p.frame)
+		}
+	case r.net.Learning || physical(r.net):
 		r.note(stage, "%s is not known from the control plane", target)
 		r.flood()
 	default:

@@ -12,10 +12,10 @@ import (
 type view struct {
 	h      *ipHeader
 	egress bool
-	// remote is the other side's address. dport is the destination port; for ICMP typ and code instead.
-	remote       netip.Addr
-	sport, dport uint16
-	typ, code    uint8
+	// remote is the other side's address, local the endpoint's own; the receiver knows both as they are translated. dport is the destination port; for ICMP typ and code instead.
+	local, remote netip.Addr
+	sport, dport  uint16
+	typ, code     uint8
 	// ports: sport and dport, or typ and code, are known.
 	ports bool
 }
@@ -23,9 +23,17 @@ type view struct {
 // look is the packet as an endpoint's egress or ingress rules see it; a later fragment borrows its first one's ports.
 func (r *run) look(egress bool) (view, bool) {
 	h := r.p.ip
-	v := view{h: h, egress: egress, remote: h.src, sport: h.sport, dport: h.dport, typ: h.icmpType, code: h.icmpCode, ports: h.upper}
-	if egress {
-		v.remote = h.dst
+	v := view{h: h, egress: egress, local: h.dst, remote: h.src, sport: h.sport, dport: h.dport, typ: h.icmpType, code: h.icmpCode, ports: h.upper}
+	switch {
+	case egress:
+		v.local, v.remote = h.src, h.dst
+	default:
+		if r.nat.src.IsValid() {
+			v.remote = r.nat.src
+		}
+		if r.nat.dst.IsValid() {
+			v.local = r.nat.dst
+		}
 	}
 	if h.later() {
 		f, ok := r.res.Conns.fragment(r.fragKey())

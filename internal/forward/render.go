@@ -34,7 +34,10 @@ func (p Path) Render(w io.Writer, names Names) error {
 
 func (h Hop) render(b *strings.Builder) {
 	where := "from port " + h.In.Port.String()
-	if h.In.Tunnel() {
+	switch {
+	case h.In.Physnet != "":
+		where = fmt.Sprintf("from physical network %s, VLAN %d", h.In.Physnet, h.In.VLAN)
+	case h.In.Tunnel():
 		where = fmt.Sprintf("from tunnel, outer source %s, VNI %d", h.In.Outer, h.In.VNI)
 	}
 	fmt.Fprintf(b, "host     %s (%s)\n", h.Host, where)
@@ -71,6 +74,9 @@ func (p Path) verdict() string {
 		}
 		return text
 	}
+	if len(p.outputs(Outside)) > 0 {
+		return "sent out of the cloud"
+	}
 	if n := len(p.outputs(Punt)); n > 0 {
 		return "taken by the host's own services"
 	}
@@ -95,6 +101,10 @@ func (o Output) where() string {
 		return fmt.Sprintf("host %s, VNI %d", o.Peer, o.VNI)
 	case Reply:
 		return "back to the sender"
+	case Outside:
+		return fmt.Sprintf("physical network %s, VLAN %d", o.Physnet, o.VLAN)
+	case ToHost:
+		return "the host itself"
 	case Punt:
 		return "user space (" + puntText(o.Punt) + ")"
 	}
@@ -117,6 +127,8 @@ func puntText(k dataplane.PuntKind) string {
 		return "DNS"
 	case dataplane.PuntExternal:
 		return "external neighbour"
+	case dataplane.PuntNeighbor:
+		return "who has an address outside"
 	}
 	return fmt.Sprintf("kind %d", k)
 }

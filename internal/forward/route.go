@@ -3,7 +3,6 @@ package forward
 import (
 	"net/netip"
 
-	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/hostplan"
 )
@@ -85,14 +84,18 @@ func (r *run) lookup(l leg, hops uint8) (next leg, more bool) {
 		r.drop(reason.Blackhole, "router", "the route %s drops", rt.Dst)
 		return leg{}, false
 	}
+	hop := rt.Via
+	if !hop.IsValid() {
+		hop = h.dst
+	}
+	if g := l.router.Gateway; g != nil && rt.Interface == g.Port {
+		r.leave(l, hop, hops)
+		return leg{}, false
+	}
 	out, ok := r.h.find(l.router, rt.Interface)
 	if !ok {
 		r.drop(reason.NotProgrammed, "router", "the route %s leaves by an interface that the router does not have", rt.Dst)
 		return leg{}, false
-	}
-	hop := rt.Via
-	if !hop.IsValid() {
-		hop = h.dst
 	}
 	r.note("router", "route %s, next hop %s on network %s", rt.Dst, hop, out.Network)
 	at := netAddr{out.Network, hop}
@@ -112,20 +115,13 @@ func (r *run) lookup(l leg, hops uint8) (next leg, more bool) {
 // toNeighbor checks the size and sends the packet to the next hop c out of the interface out of the router of l. hops
 // counts the routers passed, this one included.
 func (r *run) toNeighbor(l leg, out *hostplan.Interface, c claim, hops uint8) {
-	h := r.p.ip
-	n := r.h.State.Networks[out.Network]
+	n := r.h.networks[out.Network]
 	if n == nil {
 		r.drop(reason.NotProgrammed, "router", "network %s is not in the host's state", out.Network)
 		return
 	}
 	if r.p.size() > int(n.MTU) {
-		r.res.Reason = reason.TooBig
-		if !h.v6 && !h.df {
-			r.punt(dataplane.PuntFragment, "router", "too big for the next network: to be cut")
-			return
-		}
-		r.drop(reason.TooBig, "router", "%d bytes, but the next network's MTU is %d", r.p.size(), n.MTU)
-		r.icmpError(l, tooBigError(h, n.MTU))
+		r.large(l, n.MTU)
 		return
 	}
 	src := out.MAC

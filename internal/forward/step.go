@@ -18,6 +18,8 @@ type run struct {
 	bad  reason.Reason      // what parse said of the headers behind Ethernet's
 	from *hostplan.Endpoint // nil if from a tunnel
 	net  *hostplan.Network  // where the frame entered
+	nat  nat
+	sent []byte // the frame as it goes on at layer 2, if not as it came
 	res  Result
 }
 
@@ -27,9 +29,12 @@ func Step(h *Host, in Input, frame []byte) Result {
 	r.res.Conns = in.Conns
 	r.p, r.bad = parse(frame)
 	r.p.segment = in.Segment
-	if in.Tunnel() {
+	switch {
+	case in.Physnet != "":
+		r.fromNIC()
+	case in.Tunnel():
 		r.fromTunnel()
-	} else {
+	default:
 		r.fromPort()
 	}
 	return r.res
@@ -45,11 +50,11 @@ func (r *run) note(stage, format string, args ...any) {
 }
 
 func (r *run) reply(frame []byte) {
-	r.res.Outputs = append(r.res.Outputs, Output{Kind: Reply, Port: r.in.Port, Frame: frame})
+	r.res.Outputs = append(r.res.Outputs, Output{Kind: Reply, Port: r.in.Port, Physnet: r.in.Physnet, VLAN: r.in.VLAN, Frame: frame})
 }
 
 func (r *run) punt(kind dataplane.PuntKind, stage, why string) {
-	r.res.Outputs = append(r.res.Outputs, Output{Kind: Punt, Port: r.in.Port, Punt: kind, Frame: clone(r.p.frame)})
+	r.res.Outputs = append(r.res.Outputs, Output{Kind: Punt, Port: r.in.Port, Punt: kind, External: r.nat.ext, NextHop: r.nat.hop, Frame: clone(r.p.frame)})
 	r.note(stage, "%s", why)
 }
 
@@ -93,12 +98,12 @@ func (r *run) headersOK() bool {
 
 // fromPort takes a frame that an instance sent.
 func (r *run) fromPort() {
-	e, ok := r.h.State.Endpoints[r.in.Port]
+	e, ok := r.h.endpoints[r.in.Port]
 	if !ok {
 		r.drop(reason.UnknownEndpoint, "endpoint", "port %s is not on host %s", r.in.Port, r.h.State.Host)
 		return
 	}
-	r.from, r.net = e, r.h.State.Networks[e.Network]
+	r.from, r.net = e, r.h.networks[e.Network]
 	if r.net == nil {
 		r.drop(reason.NotProgrammed, "endpoint", "network %s of the port is not in the host's state", e.Network)
 		return
@@ -194,7 +199,7 @@ func (r *run) fromTunnel() {
 	n, ok := r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
 	var e *hostplan.Endpoint
 	if ok {
-		e = r.h.State.Endpoints[n.Port]
+		e = r.h.endpoints[n.Port]
 	}
 	switch {
 	case e != nil:

@@ -82,7 +82,7 @@ func (p Path) Reason() reason.Reason {
 // by two goroutines at once. A frame crosses at most one tunnel, so that Trace always ends.
 func (w *World) Trace(port model.PortID, frame []byte) (Path, error) {
 	for name, h := range w.Hosts {
-		if _, ok := h.State.Endpoints[port]; ok {
+		if _, ok := h.endpoints[port]; ok {
 			return w.walk(name, port, frame), nil
 		}
 	}

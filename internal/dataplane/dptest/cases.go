@@ -18,9 +18,12 @@ type Case struct {
 	Sends  []Send
 }
 
-// Send is one frame that the instance From sends; the State may change before it.
+// Send is one frame that the instance From sends, or, if NIC is not empty, that the NIC of the host of that name receives, with the tag
+// VLAN; the State may change before it.
 type Send struct {
 	From  string
+	NIC   string
+	VLAN  uint16
 	Frame []byte
 	// Segment is the payload of one segment of a frame that is cut later (GSO); 0: it is not.
 	Segment int
@@ -39,13 +42,18 @@ type Want struct {
 	Punt dataplane.PuntKind
 	// Reason is why it was dropped on any host; None: it was not.
 	Reason reason.Reason
+	// Out is what leaves by the NIC, with the tag VLAN; nil: nothing. A Reply to what came from a NIC is not meant.
+	Out  []byte
+	VLAN uint16
+	// ToHost: the host itself gets the frame, as it came. Told: user space is told of a neighbour outside.
+	ToHost, Told bool
 }
 
 // Cases is the table.
 func Cases() []Case {
 	var all []Case
 	for _, f := range []func() []Case{unicastCases, sizeCases, segmentCases, ttlCases, routerCases, arpCases, ndCases, guardCases,
-		floodCases, malformedCases, fragmentCases, policyCases, icmpCases} {
+		floodCases, malformedCases, fragmentCases, policyCases, icmpCases, floatingCases, outsideCases, providerCases} {
 		all = append(all, f()...)
 	}
 	return all

@@ -7,6 +7,7 @@ package dptest
 
 import (
 	"crypto/sha256"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,6 +24,9 @@ type Cloud struct {
 	Routers  []Router
 	Ports    []Port
 	Sets     []Set
+	// The outside.
+	Externals   []External
+	FloatingIPs []Floating
 }
 
 // Host is a host with its tunnel address. DVRMAC is made from the name unless NoDVR.
@@ -32,10 +36,12 @@ type Host struct {
 	NoDVR bool
 }
 
-// Network is a vxlan network. MTU 0 means 1450.
+// Network is a vxlan network, or, with a Physnet, a flat or vlan one. MTU 0 means 1450.
 type Network struct {
 	Name    string
 	VNI     uint32
+	Physnet string
+	VLAN    uint16
 	MTU     uint32
 	Subnets []Subnet
 	// Advertised: the network has a router advertisement. Managed: its ports are served by DHCPv6, router or not.
@@ -56,6 +62,7 @@ type Router struct {
 	Down       bool
 	Interfaces []Interface
 	Routes     []Route
+	Gateway    *Gateway
 }
 
 // Interface is a router's leg. A router may have several on one network (Neutron makes one port for each IPv4 subnet and
@@ -223,6 +230,7 @@ func (c *Cloud) state(h Host) *hostplan.State {
 			s.Neighbors[PortID(p.Name)] = neighbor(p)
 		}
 	}
+	c.outside(s)
 	return s
 }
 
@@ -251,6 +259,12 @@ func (c *Cloud) scope(host string) (networks, routers map[string]bool) {
 
 func (c *Cloud) network(host string, n Network) *hostplan.Network {
 	out := &hostplan.Network{ID: NetworkID(n.Name), Type: "vxlan", VNI: n.VNI, MTU: n.mtu(), Services: n.Services}
+	if n.Physnet != "" {
+		out.Type, out.VNI, out.Physnet, out.VLAN = "flat", 0, n.Physnet, n.VLAN
+		if n.VLAN != 0 {
+			out.Type = "vlan"
+		}
+	}
 	flood := map[string]bool{}
 	for _, p := range c.Ports {
 		if p.Network != n.Name || p.Host == "" {
@@ -439,5 +453,6 @@ func (c *Cloud) portNames() map[model.PortID]string {
 	for _, p := range c.Ports {
 		out[PortID(p.Name)] = p.Name
 	}
+	maps.Copy(out, c.outsideNames())
 	return out
 }

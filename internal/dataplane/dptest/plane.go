@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,6 +21,8 @@ type Plane interface {
 	Apply(s *hostplan.State) error
 	// Forget empties the tables of connections and fragments, and lifts all rate limits.
 	Forget() error
+	// Learn says which MAC has an address on an external network.
+	Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error
 	// Send puts one frame in and says what came out of it. ErrSkip: the frame cannot be put in.
 	Send(in forward.Input, frame []byte) (Outcome, error)
 }
@@ -54,6 +57,12 @@ func (o *Oracle) Forget() error {
 	return nil
 }
 
+// Learn implements Plane.
+func (o *Oracle) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error {
+	o.conns = o.conns.Learn(external, addr, mac)
+	return nil
+}
+
 // Send implements Plane.
 func (o *Oracle) Send(in forward.Input, frame []byte) (Outcome, error) {
 	in.Conns = o.conns
@@ -64,7 +73,9 @@ func (o *Oracle) Send(in forward.Input, frame []byte) (Outcome, error) {
 
 // sent forgets the rule of what went nowhere.
 func (o Outcome) sent() Outcome {
-	if !slices.ContainsFunc(o.Outputs, func(x forward.Output) bool { return x.Kind == forward.Deliver || x.Kind == forward.Tunnel }) {
+	if !slices.ContainsFunc(o.Outputs, func(x forward.Output) bool {
+		return x.Kind == forward.Deliver || x.Kind == forward.Tunnel || x.Kind == forward.Outside
+	}) {
 		o.Rule = model.UUID{}
 	}
 	return o
@@ -72,7 +83,8 @@ func (o Outcome) sent() Outcome {
 
 func compareOutputs(a, b forward.Output) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Port.Compare(b.Port.UUID), a.VTEP.Compare(b.VTEP), cmp.Compare(a.VNI, b.VNI),
-		cmp.Compare(a.Punt, b.Punt), bytes.Compare(a.Frame, b.Frame))
+		cmp.Compare(a.Punt, b.Punt), cmp.Compare(a.Physnet, b.Physnet), cmp.Compare(a.VLAN, b.VLAN), a.External.Compare(b.External.UUID),
+		a.NextHop.Compare(b.NextHop), bytes.Compare(a.Frame, b.Frame))
 }
 
 // equal compares two Outcomes, whatever the order of their outputs.
@@ -101,7 +113,11 @@ func (o Outcome) text(names forward.Names) string {
 		case forward.Tunnel:
 			fmt.Fprintf(&b, "to %s, VNI %d", x.VTEP, x.VNI)
 		case forward.Punt:
-			fmt.Fprintf(&b, "punt kind %d from port %s", x.Punt, name(names, x.Port))
+			fmt.Fprintf(&b, "punt kind %d from port %s, external %s, next hop %s", x.Punt, name(names, x.Port), x.External, x.NextHop)
+		case forward.Outside:
+			fmt.Fprintf(&b, "out on %s, VLAN %d, external %s", x.Physnet, x.VLAN, x.External)
+		case forward.ToHost:
+			b.WriteString("to the host")
 		}
 		fmt.Fprintf(&b, ": %s\n%s", forward.Summary(x.Frame), dump(x.Frame))
 	}
@@ -136,6 +152,10 @@ func (w Want) text() string {
 	if w.Reply != nil {
 		fmt.Fprintf(&b, "back to the sender: %s\n%s", forward.Summary(w.Reply), dump(w.Reply))
 	}
+	if w.Out != nil {
+		fmt.Fprintf(&b, "out of the NIC, VLAN %d: %s\n%s", w.VLAN, forward.Summary(w.Out), dump(w.Out))
+	}
+	fmt.Fprintf(&b, "to the host %v, told %v\n", w.ToHost, w.Told)
 	for _, port := range slices.Sorted(maps.Keys(w.To)) {
 		fmt.Fprintf(&b, "to port %s: %s\n%s", port, forward.Summary(w.To[port]), dump(w.To[port]))
 	}

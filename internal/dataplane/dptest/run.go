@@ -6,9 +6,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/forward"
 	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
 )
 
 // NewPlane makes the plane of one host; it may program s at once. What it needs to undo goes into t.Cleanup.
@@ -43,12 +45,20 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 		}
 	}
 	apply()
+	for name, p := range planes {
+		if len(cloud.Externals) == 0 || states[name].Externals[ExternalID(cloud.Externals[0].Name)] == nil {
+			continue
+		}
+		if err := p.Learn(ExternalID(cloud.Externals[0].Name), OutsideRouter, OutsideRouterMAC); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i, s := range c.Sends {
 		if s.Before != nil {
 			s.Before(cloud)
 			apply()
 		}
-		got, err := walk(planes, states, s)
+		got, err := walk(cloud, planes, states, s)
 		if errors.Is(err, ErrSkip) {
 			t.Skip(err)
 		}
@@ -62,8 +72,8 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 }
 
 // walk sends one frame through the planes, across hosts.
-func walk(planes map[string]Plane, states map[string]*hostplan.State, s Send) (Want, error) {
-	names := Demo().portNames()
+func walk(cloud *Cloud, planes map[string]Plane, states map[string]*hostplan.State, s Send) (Want, error) {
+	names := cloud.portNames()
 	got := Want{To: map[string][]byte{}}
 	take := func(o Outcome) (tunnels []forward.Output) {
 		if got.Reason == reason.None {
@@ -76,14 +86,25 @@ func walk(planes map[string]Plane, states map[string]*hostplan.State, s Send) (W
 			case forward.Reply:
 				got.Reply = x.Frame
 			case forward.Punt:
-				got.Punt = x.Punt
+				if x.Punt == dataplane.PuntNeighbor {
+					got.Told = true
+				} else {
+					got.Punt = x.Punt
+				}
+			case forward.Outside:
+				got.Out, got.VLAN = x.Frame, x.VLAN
+			case forward.ToHost:
+				got.ToHost = true
 			case forward.Tunnel:
 				tunnels = append(tunnels, x)
 			}
 		}
 		return tunnels
 	}
-	host := Demo().Port(s.From).Host
+	host := s.NIC
+	if host == "" {
+		host = cloud.hostOf(s.From)
+	}
 	out, err := planes[host].Send(s.input(), s.Frame)
 	if err != nil {
 		return got, err
@@ -106,7 +127,38 @@ func walk(planes map[string]Plane, states map[string]*hostplan.State, s Send) (W
 }
 
 func (s Send) input() forward.Input {
-	in := forward.FromPort(PortID(s.From))
+	in := forward.FromPort(s.port())
+	if s.NIC != "" {
+		in = forward.FromNIC(Physnet, s.VLAN)
+	}
 	in.Segment = s.Segment
 	return in
+}
+
+// Physnet is the physical network of the cases.
+const Physnet = "external"
+
+// port is the sender's id: of an instance, or of a leg of a central part, as Cloud.outsideNames names it.
+func (s Send) port() model.PortID {
+	c := Demo()
+	NorthSouth(c)
+	for id, name := range c.outsideNames() {
+		if name == s.From {
+			return id
+		}
+	}
+	return PortID(s.From)
+}
+
+// hostOf is where a port or a leg is.
+func (c *Cloud) hostOf(port string) string {
+	if p := c.Port(port); p != nil {
+		return p.Host
+	}
+	for _, r := range c.Routers {
+		if r.Gateway != nil {
+			return r.Gateway.Host
+		}
+	}
+	return ""
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -128,9 +127,7 @@ func Cleanup(pinDir string) error {
 		errs = append(errs, err)
 	} else {
 		for _, l := range links {
-			if strings.HasPrefix(l.Name, "tap") || l.Name == VXLANDevice {
-				errs = append(errs, linux.DelIngressFilters("", l.Name, filterName))
-			}
+			errs = append(errs, linux.DelIngressFilters("", l.Name, filterName))
 		}
 	}
 	if err := linux.DelLink("", VXLANDevice); err != nil && !linux.IsNoLink(err) {

@@ -49,16 +49,18 @@ type compiler struct {
 	t        *tables
 	s        *hostplan.State
 	x        *classifier
-	ports    map[string]port // by interface name
+	hw       hardware
 	problems []hostplan.Problem
 	// claims are the neighbours whose address or MAC entries are already wanted: the lowest port id keeps them.
 	addrBy map[weftAddrKey]model.PortID
 	macBy  map[weftMacKey]model.PortID
+	// locals are the endpoints of each network, by its slot.
+	locals map[uint32][]*hostplan.Endpoint
 }
 
 // compile fills the tables and returns the host's own values.
-func compile(t *tables, s *hostplan.State, ports map[string]port, limits Limits) (*compiler, weftHost) {
-	c := &compiler{t: t, s: s, ports: ports,
+func compile(t *tables, s *hostplan.State, hw hardware, limits Limits) (*compiler, weftHost) {
+	c := &compiler{t: t, s: s, hw: hw, locals: map[uint32][]*hostplan.Endpoint{},
 		addrBy: map[weftAddrKey]model.PortID{}, macBy: map[weftMacKey]model.PortID{}}
 	t.begin()
 	host := weftHost{DvrMac: s.DVRMAC}
@@ -74,6 +76,9 @@ func compile(t *tables, s *hostplan.State, ports map[string]port, limits Limits)
 	}
 	for _, n := range s.Networks {
 		c.network(n)
+	}
+	for _, x := range s.Externals {
+		c.external(x)
 	}
 	// Router interfaces first: they win over neighbours.
 	for _, r := range s.Routers {
@@ -93,6 +98,7 @@ func compile(t *tables, s *hostplan.State, ports map[string]port, limits Limits)
 		c.endpoint(e)
 	}
 	c.x.finish()
+	c.outside()
 	c.floods()
 	return c, host
 }
@@ -167,6 +173,9 @@ func (c *compiler) network(n *hostplan.Network) {
 		}
 		c.t.subnets.put(lpm(slot, s.Prefix), m)
 	}
+	if n.Type == "flat" || n.Type == "vlan" {
+		c.uplink(slot, &v, n.Physnet, n.VLAN)
+	}
 	c.t.networks.want[slot] = v
 }
 
@@ -189,8 +198,15 @@ func (c *compiler) router(r *hostplan.Router) {
 		}
 		rifs[i.Port] = rif
 	}
+	gateway := c.gateway(slot, r)
 	for _, rt := range r.Routes {
 		rif, ok := rifs[rt.Interface]
+		if gateway != 0 && rt.Interface == r.Gateway.Port {
+			v := routeVal(rt, gateway)
+			v.Flags |= routeGateway
+			c.t.routes.put(lpm(slot, rt.Dst), v)
+			continue
+		}
 		if !ok && !rt.Blackhole {
 			c.problem("router", r.ID, fmt.Errorf("route to %s leaves by port %s, which is no interface of the router", rt.Dst, rt.Interface))
 			continue
@@ -354,7 +370,7 @@ func (c *compiler) claimAddr(id model.PortID, k weftAddrKey, v weftAddrVal) {
 }
 
 func (c *compiler) endpoint(e *hostplan.Endpoint) {
-	dev, ok := c.ports[e.Device]
+	dev, ok := c.hw.ports[e.Device]
 	if !ok {
 		return
 	}
@@ -380,6 +396,7 @@ func (c *compiler) endpoint(e *hostplan.Endpoint) {
 	}
 	c.t.endpoints.want[slot] = v
 	c.t.devices.put(dev.ifindex, slot)
+	c.locals[v.Net] = append(c.locals[v.Net], e)
 	c.spoof(slot, e)
 }
 
@@ -428,24 +445,13 @@ func (c *compiler) spoof(slot uint32, e *hostplan.Endpoint) {
 
 // floods lists the targets of each network, endpoints by port id, then peers by name.
 func (c *compiler) floods() {
-	locals := map[model.NetworkID][]*hostplan.Endpoint{}
-	for _, e := range c.s.Endpoints {
-		if _, ok := c.t.endpoints.want[c.t.ids[rootEndpoint].find(e.Port.UUID)]; ok {
-			locals[e.Network] = append(locals[e.Network], e)
-		}
-	}
-	for id, n := range c.s.Networks {
-		slot := c.t.ids[rootNetwork].find(id.UUID)
-		v, ok := c.t.networks.want[slot]
-		if !ok {
-			continue
-		}
+	for slot, v := range c.t.networks.want {
 		var l floodList
-		for _, e := range sorted(locals[id]) {
+		for _, e := range sorted(c.locals[slot]) {
 			l.endpoints = append(l.endpoints, c.t.ids[rootEndpoint].find(e.Port.UUID))
 		}
 		if v.Flags&netVXLAN != 0 && c.s.VTEP.IsValid() {
-			for _, h := range n.Flood {
+			for _, h := range c.s.Networks[model.NetworkID{UUID: v.Uuid}].Flood {
 				if p := c.s.Peers[h]; p != nil && p.VTEP.IsValid() {
 					l.peers = append(l.peers, c.t.ids[rootPeer].find(p.VTEP.As16()))
 				}
@@ -475,10 +481,16 @@ func (c *compiler) failures(failed map[root]error) []hostplan.Problem {
 // portsOf matches endpoints with the devices found.
 func portsOf(s *hostplan.State, devices map[string]dataplane.Device, peer func(dataplane.Device) bool) map[string]port {
 	out := map[string]port{}
-	for _, e := range s.Endpoints {
-		if d, ok := devices[e.Device]; ok && d.Index > 0 {
-			out[e.Device] = port{ifindex: uint32(d.Index), peer: peer(d)} //nolint:gosec // positive
+	add := func(name string) {
+		if d, ok := devices[name]; ok && d.Index > 0 {
+			out[name] = port{ifindex: uint32(d.Index), peer: peer(d)} //nolint:gosec // positive
 		}
+	}
+	for _, e := range s.Endpoints {
+		add(e.Device)
+	}
+	for _, x := range s.Centrals {
+		add(x.OuterDevice)
 	}
 	return out
 }

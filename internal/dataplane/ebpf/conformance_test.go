@@ -3,12 +3,15 @@ package ebpf
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"testing"
 
+	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/forward"
 	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
 )
 
 // testRunner is a Runner, or a skip with the reason.
@@ -42,8 +45,12 @@ func (u *underTest) Apply(s *hostplan.State) error {
 
 func (u *underTest) Forget() error { return u.r.Forget() }
 
+func (u *underTest) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error {
+	return u.r.Learn(external, addr, mac)
+}
+
 func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error) {
-	o, err := u.r.Run(Packet{From: in.Port, VTEP: in.Outer, VNI: in.VNI, Frame: frame, GSOSize: uint32(in.Segment)})
+	o, err := u.r.Run(Packet{From: in.Port, VTEP: in.Outer, VNI: in.VNI, Physnet: in.Physnet, VLAN: in.VLAN, Frame: frame, GSOSize: uint32(in.Segment)})
 	if errors.Is(err, ErrNotRunnable) {
 		return dptest.Outcome{}, fmt.Errorf("%w: %w", dptest.ErrSkip, err)
 	} else if err != nil {
@@ -54,19 +61,36 @@ func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error)
 	peer := func(host string, vni uint32, frame []byte) {
 		add(forward.Output{Kind: forward.Tunnel, VNI: vni, Peer: host, VTEP: u.s.Peers[host].VTEP, Frame: frame})
 	}
+	if o.Told {
+		add(forward.Output{Kind: forward.Punt, Punt: dataplane.PuntNeighbor, External: o.External, NextHop: o.NextHop, Frame: frame})
+	}
+	toHost := func() {
+		add(forward.Output{Kind: forward.ToHost, Physnet: in.Physnet, VLAN: in.VLAN, Frame: frame})
+	}
 	switch o.Verdict {
+	case Pass:
+		toHost()
+	case OutsideVerdict:
+		add(forward.Output{Kind: forward.Outside, Physnet: o.NIC, VLAN: o.VLAN, External: o.External, Frame: o.Frame})
 	case Local:
 		add(forward.Output{Kind: forward.Deliver, Port: o.Port, Frame: o.Frame})
 	case Answer:
-		add(forward.Output{Kind: forward.Reply, Port: o.Port, Frame: o.Frame})
+		add(forward.Output{Kind: forward.Reply, Port: o.Port, Physnet: in.Physnet, VLAN: in.VLAN, Frame: o.Frame})
 	case Tunnel:
 		peer(o.Peer, o.VNI, o.Frame)
 	case PuntedVerdict:
-		add(forward.Output{Kind: forward.Punt, Port: in.Port, Punt: o.Punt, Frame: o.Frame})
+		add(forward.Output{Kind: forward.Punt, Port: in.Port, Punt: o.Punt, External: o.External, NextHop: o.NextHop, Frame: o.Frame})
 	case Flood:
+		if in.Physnet != "" {
+			toHost()
+		} else if o.NIC != "" {
+			add(forward.Output{Kind: forward.Outside, Physnet: o.NIC, VLAN: o.VLAN, External: o.External, Frame: frame})
+		}
 		vni := in.VNI
 		if e := u.s.Endpoints[in.Port]; e != nil {
-			vni = u.s.Networks[e.Network].VNI
+			if n := u.s.Networks[e.Network]; n != nil {
+				vni = n.VNI
+			}
 		}
 		for _, f := range o.Flood {
 			if f.Peer != "" {

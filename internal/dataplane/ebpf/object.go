@@ -11,7 +11,8 @@ import (
 const version = "v3"
 
 // tails are the programs behind tail calls, by their index in the map jump (bpf/lib/maps.h).
-var tails = [...]string{"instance", "overlay", "route", "output", "flood", "answer_arp", "answer_nd", "answer_echo", "answer_error"}
+var tails = [...]string{"instance", "overlay", "route", "output", "flood", "answer_arp", "answer_nd", "answer_echo", "answer_error",
+	"physical", "outside", "floating", "nat"}
 
 // private are the maps of one set of programs; all others are state and pinned.
 var private = map[string]bool{"jump": true, "scratch": true, "decision": true, "clones": true, "test_input": true, "recent": true, ".rodata": true}

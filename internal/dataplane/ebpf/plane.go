@@ -70,7 +70,11 @@ type Plane struct {
 	// mu guards ifindex and closed, which Inject and Resend read beside Apply and Close, and keeps what they use open meanwhile.
 	mu      sync.RWMutex
 	ifindex map[model.PortID]int
+	outs    map[model.NetworkID]outsideNet
 	closed  bool
+	// applying guards t and last against Learn and Forget, which may void decisions beside Apply. It is taken before mu.
+	applying sync.Mutex
+	filter   macFilter
 }
 
 var (
@@ -125,6 +129,7 @@ func (p *Plane) open(dir string) error {
 	if err := p.t.load(); err != nil {
 		return err
 	}
+	p.filter = newFilter(p.t)
 	if err := pinJump(dir, p.coll.Maps["jump"]); err != nil {
 		return err
 	}
@@ -184,31 +189,36 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	if err := ctx.Err(); err != nil {
 		return dataplane.Result{}, err
 	}
+	p.applying.Lock()
+	defer p.applying.Unlock()
 	// Looked after each time: somebody may have deleted the device.
 	vxlan, err := p.tunnel(d.State)
 	if err != nil {
 		p.clean = false
 		return dataplane.Result{}, err
 	}
-	if p.clean && d.State == p.last.State && d.InSync == p.last.InSync && vxlan == p.t.host.VxlanIfindex && maps.Equal(d.Devices, p.last.Devices) {
+	if p.clean && d.State == p.last.State && d.InSync == p.last.InSync && vxlan == p.t.host.VxlanIfindex && maps.Equal(d.Devices, p.last.Devices) &&
+		maps.EqualFunc(d.Physical, p.last.Physical, slices.Equal) {
 		return p.result, nil
 	}
 	p.clean = false
 	res := dataplane.Result{Programmed: map[model.PortID]bool{}}
 	bad := p.attach(d, &res)
-	ports := portsOf(d.State, d.Devices, p.peered)
-	maps.DeleteFunc(ports, func(name string, _ port) bool { return bad[name] })
-	c, host := compile(p.t, d.State, ports, p.cfg.Limits)
+	hw := hardware{ports: portsOf(d.State, d.Devices, p.peered), physical: p.nics(d, &res)}
+	maps.DeleteFunc(hw.ports, func(name string, _ port) bool { return bad[name] })
+	c, host := compile(p.t, d.State, hw, p.cfg.Limits)
 	host.VxlanIfindex = vxlan
 	failed := p.t.sync(host, d.InSync)
 	res.Failed = append(res.Failed, c.failures(failed)...)
-	p.report(d.State, ports, failed, &res)
+	p.report(d.State, hw.ports, failed, &res)
+	p.reportOutside(d.State, failed, &res)
+	res.Failed = append(res.Failed, p.filter.apply(p.t, hw.physical)...)
 	if err := p.att.clean(); err != nil {
 		res.Failed = append(res.Failed, hostplan.Problem{Kind: "host", ID: d.State.Host, Why: err.Error()})
 	}
 	p.lost.follow(d.Devices, int(vxlan))
 	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0
-	p.last.Devices = maps.Clone(d.Devices)
+	p.last.Devices, p.last.Physical = maps.Clone(d.Devices), maps.Clone(d.Physical)
 	return res, nil
 }
 

@@ -29,10 +29,12 @@ const (
 	Answer
 	PuntedVerdict
 	Consumed
+	OutsideVerdict
+	Pass
 )
 
 func (v Verdict) String() string {
-	names := [...]string{"none", "drop", "local", "tunnel", "flood", "answer", "punt", "consumed"}
+	names := [...]string{"none", "drop", "local", "tunnel", "flood", "answer", "punt", "consumed", "outside", "pass"}
 	if int(v) < len(names) {
 		return names[v]
 	}
@@ -53,6 +55,14 @@ type Outcome struct {
 	Port model.PortID
 	Peer string
 	VNI  uint32
+	// NIC and VLAN are where it leaves the host (OutsideVerdict, and Flood if a copy goes there); the NIC by its physical network.
+	NIC  string
+	VLAN uint16
+	// Told: user space was told of a neighbour outside, too.
+	Told bool
+	// External and NextHop are those of a punt that has to do with the outside.
+	External model.NetworkID
+	NextHop  netip.Addr
 	// Frame is the packet as it leaves: rewritten, or the answer. Meaningful for Local, Tunnel and Answer.
 	Frame []byte
 	// Flood are the copies, endpoints by port id, then peers by name; Punt the kind of a punt.
@@ -64,10 +74,13 @@ type Outcome struct {
 	Rule model.UUID
 }
 
-// tcRedirect is TC_ACT_REDIRECT; sent are the verdicts that end in it.
-const tcRedirect = 7
+// tcRedirect is TC_ACT_REDIRECT, tcUnspec TC_ACT_UNSPEC; sent are the verdicts that end in the former.
+const (
+	tcRedirect = 7
+	tcUnspec   = -1
+)
 
-var sent = map[Verdict]bool{Local: true, Tunnel: true, Answer: true}
+var sent = map[Verdict]bool{Local: true, Tunnel: true, Answer: true, OutsideVerdict: true}
 
 // ErrNotRunnable is returned for frames that BPF_PROG_RUN refuses, though an interface may carry them: shorter than their
 // Ethernet and IP headers, or longer than a page.
@@ -79,6 +92,9 @@ type Packet struct {
 	From model.PortID
 	VTEP netip.Addr
 	VNI  uint32
+	// Physnet, if not empty: it comes from the NIC behind that, with the tag VLAN.
+	Physnet string
+	VLAN    uint16
 	// Frame begins with the Ethernet header. GSOSize is the payload of one segment; 0: no GSO.
 	Frame   []byte
 	GSOSize uint32
@@ -92,6 +108,8 @@ type Runner struct {
 	s    *hostplan.State
 	c    *compiler
 	rd   *ringbuf.Reader
+	// nics are the interface indexes that physical networks were given.
+	nics map[string]uint32
 }
 
 // NewRunner loads the programs. Close frees them.
@@ -105,7 +123,7 @@ func NewRunner() (*Runner, error) {
 		coll.Close()
 		return nil, fmt.Errorf("open the ring buffer of punts: %w", err)
 	}
-	return &Runner{coll: coll, t: newTables(coll.Maps), rd: rd}, nil
+	return &Runner{coll: coll, t: newTables(coll.Maps), rd: rd, nics: map[string]uint32{}}, nil
 }
 
 // Close frees programs and maps.
@@ -117,17 +135,55 @@ func (r *Runner) Close() {
 // Apply programs a State; every endpoint has a device. Rates that are 0 mean no limit here. It returns what could not be
 // carried out.
 func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
-	ports := map[string]port{}
-	for _, e := range s.Endpoints {
-		if slot, err := r.t.ids[rootEndpoint].of(e.Port.UUID); err == nil {
-			ports[e.Device] = port{ifindex: fakeIfindex(slot)}
+	hw := hardware{ports: map[string]port{}, physical: map[string][]nic{}}
+	device := func(id model.PortID, name string) {
+		if slot, err := r.t.ids[rootEndpoint].of(id.UUID); err == nil {
+			hw.ports[name] = port{ifindex: fakeIfindex(slot)}
 		}
 	}
-	c, host := compile(r.t, s, ports, limits)
+	for _, e := range s.Endpoints {
+		device(e.Port, e.Device)
+	}
+	for _, x := range s.Centrals {
+		if x.Gateway != nil {
+			device(x.Gateway.Port, x.OuterDevice)
+		}
+	}
+	for _, n := range s.Networks {
+		r.nic(hw, n.Physnet)
+	}
+	for _, x := range s.Externals {
+		r.nic(hw, x.Physnet)
+	}
+	c, host := compile(r.t, s, hw, limits)
 	host.VxlanIfindex, host.ErrorRate = 9, 0
 	host.StormRate, host.PuntRate, host.AskRate, host.EventRate = limits.StormRate, limits.PuntRate, limits.AskRate, limits.EventRate
 	r.s, r.c = s, c
 	return c.failures(r.t.sync(host, true))
+}
+
+// NICMAC is the MAC that the Runner's NICs have themselves.
+var NICMAC = model.MAC{2, 0, 0, 0, 0xee, 1}
+
+// nic gives a physical network an interface.
+func (r *Runner) nic(hw hardware, physnet string) {
+	if physnet == "" {
+		return
+	}
+	if r.nics[physnet] == 0 {
+		r.nics[physnet] = 500 + uint32(len(r.nics)) //nolint:gosec // a few
+	}
+	hw.physical[physnet] = []nic{{ifindex: r.nics[physnet], mac: NICMAC}}
+}
+
+// Learn says who has an address on an external network.
+func (r *Runner) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error {
+	slot := r.t.ids[rootNetwork].find(external.UUID)
+	changed, err := learn(r.coll, slot, addr, mac)
+	if err == nil && changed {
+		err = r.t.networks.void(r.t.gens, slot)
+	}
+	return err
 }
 
 func fakeIfindex(slot uint32) uint32 { return 1000 + slot }
@@ -136,7 +192,7 @@ func fakeIfindex(slot uint32) uint32 { return 1000 + slot }
 func (r *Runner) Forget() error { return forget(r.coll, r.t.gens) }
 
 func forget(coll *ebpf.Collection, g *generations) error {
-	for _, name := range []string{"flow", "conn", "frag"} {
+	for _, name := range []string{"flow", "conn", "frag", "outer"} {
 		m := coll.Maps[name]
 		k, v := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 		var keys [][]byte
@@ -156,7 +212,10 @@ func forget(coll *ebpf.Collection, g *generations) error {
 func (r *Runner) Run(p Packet) (Outcome, error) {
 	in := weftTestIn{Vni: p.VNI}
 	prog := r.coll.Programs["from_instance"]
-	if p.From.IsZero() {
+	if p.Physnet != "" {
+		prog = r.coll.Programs["from_physical"]
+		in.Ifindex, in.Vlan = r.nics[p.Physnet], uint32(p.VLAN)
+	} else if p.From.IsZero() {
 		prog = r.coll.Programs["from_overlay"]
 		in.Vtep = ip16(p.VTEP)
 	} else {
@@ -190,6 +249,9 @@ func (r *Runner) Run(p Packet) (Outcome, error) {
 			return r.outcome(rec, opts.DataOut)
 		}
 	}
+	if p.Physnet != "" && int32(ret) == tcUnspec { //nolint:gosec // a negative number
+		return Outcome{Verdict: Pass}, nil // let go before anything was looked at
+	}
 	return Outcome{}, fmt.Errorf("the program wrote no decision")
 }
 
@@ -202,7 +264,15 @@ type skbContext struct {
 
 func (r *Runner) outcome(rec weftRecord, frame []byte) (Outcome, error) {
 	o := Outcome{Verdict: Verdict(rec.Verdict), Reason: reason.Reason(rec.Reason), Cached: rec.Flags&1 != 0, Stored: rec.Flags&2 != 0,
-		Punt: dataplane.PuntKind(rec.Punt)}
+		Punt: dataplane.PuntKind(rec.Punt), Told: rec.Flags&32 != 0}
+	if o.Told {
+		rc, err := r.rd.Read()
+		if err != nil {
+			return o, fmt.Errorf("read what user space was told: %w", err)
+		}
+		told := punted(rc.RawSample)
+		o.External, o.NextHop = told.External, told.NextHop
+	}
 	switch o.Verdict {
 	case Local:
 		o.Port, o.Frame = r.portOf(rec.EpDst), frame
@@ -210,7 +280,19 @@ func (r *Runner) outcome(rec weftRecord, frame []byte) (Outcome, error) {
 		o.Port, o.Frame = r.portOf(rec.Ep), frame
 	case Tunnel:
 		o.Peer, o.VNI, o.Frame = r.hostOf(rec.Peer), rec.Vni, frame
+	case OutsideVerdict:
+		o.NIC, o.VLAN, o.Frame = r.physnetOf(rec.Ifindex), uint16(rec.Vni), frame //nolint:gosec // 12 bits
+		for k, v := range r.t.physicalNets.have {
+			if k.Ifindex == rec.Ifindex && k.Vlan == rec.Vni {
+				o.External = model.NetworkID{UUID: r.t.networks.have[v.Net].Uuid}
+			}
+		}
 	case Flood:
+		if rec.Flags&16 != 0 {
+			n := r.t.networks.have[rec.Net]
+			o.NIC, o.VLAN = r.physnetOf(n.PhysIfindex), uint16(n.PhysVlan) //nolint:gosec // 12 bits
+			o.External = model.NetworkID{UUID: n.Uuid}
+		}
 		for i := range rec.Targets {
 			var v weftFloodVal
 			if err := r.coll.Maps["clones"].Lookup(i, &v); err != nil {
@@ -227,7 +309,8 @@ func (r *Runner) outcome(rec weftRecord, frame []byte) (Outcome, error) {
 		if err != nil {
 			return o, fmt.Errorf("read the punted packet: %w", err)
 		}
-		o.Frame = punted(rc.RawSample).Frame
+		u := punted(rc.RawSample)
+		o.Frame, o.External, o.NextHop = u.Frame, u.External, u.NextHop
 	default:
 	}
 	if rec.Rule != 0 {
@@ -238,6 +321,15 @@ func (r *Runner) outcome(rec weftRecord, frame []byte) (Outcome, error) {
 
 func (r *Runner) portOf(slot uint32) model.PortID {
 	return model.PortID{UUID: r.t.endpoints.have[slot].Uuid}
+}
+
+func (r *Runner) physnetOf(ifindex uint32) string {
+	for name, i := range r.nics {
+		if i == ifindex {
+			return name
+		}
+	}
+	return ""
 }
 
 func (r *Runner) hostOf(slot uint32) string {
@@ -252,11 +344,23 @@ func (r *Runner) hostOf(slot uint32) string {
 
 // punted decodes a record of the ring buffer of punts.
 func punted(b []byte) dataplane.Punt {
-	const head = 24
+	const head, outside, flag = 24, 32, 0x8000
 	if len(b) < head {
 		return dataplane.Punt{}
 	}
-	n := min(int(binary.NativeEndian.Uint16(b[22:])), len(b)-head)
-	return dataplane.Punt{Kind: dataplane.PuntKind(binary.NativeEndian.Uint16(b[20:])), //nolint:gosec // a small enumeration
-		Port: model.PortID{UUID: model.UUID(b[:16])}, Frame: slices.Clone(b[head : head+n])}
+	kind := binary.NativeEndian.Uint16(b[20:])
+	p := dataplane.Punt{Kind: dataplane.PuntKind(kind &^ flag), Port: model.PortID{UUID: model.UUID(b[:16])}} //nolint:gosec // a small enumeration
+	at := head
+	if kind&flag != 0 {
+		if at += outside; len(b) < at {
+			return dataplane.Punt{}
+		}
+		p.External = model.NetworkID{UUID: model.UUID(b[head : head+16])}
+		if hop := netip.AddrFrom16([16]byte(b[head+16 : at])).Unmap(); !hop.IsUnspecified() {
+			p.NextHop = hop
+		}
+	}
+	n := min(int(binary.NativeEndian.Uint16(b[22:])), len(b)-at)
+	p.Frame = slices.Clone(b[at : at+n])
+	return p
 }

@@ -203,6 +203,28 @@ func (t *rootTable[V]) write(g *generations, dirty map[root]bool, failed map[roo
 	t.publish(g, failed)
 }
 
+// void lets what was decided by the object in a slot be decided anew.
+func (t *rootTable[V]) void(g *generations, slot uint32) error {
+	v, ok := t.have[slot]
+	if !ok {
+		return nil
+	}
+	gs, gen := t.stamp(&v)
+	cur, err := g.at(*gs)
+	if err != nil {
+		return err
+	}
+	*gen = cur + 1
+	if err := t.m.Put(slot, &v); err != nil {
+		return fmt.Errorf("write %s: %w", t.kind, explain(err))
+	}
+	t.have[slot] = v
+	if err := g.set(*gs, *gen); err != nil {
+		return err
+	}
+	return g.publish()
+}
+
 // publish lets the new generations count. If it cannot, the next time will.
 func (t *rootTable[V]) publish(g *generations, failed map[root]error) {
 	if err := g.publish(); err != nil {

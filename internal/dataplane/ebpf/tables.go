@@ -11,17 +11,19 @@ import (
 const (
 	cfgVTEP, cfgVTEP6 = 1, 2
 
-	epUp, epSecure, epDHCP4, epAllowAll, epPolicy, epStateful, epPeer, epDHCP6 = 1, 2, 4, 8, 16, 32, 64, 128
+	epUp, epSecure, epDHCP4, epAllowAll, epPolicy, epStateful, epPeer, epDHCP6, epGateway = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
 	netVXLAN, netLearning, netRA, netExternal = 1, 2, 4, 16
 
-	kindRif, kindNeighbor, kindService = 1, 2, 3
+	kindRif, kindNeighbor, kindService, kindFip = 1, 2, 3, 4
+
+	fipCentral = 1
 
 	serviceDNS, serviceMetadata = 1, 2
 
 	routerUp = 1
 
-	routeBlackhole, routeVia, routeV4 = 1, 2, 4
+	routeBlackhole, routeVia, routeV4, routeGateway = 1, 2, 4, 8
 
 	spoofV4, spoofV6, spoofFixed = 1, 2, 4
 )
@@ -50,6 +52,11 @@ type tables struct {
 	routes  *table[weftLpmKey, weftRouteVal]
 	subnets *table[weftLpmKey, weftRmac]
 	floods  *floodTable
+
+	physicalNets *table[weftPhysicalKey, weftPhysicalVal]
+	fips         *table[weftAddrKey, weftFip]
+	epFip        *table[weftEpFipKey, weftEpFipVal]
+	legs         *table[weftLegKey, weftLeg]
 
 	ruleSlots *slots
 	ruleIDs   *table[uint32, weftRuleId]
@@ -114,27 +121,35 @@ func (t *tables) layParts(m map[string]*ebpf.Map) {
 		}
 		return rt(t.rifs.have[slot].Router)
 	}
-	holder := func(kind, slot uint32) root {
-		if kind == kindRif {
+	holder := func(kind, slot, net uint32) root {
+		switch kind {
+		case kindRif:
 			return ofRif(slot)
+		case kindFip:
+			return nw(net)
 		}
 		return root{rootNeighbor, slot}
 	}
 	t.devices = newTable("devices", m["devices"], func(_ uint32, v uint32) root { return ep(v) })
 	t.vnis = newTable("vnis", m["vnis"], func(_ uint32, v uint32) root { return nw(v) })
 	t.vteps = newTable("vteps", m["vteps"], func(_ weftIp, v uint32) root { return peer(v) })
-	t.macs = newTable("macs", m["macs"], func(_ weftMacKey, v weftMacVal) root { return holder(v.Kind, v.Slot) })
-	t.addrs = newTable("addrs", m["addrs"], func(_ weftAddrKey, v weftAddrVal) root { return holder(v.Kind, v.Slot) })
+	t.macs = newTable("macs", m["macs"], func(k weftMacKey, v weftMacVal) root { return holder(v.Kind, v.Slot, k.Net) })
+	t.addrs = newTable("addrs", m["addrs"], func(k weftAddrKey, v weftAddrVal) root { return holder(v.Kind, v.Slot, k.Net) })
 	t.spoof = newTable("spoof", m["spoof"], func(k weftSpoofKey, _ uint32) root { return ep(k.Ep) })
 	t.rifs = newTable("rifs", m["rifs"], func(_ uint32, v weftRif) root { return rt(v.Router) })
 	t.locals = newTable("locals", m["locals"], func(k weftLocalKey, _ uint32) root { return rt(k.Router) })
 	t.sources = newTable("sources", m["sources"], func(k weftLpmKey, _ weftIp) root { return ofRif(k.Id) })
 	t.routes = newTable("routes", m["routes"], func(k weftLpmKey, _ weftRouteVal) root { return rt(k.Id) })
 	t.subnets = newTable("subnets", m["subnets"], func(k weftLpmKey, _ weftRmac) root { return nw(k.Id) })
+	t.physicalNets = newTable("physical_nets", m["physical_nets"], func(_ weftPhysicalKey, v weftPhysicalVal) root { return nw(v.Net) })
+	t.fips = newTable("fips", m["fips"], func(k weftAddrKey, _ weftFip) root { return nw(k.Net) })
+	t.epFip = newTable("ep_fip", m["ep_fip"], func(k weftEpFipKey, _ weftEpFipVal) root { return ep(k.Ep) })
+	t.legs = newTable("legs", m["legs"], func(k weftLegKey, _ weftLeg) root { return rt(k.Router) })
 	t.floods = &floodTable{m: m["floods"], have: map[uint32]floodList{}, want: map[uint32]floodList{}}
 	t.layPolicy(m)
 	// Devices last: an endpoint answers to its interface once everything else is there.
-	t.parts = []parts{t.classAddr, t.classNet, t.vnis, t.vteps, t.rifs, t.locals, t.sources, t.routes, t.subnets, t.macs, t.addrs, t.spoof, t.devices}
+	t.parts = []parts{t.classAddr, t.classNet, t.vnis, t.vteps, t.rifs, t.locals, t.sources, t.routes, t.subnets, t.fips, t.epFip, t.legs, t.macs, t.addrs, t.spoof,
+		t.physicalNets, t.devices}
 }
 
 func (t *tables) layPolicy(m map[string]*ebpf.Map) {

@@ -93,6 +93,22 @@ type weftEndpoint struct {
 	Tables    uint32
 }
 
+type weftEpFipKey struct {
+	_      structs.HostLayout
+	Fixed  weftIp
+	Ep     uint32
+	Router uint32
+}
+
+type weftEpFipVal struct {
+	_    structs.HostLayout
+	Addr weftIp
+	Net  uint32
+	Mac  [6]uint8
+	Pad  uint16
+	_    [4]byte
+}
+
 type weftEpRun struct {
 	_       structs.HostLayout
 	Buckets [16]struct {
@@ -115,6 +131,18 @@ type weftEvent struct {
 	DataLen uint16
 	Len     uint32
 	Data    [128]uint8
+}
+
+type weftFip struct {
+	_       structs.HostLayout
+	Fixed   weftIp
+	Ep      uint32
+	Router  uint32
+	Rif     uint32
+	Gateway uint32
+	Mac     [6]uint8
+	Flags   uint16
+	Spare   [2]uint32
 }
 
 type weftFloodKey struct {
@@ -141,7 +169,7 @@ type weftFlowKey struct {
 	Smac  [6]uint8
 	Proto uint8
 	Flags uint8
-	Pad   uint16
+	Vlan  uint16
 }
 
 type weftFlowVal struct {
@@ -167,7 +195,9 @@ type weftFlowVal struct {
 	RuleDst  uint32
 	NatSport uint16
 	NatDport uint16
-	NatAddr  weftIp
+	NatSrc   uint32
+	NatDst   uint32
+	Spare    uint64
 }
 
 type weftFragKey struct {
@@ -217,6 +247,19 @@ type weftHost struct {
 type weftIp struct {
 	_ structs.HostLayout
 	D [2]uint64
+}
+
+type weftLeg struct {
+	_        structs.HostLayout
+	Neighbor uint32
+	Mac      [6]uint8
+	Pad      uint16
+}
+
+type weftLegKey struct {
+	_      structs.HostLayout
+	Router uint32
+	Net    uint32
 }
 
 type weftLocalKey struct {
@@ -271,7 +314,16 @@ type weftNetwork struct {
 	FloodTotal     uint32
 	Rmac4          [6]uint8
 	Rmac6          [6]uint8
-	Spare          [3]uint32
+	PhysIfindex    uint32
+	PhysVlan       uint32
+	Spare          uint32
+}
+
+type weftOuterVal struct {
+	_    structs.HostLayout
+	Mac  [6]uint8
+	Pad  uint16
+	Seen uint64
 }
 
 type weftPeer struct {
@@ -283,6 +335,20 @@ type weftPeer struct {
 	Pad    uint16
 	Pmtu   uint32
 	Spare  uint32
+}
+
+type weftPhysicalKey struct {
+	_       structs.HostLayout
+	Ifindex uint32
+	Vlan    uint32
+}
+
+type weftPhysicalVal struct {
+	_     structs.HostLayout
+	Net   uint32
+	Mac   [6]uint8
+	Pad   uint16
+	Spare [2]uint32
 }
 
 type weftPkt struct {
@@ -320,7 +386,7 @@ type weftPkt struct {
 	IsIp         uint8
 	V6           uint8
 	Unpoliced    uint8
-	FlowFlags    uint8
+	Physical     uint8
 	Ports        uint8
 	Sport        uint16
 	Dport        uint16
@@ -345,8 +411,18 @@ type weftPkt struct {
 	FlowMade     uint8
 	Egress       uint8
 	AtDst        uint8
-	Pad2         uint8
+	NatKind      uint8
+	Told         uint8
+	Pad2         [3]uint8
 	Targets      uint32
+	FlowFlags    uint32
+	Gateway      uint32
+	OutNet       uint32
+	FloodOnly    uint32
+	_            [4]byte
+	Hop          weftIp
+	NatSrc       weftIp
+	NatDst       weftIp
 	Out          weftFlowVal
 	Buf          [16448]uint8
 }
@@ -469,6 +545,8 @@ type weftTestIn struct {
 	Ifindex uint32
 	Vni     uint32
 	Vtep    weftIp
+	Vlan    uint32
+	Pad     uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -485,18 +563,23 @@ const (
 	weftMapDevices       = "devices"
 	weftMapDrops         = "drops"
 	weftMapEndpoints     = "endpoints"
+	weftMapEpFip         = "ep_fip"
 	weftMapEpState       = "ep_state"
 	weftMapEvents        = "events"
+	weftMapFips          = "fips"
 	weftMapFloods        = "floods"
 	weftMapFlow          = "flow"
 	weftMapFrag          = "frag"
 	weftMapGens          = "gens"
 	weftMapJump          = "jump"
+	weftMapLegs          = "legs"
 	weftMapLocals        = "locals"
 	weftMapMacs          = "macs"
 	weftMapNeighbors     = "neighbors"
 	weftMapNetworks      = "networks"
+	weftMapOuter         = "outer"
 	weftMapPeers         = "peers"
+	weftMapPhysicalNets  = "physical_nets"
 	weftMapPolClass      = "pol_class"
 	weftMapPolRules      = "pol_rules"
 	weftMapPunts         = "punts"
@@ -519,12 +602,17 @@ const (
 	weftProgAnswerError  = "answer_error"
 	weftProgAnswerNd     = "answer_nd"
 	weftProgExpire       = "expire"
+	weftProgFloating     = "floating"
 	weftProgFlood        = "flood"
 	weftProgFromInstance = "from_instance"
 	weftProgFromOverlay  = "from_overlay"
+	weftProgFromPhysical = "from_physical"
 	weftProgInstance     = "instance"
+	weftProgNat          = "nat"
 	weftProgOutput       = "output"
+	weftProgOutside      = "outside"
 	weftProgOverlay      = "overlay"
+	weftProgPhysical     = "physical"
 	weftProgRoute        = "route"
 	weftVarOptRecord     = "opt_record"
 	weftVarOptTest       = "opt_test"
@@ -577,12 +665,17 @@ type weftProgramSpecs struct {
 	AnswerError  *ebpf.ProgramSpec `ebpf:"answer_error"`
 	AnswerNd     *ebpf.ProgramSpec `ebpf:"answer_nd"`
 	Expire       *ebpf.ProgramSpec `ebpf:"expire"`
+	Floating     *ebpf.ProgramSpec `ebpf:"floating"`
 	Flood        *ebpf.ProgramSpec `ebpf:"flood"`
 	FromInstance *ebpf.ProgramSpec `ebpf:"from_instance"`
 	FromOverlay  *ebpf.ProgramSpec `ebpf:"from_overlay"`
+	FromPhysical *ebpf.ProgramSpec `ebpf:"from_physical"`
 	Instance     *ebpf.ProgramSpec `ebpf:"instance"`
+	Nat          *ebpf.ProgramSpec `ebpf:"nat"`
 	Output       *ebpf.ProgramSpec `ebpf:"output"`
+	Outside      *ebpf.ProgramSpec `ebpf:"outside"`
 	Overlay      *ebpf.ProgramSpec `ebpf:"overlay"`
+	Physical     *ebpf.ProgramSpec `ebpf:"physical"`
 	Route        *ebpf.ProgramSpec `ebpf:"route"`
 }
 
@@ -590,45 +683,50 @@ type weftProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type weftMapSpecs struct {
-	Addrs     *ebpf.MapSpec `ebpf:"addrs"`
-	ClassAddr *ebpf.MapSpec `ebpf:"class_addr"`
-	ClassNet  *ebpf.MapSpec `ebpf:"class_net"`
-	Clones    *ebpf.MapSpec `ebpf:"clones"`
-	Config    *ebpf.MapSpec `ebpf:"config"`
-	Conn      *ebpf.MapSpec `ebpf:"conn"`
-	Decision  *ebpf.MapSpec `ebpf:"decision"`
-	Devices   *ebpf.MapSpec `ebpf:"devices"`
-	Drops     *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints *ebpf.MapSpec `ebpf:"endpoints"`
-	EpState   *ebpf.MapSpec `ebpf:"ep_state"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Floods    *ebpf.MapSpec `ebpf:"floods"`
-	Flow      *ebpf.MapSpec `ebpf:"flow"`
-	Frag      *ebpf.MapSpec `ebpf:"frag"`
-	Gens      *ebpf.MapSpec `ebpf:"gens"`
-	Jump      *ebpf.MapSpec `ebpf:"jump"`
-	Locals    *ebpf.MapSpec `ebpf:"locals"`
-	Macs      *ebpf.MapSpec `ebpf:"macs"`
-	Neighbors *ebpf.MapSpec `ebpf:"neighbors"`
-	Networks  *ebpf.MapSpec `ebpf:"networks"`
-	Peers     *ebpf.MapSpec `ebpf:"peers"`
-	PolClass  *ebpf.MapSpec `ebpf:"pol_class"`
-	PolRules  *ebpf.MapSpec `ebpf:"pol_rules"`
-	Punts     *ebpf.MapSpec `ebpf:"punts"`
-	Recent    *ebpf.MapSpec `ebpf:"recent"`
-	Rifs      *ebpf.MapSpec `ebpf:"rifs"`
-	Routers   *ebpf.MapSpec `ebpf:"routers"`
-	Routes    *ebpf.MapSpec `ebpf:"routes"`
-	RuleIds   *ebpf.MapSpec `ebpf:"rule_ids"`
-	Rules     *ebpf.MapSpec `ebpf:"rules"`
-	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Sources   *ebpf.MapSpec `ebpf:"sources"`
-	Spoof     *ebpf.MapSpec `ebpf:"spoof"`
-	Subnets   *ebpf.MapSpec `ebpf:"subnets"`
-	TestInput *ebpf.MapSpec `ebpf:"test_input"`
-	Timeouts  *ebpf.MapSpec `ebpf:"timeouts"`
-	Vnis      *ebpf.MapSpec `ebpf:"vnis"`
-	Vteps     *ebpf.MapSpec `ebpf:"vteps"`
+	Addrs        *ebpf.MapSpec `ebpf:"addrs"`
+	ClassAddr    *ebpf.MapSpec `ebpf:"class_addr"`
+	ClassNet     *ebpf.MapSpec `ebpf:"class_net"`
+	Clones       *ebpf.MapSpec `ebpf:"clones"`
+	Config       *ebpf.MapSpec `ebpf:"config"`
+	Conn         *ebpf.MapSpec `ebpf:"conn"`
+	Decision     *ebpf.MapSpec `ebpf:"decision"`
+	Devices      *ebpf.MapSpec `ebpf:"devices"`
+	Drops        *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints    *ebpf.MapSpec `ebpf:"endpoints"`
+	EpFip        *ebpf.MapSpec `ebpf:"ep_fip"`
+	EpState      *ebpf.MapSpec `ebpf:"ep_state"`
+	Events       *ebpf.MapSpec `ebpf:"events"`
+	Fips         *ebpf.MapSpec `ebpf:"fips"`
+	Floods       *ebpf.MapSpec `ebpf:"floods"`
+	Flow         *ebpf.MapSpec `ebpf:"flow"`
+	Frag         *ebpf.MapSpec `ebpf:"frag"`
+	Gens         *ebpf.MapSpec `ebpf:"gens"`
+	Jump         *ebpf.MapSpec `ebpf:"jump"`
+	Legs         *ebpf.MapSpec `ebpf:"legs"`
+	Locals       *ebpf.MapSpec `ebpf:"locals"`
+	Macs         *ebpf.MapSpec `ebpf:"macs"`
+	Neighbors    *ebpf.MapSpec `ebpf:"neighbors"`
+	Networks     *ebpf.MapSpec `ebpf:"networks"`
+	Outer        *ebpf.MapSpec `ebpf:"outer"`
+	Peers        *ebpf.MapSpec `ebpf:"peers"`
+	PhysicalNets *ebpf.MapSpec `ebpf:"physical_nets"`
+	PolClass     *ebpf.MapSpec `ebpf:"pol_class"`
+	PolRules     *ebpf.MapSpec `ebpf:"pol_rules"`
+	Punts        *ebpf.MapSpec `ebpf:"punts"`
+	Recent       *ebpf.MapSpec `ebpf:"recent"`
+	Rifs         *ebpf.MapSpec `ebpf:"rifs"`
+	Routers      *ebpf.MapSpec `ebpf:"routers"`
+	Routes       *ebpf.MapSpec `ebpf:"routes"`
+	RuleIds      *ebpf.MapSpec `ebpf:"rule_ids"`
+	Rules        *ebpf.MapSpec `ebpf:"rules"`
+	Scratch      *ebpf.MapSpec `ebpf:"scratch"`
+	Sources      *ebpf.MapSpec `ebpf:"sources"`
+	Spoof        *ebpf.MapSpec `ebpf:"spoof"`
+	Subnets      *ebpf.MapSpec `ebpf:"subnets"`
+	TestInput    *ebpf.MapSpec `ebpf:"test_input"`
+	Timeouts     *ebpf.MapSpec `ebpf:"timeouts"`
+	Vnis         *ebpf.MapSpec `ebpf:"vnis"`
+	Vteps        *ebpf.MapSpec `ebpf:"vteps"`
 }
 
 // weftVariableSpecs contains global variables before they are loaded into the kernel.
@@ -659,45 +757,50 @@ func (o *weftObjects) Close() error {
 //
 // It can be passed to loadWeftObjects or ebpf.CollectionSpec.LoadAndAssign.
 type weftMaps struct {
-	Addrs     *ebpf.Map `ebpf:"addrs"`
-	ClassAddr *ebpf.Map `ebpf:"class_addr"`
-	ClassNet  *ebpf.Map `ebpf:"class_net"`
-	Clones    *ebpf.Map `ebpf:"clones"`
-	Config    *ebpf.Map `ebpf:"config"`
-	Conn      *ebpf.Map `ebpf:"conn"`
-	Decision  *ebpf.Map `ebpf:"decision"`
-	Devices   *ebpf.Map `ebpf:"devices"`
-	Drops     *ebpf.Map `ebpf:"drops"`
-	Endpoints *ebpf.Map `ebpf:"endpoints"`
-	EpState   *ebpf.Map `ebpf:"ep_state"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Floods    *ebpf.Map `ebpf:"floods"`
-	Flow      *ebpf.Map `ebpf:"flow"`
-	Frag      *ebpf.Map `ebpf:"frag"`
-	Gens      *ebpf.Map `ebpf:"gens"`
-	Jump      *ebpf.Map `ebpf:"jump"`
-	Locals    *ebpf.Map `ebpf:"locals"`
-	Macs      *ebpf.Map `ebpf:"macs"`
-	Neighbors *ebpf.Map `ebpf:"neighbors"`
-	Networks  *ebpf.Map `ebpf:"networks"`
-	Peers     *ebpf.Map `ebpf:"peers"`
-	PolClass  *ebpf.Map `ebpf:"pol_class"`
-	PolRules  *ebpf.Map `ebpf:"pol_rules"`
-	Punts     *ebpf.Map `ebpf:"punts"`
-	Recent    *ebpf.Map `ebpf:"recent"`
-	Rifs      *ebpf.Map `ebpf:"rifs"`
-	Routers   *ebpf.Map `ebpf:"routers"`
-	Routes    *ebpf.Map `ebpf:"routes"`
-	RuleIds   *ebpf.Map `ebpf:"rule_ids"`
-	Rules     *ebpf.Map `ebpf:"rules"`
-	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Sources   *ebpf.Map `ebpf:"sources"`
-	Spoof     *ebpf.Map `ebpf:"spoof"`
-	Subnets   *ebpf.Map `ebpf:"subnets"`
-	TestInput *ebpf.Map `ebpf:"test_input"`
-	Timeouts  *ebpf.Map `ebpf:"timeouts"`
-	Vnis      *ebpf.Map `ebpf:"vnis"`
-	Vteps     *ebpf.Map `ebpf:"vteps"`
+	Addrs        *ebpf.Map `ebpf:"addrs"`
+	ClassAddr    *ebpf.Map `ebpf:"class_addr"`
+	ClassNet     *ebpf.Map `ebpf:"class_net"`
+	Clones       *ebpf.Map `ebpf:"clones"`
+	Config       *ebpf.Map `ebpf:"config"`
+	Conn         *ebpf.Map `ebpf:"conn"`
+	Decision     *ebpf.Map `ebpf:"decision"`
+	Devices      *ebpf.Map `ebpf:"devices"`
+	Drops        *ebpf.Map `ebpf:"drops"`
+	Endpoints    *ebpf.Map `ebpf:"endpoints"`
+	EpFip        *ebpf.Map `ebpf:"ep_fip"`
+	EpState      *ebpf.Map `ebpf:"ep_state"`
+	Events       *ebpf.Map `ebpf:"events"`
+	Fips         *ebpf.Map `ebpf:"fips"`
+	Floods       *ebpf.Map `ebpf:"floods"`
+	Flow         *ebpf.Map `ebpf:"flow"`
+	Frag         *ebpf.Map `ebpf:"frag"`
+	Gens         *ebpf.Map `ebpf:"gens"`
+	Jump         *ebpf.Map `ebpf:"jump"`
+	Legs         *ebpf.Map `ebpf:"legs"`
+	Locals       *ebpf.Map `ebpf:"locals"`
+	Macs         *ebpf.Map `ebpf:"macs"`
+	Neighbors    *ebpf.Map `ebpf:"neighbors"`
+	Networks     *ebpf.Map `ebpf:"networks"`
+	Outer        *ebpf.Map `ebpf:"outer"`
+	Peers        *ebpf.Map `ebpf:"peers"`
+	PhysicalNets *ebpf.Map `ebpf:"physical_nets"`
+	PolClass     *ebpf.Map `ebpf:"pol_class"`
+	PolRules     *ebpf.Map `ebpf:"pol_rules"`
+	Punts        *ebpf.Map `ebpf:"punts"`
+	Recent       *ebpf.Map `ebpf:"recent"`
+	Rifs         *ebpf.Map `ebpf:"rifs"`
+	Routers      *ebpf.Map `ebpf:"routers"`
+	Routes       *ebpf.Map `ebpf:"routes"`
+	RuleIds      *ebpf.Map `ebpf:"rule_ids"`
+	Rules        *ebpf.Map `ebpf:"rules"`
+	Scratch      *ebpf.Map `ebpf:"scratch"`
+	Sources      *ebpf.Map `ebpf:"sources"`
+	Spoof        *ebpf.Map `ebpf:"spoof"`
+	Subnets      *ebpf.Map `ebpf:"subnets"`
+	TestInput    *ebpf.Map `ebpf:"test_input"`
+	Timeouts     *ebpf.Map `ebpf:"timeouts"`
+	Vnis         *ebpf.Map `ebpf:"vnis"`
+	Vteps        *ebpf.Map `ebpf:"vteps"`
 }
 
 func (m *weftMaps) Close() error {
@@ -712,18 +815,23 @@ func (m *weftMaps) Close() error {
 		m.Devices,
 		m.Drops,
 		m.Endpoints,
+		m.EpFip,
 		m.EpState,
 		m.Events,
+		m.Fips,
 		m.Floods,
 		m.Flow,
 		m.Frag,
 		m.Gens,
 		m.Jump,
+		m.Legs,
 		m.Locals,
 		m.Macs,
 		m.Neighbors,
 		m.Networks,
+		m.Outer,
 		m.Peers,
+		m.PhysicalNets,
 		m.PolClass,
 		m.PolRules,
 		m.Punts,
@@ -761,12 +869,17 @@ type weftPrograms struct {
 	AnswerError  *ebpf.Program `ebpf:"answer_error"`
 	AnswerNd     *ebpf.Program `ebpf:"answer_nd"`
 	Expire       *ebpf.Program `ebpf:"expire"`
+	Floating     *ebpf.Program `ebpf:"floating"`
 	Flood        *ebpf.Program `ebpf:"flood"`
 	FromInstance *ebpf.Program `ebpf:"from_instance"`
 	FromOverlay  *ebpf.Program `ebpf:"from_overlay"`
+	FromPhysical *ebpf.Program `ebpf:"from_physical"`
 	Instance     *ebpf.Program `ebpf:"instance"`
+	Nat          *ebpf.Program `ebpf:"nat"`
 	Output       *ebpf.Program `ebpf:"output"`
+	Outside      *ebpf.Program `ebpf:"outside"`
 	Overlay      *ebpf.Program `ebpf:"overlay"`
+	Physical     *ebpf.Program `ebpf:"physical"`
 	Route        *ebpf.Program `ebpf:"route"`
 }
 
@@ -777,12 +890,17 @@ func (p *weftPrograms) Close() error {
 		p.AnswerError,
 		p.AnswerNd,
 		p.Expire,
+		p.Floating,
 		p.Flood,
 		p.FromInstance,
 		p.FromOverlay,
+		p.FromPhysical,
 		p.Instance,
+		p.Nat,
 		p.Output,
+		p.Outside,
 		p.Overlay,
+		p.Physical,
 		p.Route,
 	)
 }

@@ -9,7 +9,7 @@ import (
 func TestNames(t *testing.T) {
 	for r, want := range map[Reason]string{None: "none", SpoofedMAC: "spoofed_mac", UnknownVTEP: "unknown_vtep", NoRoute: "no_route", TooBig: "too_big",
 		PolicyIngress: "policy_ingress", PolicyEgress: "policy_egress", ConnTableFull: "conn_table_full", StormLimit: "storm_limit",
-		LinkScope: "link_scope", Internal: "internal", ClosedPort: "closed_port"} {
+		LinkScope: "link_scope", Internal: "internal", ClosedPort: "closed_port", NoUplink: "no_uplink"} {
 		if r.String() != want {
 			t.Errorf("%d is %q, want %q", r, r, want)
 		}

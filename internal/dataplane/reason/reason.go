@@ -41,4 +41,5 @@ const (
 	NotProgrammed                 // a stage has no program or map entry yet (agent starting)
 	Internal                      // a helper of the kernel failed
 	ClosedPort                    // addressed to a router itself, which has no such service
+	NoUplink                      // no NIC of this host is on the physical network
 )

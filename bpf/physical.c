@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The slow path of a frame from a physical network (docs/pipeline.md, section 18). */
+#include "lib/frag.h"
+#include "lib/lookup.h"
+
+/* Tells user space who sent the ARP frame; the walk goes on. */
+static __inline void tell(struct __sk_buff *skb, struct pkt *p, const struct ip *who)
+{
+	p->hop = *who;
+	p->out_net = p->net;
+	if (!put_punt(skb, p, NULL, PUNT_NEIGHBOR))
+		p->told = 1;
+	p->out_net = 0;
+}
+
+/* The endpoint here that has the address, 0 if none does. */
+static __inline __u32 endpoint_at(const struct addr_val *v)
+{
+	struct neighbor *b = v && v->kind == KIND_NEIGHBOR ? find_neighbor(v->slot) : NULL;
+
+	return b ? b->ep : 0;
+}
+
+/* An ARP frame says that sha has spa. Is that news: of somebody who is spoken to, or of one who takes an address that is here? */
+static __noinline int arp_news(const struct pkt *p, const struct ip *spa, const __u8 *sha)
+{
+	struct addr_key k = {.net = p->net, .addr = *spa};
+	struct outer_val *o = bpf_map_lookup_elem(&outer, &k);
+	struct addr_val *v = find_addr(p->net, spa);
+
+	if (o) {
+		if (!mac_eq(o->mac, sha))
+			return 1;
+		o->seen = bpf_ktime_get_coarse_ns();
+		return 0;
+	}
+	return v && (v->kind == KIND_FIP || endpoint_at(v)) && !mac_eq(v->mac, sha);
+}
+
+/* ARP: floating IPs are answered for, and who asks or answers is remembered. */
+static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct network *n)
+{
+	struct ip spa, tpa;
+	struct addr_val *v;
+	struct arp a;
+	__be32 w;
+	int fip, request;
+
+	p->unpoliced = 1;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &a, sizeof(a)) || a.htype != htons(1) || a.ptype != htons(ETH_V4) || a.hlen != 6 ||
+	    a.plen != 4 || (a.op != htons(1) && a.op != htons(2)))
+		return pass(p);
+	memcpy(&w, a.spa, 4);
+	ip_from4(&spa, w);
+	memcpy(&w, a.tpa, 4);
+	ip_from4(&tpa, w);
+	request = a.op == htons(1);
+	v = find_addr(p->net, &tpa);
+	fip = v && v->kind == KIND_FIP;
+	if (arp_news(p, &spa, a.sha) || (fip && !request && mac_eq(p->key.dmac, v->mac)))
+		tell(skb, p, &spa);
+	if (fip && ip_eq(&spa, &tpa))
+		return pass(p); /* somebody else claims it: told above */
+	if (fip && request) {
+		mac_copy(p->reply_mac, v->mac);
+		return jump_to(skb, p, P_ARP);
+	}
+	if (!p->group)
+		return 0;
+	if (ip_eq(&spa, &tpa) || n->flags & NET_LEARNING)
+		return jump_to(skb, p, P_FLOOD);
+	p->flood_only = endpoint_at(v);
+	return p->flood_only ? jump_to(skb, p, P_FLOOD) : pass(p);
+}
+
+/* Unicast: to a floating IP, to an endpoint, or not for us. */
+static __noinline int unicast_outside(struct __sk_buff *skb, struct pkt *p, struct network *n)
+{
+	struct mac_val *m = find_mac(p->net, p->key.dmac);
+	struct neighbor *b;
+
+	if (!m)
+		return pass(p);
+	if (m->kind == KIND_FIP) {
+		if (p->unpoliced)
+			return consumed(p);
+		p->out_net = p->net;
+		return jump_to(skb, p, P_FLOATING);
+	}
+	b = m->kind == KIND_NEIGHBOR ? find_neighbor(m->slot) : NULL;
+	if (!b || !b->ep)
+		return pass(p);
+	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
+	p->ep_dst = b->ep;
+	if (p->seg_len > n->mtu)
+		return drop(skb, p, R_TOO_BIG);
+	p->mtu = n->mtu;
+	return jump_to(skb, p, P_OUTPUT);
+}
+
+/* Is anything of ours at the destination? Only then what is wrong with a frame is for us to say. */
+static __inline int ours(const struct pkt *p)
+{
+	struct mac_val *m = find_mac(p->net, p->key.dmac);
+	struct neighbor *b;
+
+	if (p->group || (m && m->kind == KIND_FIP))
+		return 1;
+	b = m && m->kind == KIND_NEIGHBOR ? find_neighbor(m->slot) : NULL;
+	return b && b->ep;
+}
+
+SEC("tc/physical")
+int physical(struct __sk_buff *skb)
+{
+	struct physical_key k = {.ifindex = skb->ifindex};
+	struct pkt *p = scratch_pkt();
+	struct physical_val *v;
+	struct network *n;
+	struct test_in *t;
+	int r;
+
+	if (!p)
+		return TC_ACT_UNSPEC;
+	memset(p, 0, __builtin_offsetof(struct pkt, buf));
+	p->physical = 1;
+	if (skb->vlan_present)
+		k.vlan = skb->vlan_tci & 0xfff;
+	if (opt_test) {
+		t = bpf_map_lookup_elem(&test_input, &zero);
+		if (t) {
+			k.ifindex = t->ifindex;
+			k.vlan = t->vlan;
+		}
+	}
+	p->key.src = k.ifindex;
+	p->key.vlan = k.vlan;
+	p->key.flags = FK_PHYSICAL;
+	v = bpf_map_lookup_elem(&physical_nets, &k);
+	n = v ? bpf_map_lookup_elem(&networks, &v->net) : NULL;
+	if (!n)
+		return pass(p);
+	p->net = v->net;
+	stamp(p, STAMP_SRC, n->gs, n->gen);
+	if (parse_eth(skb, p) || !ours(p))
+		return pass(p);
+	if (p->ethertype == ETH_ARP) {
+		r = arp_outside(skb, p, n);
+		return r ? r : unicast_outside(skb, p, n);
+	}
+	if (p->ethertype == ETH_V4 || p->ethertype == ETH_V6) {
+		r = parse_ip(skb, p);
+		if (r)
+			return p->group ? pass(p) : drop(skb, p, r);
+		follow_fragments(p);
+	}
+	if (p->group)
+		return jump_to(skb, p, P_FLOOD);
+	return unicast_outside(skb, p, n);
+}

@@ -1,0 +1,129 @@
+package ebpf
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/linux"
+)
+
+// macFilter lets NICs take frames for MACs that are here and not the NIC's own: a real NIC drops all others. A NIC that cannot, or that
+// carries tagged networks, is made promiscuous: for the kernel's filter of VLANs knows those of the kernel's own VLAN devices only.
+type macFilter struct {
+	// have are the MACs that each NIC has been told, by its index: at first, those that a former process left in the tables.
+	have    map[uint32]map[[6]byte]bool
+	promisc map[uint32]bool
+	again   bool
+}
+
+// newFilter takes over from a former process, whose tables t holds. Being told a MAC twice does no harm, so that only what is to go is
+// taken from there: all MACs are told again.
+func newFilter(t *tables) macFilter {
+	had, _ := filterOf(t)
+	return macFilter{have: had, promisc: map[uint32]bool{}, again: true}
+}
+
+// apply brings the filters of the NICs in line with the tables, after they have been written.
+func (f *macFilter) apply(t *tables, physical map[string][]nic) []hostplan.Problem {
+	names, err := nicNames(physical)
+	if err != nil {
+		return []hostplan.Problem{{Kind: "device", ID: "physical networks", Why: err.Error()}}
+	}
+	want, tagged := filterOf(t)
+	var failed []hostplan.Problem
+	for index, name := range names {
+		if f.have[index] == nil {
+			f.have[index] = map[[6]byte]bool{}
+		}
+		err := f.tell(index, name, want[index])
+		why := ""
+		if err != nil {
+			why = fmt.Sprintf("its filter of addresses takes no more (%v): it takes every frame instead", err)
+		}
+		if err != nil || tagged[index] {
+			if err := linux.SetPromiscuous("", name, true); err != nil {
+				why = fmt.Sprintf("it takes no frames for floating IPs, gateways and instances, nor every frame: %v", err)
+			} else {
+				f.promisc[index] = true
+			}
+		} else if f.promisc[index] && linux.SetPromiscuous("", name, false) == nil {
+			delete(f.promisc, index)
+		}
+		if why != "" {
+			failed = append(failed, hostplan.Problem{Kind: "device", ID: name, Why: why})
+		}
+	}
+	f.again = false
+	return failed
+}
+
+// nicNames are the interfaces behind the physical networks, by index.
+func nicNames(physical map[string][]nic) (map[uint32]string, error) {
+	if len(physical) == 0 {
+		return nil, nil
+	}
+	links, err := linux.Links("")
+	if err != nil {
+		return nil, err
+	}
+	out := map[uint32]string{}
+	for _, nics := range physical {
+		for _, n := range nics {
+			for _, l := range links {
+				if uint32(l.Index) == n.ifindex { //nolint:gosec // positive
+					out[n.ifindex] = l.Name
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// filterOf are the MACs of ours on each NIC, and the NICs that carry a tagged network.
+func filterOf(t *tables) (macs map[uint32]map[[6]byte]bool, tagged map[uint32]bool) {
+	macs, tagged = map[uint32]map[[6]byte]bool{}, map[uint32]bool{}
+	nics := map[uint32][]uint32{} // of each network
+	for k, v := range t.physicalNets.have {
+		nics[v.Net] = append(nics[v.Net], k.Ifindex)
+		tagged[k.Ifindex] = tagged[k.Ifindex] || k.Vlan != 0
+	}
+	for k, v := range t.macs.have {
+		if len(nics[k.Net]) == 0 || v.Kind != kindFip && (v.Kind != kindNeighbor || t.neighbors.have[v.Slot].Ep == 0) {
+			continue
+		}
+		for _, index := range nics[k.Net] {
+			if macs[index] == nil {
+				macs[index] = map[[6]byte]bool{}
+			}
+			macs[index][k.Mac] = true
+		}
+	}
+	return macs, tagged
+}
+
+// tell adds and removes MACs of one NIC. It returns the last error; what is told stays told.
+func (f *macFilter) tell(index uint32, name string, want map[[6]byte]bool) (last error) {
+	have := f.have[index]
+	for m := range want {
+		if have[m] && !f.again {
+			continue
+		}
+		if err := linux.AddUnicast("", name, net.HardwareAddr(m[:])); err != nil {
+			last = err
+			continue
+		}
+		have[m] = true
+	}
+	for m := range have {
+		if want[m] {
+			continue
+		}
+		if err := linux.DelUnicast("", name, net.HardwareAddr(m[:])); err != nil {
+			last = err
+			continue
+		}
+		delete(have, m)
+	}
+	return last
+}

@@ -1,0 +1,229 @@
+package forward
+
+import (
+	"net/netip"
+
+	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// wire is where a flat or vlan network is on the host's NICs.
+type wire struct {
+	physnet string
+	vlan    uint16
+}
+
+// physical reports whether a network's frames leave by a NIC.
+func physical(n *hostplan.Network) bool {
+	return (n.Type == "flat" || n.Type == "vlan") && n.Physnet != ""
+}
+
+// indexOutside adds what a State says of the outside: external networks become networks, outer legs endpoints and neighbours
+// on them.
+func (h *Host) indexOutside() {
+	s := h.State
+	for _, n := range s.Networks {
+		h.networks[n.ID] = n
+	}
+	for _, x := range s.Externals {
+		if h.networks[x.ID] == nil {
+			mtu := x.MTU
+			if mtu == 0 {
+				mtu = 1500
+			}
+			h.networks[x.ID] = &hostplan.Network{ID: x.ID, Type: "flat", Physnet: x.Physnet, VLAN: x.VLAN, MTU: mtu, External: true}
+		}
+	}
+	for _, n := range h.networks {
+		if physical(n) {
+			h.wires[wire{n.Physnet, n.VLAN}] = n
+		}
+	}
+	for id, e := range s.Endpoints {
+		h.endpoints[id] = e
+	}
+	for id, n := range s.Neighbors {
+		h.neighbors[id] = n
+	}
+	for _, c := range s.Centrals {
+		g := c.Gateway
+		if g == nil || h.networks[g.External] == nil {
+			continue
+		}
+		n := &hostplan.Neighbor{Port: g.Port, Network: g.External, MAC: g.MAC, Host: s.Host}
+		for _, a := range g.Addresses {
+			n.Addresses = append(n.Addresses, a.Addr())
+		}
+		h.neighbors[g.Port] = n
+		h.endpoints[g.Port] = &hostplan.Endpoint{Port: g.Port, Network: g.External, Device: c.OuterDevice, AdminUp: true, MAC: g.MAC,
+			Addresses: g.Addresses, MTU: h.networks[g.External].MTU}
+	}
+}
+
+// floatKey is a fixed address of an endpoint at a router.
+type floatKey struct {
+	port   model.PortID
+	fixed  netip.Addr
+	router model.RouterID
+}
+
+// indexFloating finds the floating IPs that are translated here.
+func (h *Host) indexFloating() {
+	for _, f := range h.State.FloatingIPs {
+		if h.networks[f.External] == nil {
+			continue
+		}
+		if f.Central {
+			if c := h.State.Centrals[f.Router]; c == nil || c.Gateway == nil {
+				continue
+			}
+		} else {
+			r := h.State.Routers[f.Router]
+			if r == nil || r.Gateway == nil || h.State.Endpoints[f.Port] == nil {
+				continue
+			}
+			h.floating[floatKey{f.Port, f.Fixed, f.Router}] = f
+		}
+		h.fips[netAddr{f.External, f.Address}] = f
+		h.fipMACs[netMAC{f.External, f.MAC}] = true
+	}
+}
+
+// fromNIC takes a frame that a NIC received. What is not provably ours is the host's.
+func (r *run) fromNIC() {
+	r.net = r.h.wires[wire{r.in.Physnet, r.in.VLAN}]
+	n, neighbor := (*hostplan.Neighbor)(nil), false
+	if r.net != nil && len(r.p.frame) >= ethLen {
+		n, neighbor = r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
+	}
+	switch {
+	case r.net == nil || len(r.p.frame) < ethLen, r.p.etherType == etherVLAN || r.p.etherType == etherQinQ, r.p.src.IsZero() || r.p.src.IsMulticast(),
+		!r.p.dst.IsMulticast() && !r.h.fipMACs[netMAC{r.net.ID, r.p.dst}] && (!neighbor || r.h.endpoints[n.Port] == nil):
+		r.pass("nothing of ours")
+		return
+	}
+	r.note("NIC", "from physical network %s, network %s", r.in.Physnet, r.net.ID)
+	switch {
+	case r.p.etherType == etherARP:
+		r.arpOutside()
+	case r.bad != reason.None && r.p.dst.IsMulticast():
+		r.pass("a header is cut short or contradicts itself")
+	case !r.headersOK():
+	case r.p.dst.IsMulticast():
+		r.keepFragment()
+		r.flood()
+		r.pass("it is for all")
+	default:
+		r.keepFragment()
+		r.unicastOutside()
+	}
+}
+
+// pass leaves the frame to the host.
+func (r *run) pass(why string) {
+	r.res.Outputs = append(r.res.Outputs, Output{Kind: ToHost, Physnet: r.in.Physnet, VLAN: r.in.VLAN, Frame: clone(r.p.frame)})
+	r.note("NIC", "left to the host: %s", why)
+}
+
+// unicastOutside takes a frame from a NIC to a MAC of ours.
+func (r *run) unicastOutside() {
+	if r.h.fipMACs[netMAC{r.net.ID, r.p.dst}] {
+		if r.p.etherType == etherARP {
+			r.note("NIC", "floating IPs need no telling who has which address")
+			return
+		}
+		r.toFloating(r.net.ID, 0)
+		return
+	}
+	n := r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
+	if r.tooBig() {
+		return
+	}
+	r.output(nil, r.h.endpoints[n.Port], r.p.frame)
+}
+
+// arpOutside answers for floating IPs, and tells user space what is news of others.
+func (r *run) arpOutside() {
+	a := r.p.l3()
+	if len(a) < arpLen || be32(a) != 0x00010800 || a[4] != 6 || a[5] != 4 || be16(a[6:]) < arpRequest || be16(a[6:]) > arpAnswer {
+		r.pass("not ARP for IPv4 over Ethernet")
+		return
+	}
+	request := be16(a[6:]) == arpRequest
+	sender, target := netip.AddrFrom4([4]byte(a[14:18])), netip.AddrFrom4([4]byte(a[24:28]))
+	fip := r.h.fips[netAddr{r.net.ID, target}]
+	if r.news(sender, model.MAC(a[8:14])) || fip != nil && !request && r.p.dst == fip.MAC {
+		r.res.Outputs = append(r.res.Outputs, Output{Kind: Punt, Punt: dataplane.PuntNeighbor, External: r.net.ID, NextHop: sender, Frame: clone(r.p.frame)})
+		r.note("arp", "user space learns who has %s", sender)
+	}
+	local := r.localAt(target)
+	switch {
+	case fip != nil && sender == target:
+		r.pass("somebody else claims a floating IP")
+	case fip != nil && request:
+		r.reply(arpReply(&r.p, fip.MAC))
+		r.note("arp", "floating IP %s is at %s: answered", target, fip.MAC)
+	case !r.p.dst.IsMulticast():
+		r.unicastOutside()
+	case sender == target || r.net.Learning:
+		r.flood()
+		r.pass("it is for all")
+	case local != nil:
+		r.copyTo(local)
+		r.pass("it is for all")
+	default:
+		r.pass("nobody here has the address")
+	}
+}
+
+// news reports whether ARP told something about an address that is spoken to, or of ours, that was not so.
+func (r *run) news(addr netip.Addr, mac model.MAC) bool {
+	at := netAddr{r.net.ID, addr}
+	if known, ok := r.res.Conns.outside(at); ok {
+		return known != mac
+	}
+	if f := r.h.fips[at]; f != nil {
+		return f.MAC != mac
+	}
+	c, ok := r.h.byAddr[at]
+	return ok && r.h.endpoints[c.neighbor.Port] != nil && c.mac != mac
+}
+
+// localAt is the endpoint here that has the address on the frame's network; nil: none.
+func (r *run) localAt(addr netip.Addr) *hostplan.Endpoint {
+	at := netAddr{r.net.ID, addr}
+	if c, ok := r.h.byAddr[at]; ok && r.h.fips[at] == nil {
+		return r.h.endpoints[c.neighbor.Port]
+	}
+	return nil
+}
+
+// toNIC sends a frame to the switch that the network's NIC is on.
+func (r *run) toNIC(n *hostplan.Network, frame []byte) {
+	if !r.output(r.from, nil, frame) {
+		return
+	}
+	r.outside(n, frame)
+}
+
+func (r *run) outside(n *hostplan.Network, frame []byte) {
+	r.res.Outputs = append(r.res.Outputs, Output{Kind: Outside, Physnet: n.Physnet, VLAN: n.VLAN, External: n.ID, Frame: clone(frame)})
+	r.note("NIC", "out on physical network %s, VLAN %d", n.Physnet, n.VLAN)
+}
+
+// centralSource gives what a router's central part sends from a floating IP that one's MAC.
+func (r *run) centralSource() {
+	if r.p.ip == nil || r.p.ip.v6 || !physical(r.net) {
+		return
+	}
+	f := r.h.fips[netAddr{r.net.ID, r.p.ip.src}]
+	if f == nil || !f.Central || r.h.State.Centrals[f.Router].Gateway.Port != r.in.Port {
+		return
+	}
+	frame := clone(r.p.frame)
+	copy(frame[6:], f.MAC[:])
+	r.sent = frame
+	r.note("floating ip", "%s leaves with its own MAC %s", f.Address, f.MAC)
+}
