@@ -21,6 +21,8 @@ type Link struct {
 	MAC   net.HardwareAddr
 	MTU   int
 	Up    bool // administratively
+	// Master is the index of the bridge or the like whose port it is; 0: none.
+	Master int
 }
 
 // Veth describes a pair of virtual Ethernet devices, each end made directly in its namespace.
@@ -223,7 +225,7 @@ func Links(ns string) ([]Link, error) {
 
 func fromNetlink(l netlink.Link) Link {
 	a := l.Attrs()
-	return Link{Name: a.Name, Index: a.Index, Kind: l.Type(), Alias: a.Alias, MAC: a.HardwareAddr, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0}
+	return Link{Name: a.Name, Index: a.Index, Kind: l.Type(), Alias: a.Alias, MAC: a.HardwareAddr, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Master: a.MasterIndex}
 }
 
 func withLink(ns, name, op string, fn func(netlink.Link) error) error {

@@ -17,8 +17,13 @@ import (
 // NetnsDir is where named network namespaces are kept, as iproute2 does (ip-netns(8)).
 const NetnsDir = "/run/netns"
 
-// NetnsPath is the file that holds the named namespace.
-func NetnsPath(name string) string { return filepath.Join(NetnsDir, name) }
+// NetnsPath is the file that holds the named namespace. A name that is an absolute path is a file elsewhere.
+func NetnsPath(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(NetnsDir, name)
+}
 
 // NetnsDirIsMount reports whether NetnsDir is the root of a mount, as PrepareNetnsDir makes it. The list of mounts would
 // not tell: it also has those that others hide.
@@ -246,4 +251,10 @@ func allPIDs() []int {
 		}
 	}
 	return pids
+}
+
+// IsNetns reports whether the name is that of a network namespace, and not a plain file that a crash has left.
+func IsNetns(name string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(NetnsPath(name), &st) == nil && st.Type == unix.NSFS_MAGIC
 }

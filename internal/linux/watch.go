@@ -145,7 +145,7 @@ func (w *linkWatch) tell() {
 		now[l.Name] = l
 	}
 	same := func(a, b Link) bool {
-		return a.Index == b.Index && a.Up == b.Up && a.MTU == b.MTU && a.Kind == b.Kind && a.Alias == b.Alias && a.MAC.String() == b.MAC.String()
+		return a.Index == b.Index && a.Up == b.Up && a.Master == b.Master && a.MTU == b.MTU && a.Kind == b.Kind && a.Alias == b.Alias && a.MAC.String() == b.MAC.String()
 	}
 	if w.told != nil && maps.EqualFunc(w.told, now, same) {
 		return
