@@ -19,13 +19,14 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/weft-cloud/weft/internal/agent"
+	"github.com/weft-cloud/weft/internal/agent/devices"
 	"github.com/weft-cloud/weft/internal/agent/drops"
+	"github.com/weft-cloud/weft/internal/agent/gateway"
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
 	"github.com/weft-cloud/weft/internal/dataplane/null"
 	"github.com/weft-cloud/weft/internal/hostplan"
-	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/wire"
 )
@@ -72,7 +73,7 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	}
 	a := agent.New(agent.Deps{
 		Config: agentConfig(l), Feed: feed, Plane: plane, Devices: devices, Dir: cfg.StateDir,
-		Responders: s.responders, OnState: s.take, Services: s.book.Of, Rand: rand.Float64, Log: log,
+		Responders: s.responders, Centrals: openCentrals(cfg, log), Outside: s.external, OnState: s.take, Services: s.book.Of, Rand: rand.Float64, Log: log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(ctx) })
@@ -90,17 +91,13 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 
 func agentConfig(l *config.Loaded) agent.Config {
 	cfg := &l.Agent
-	mappings := map[string]string{}
-	for _, m := range cfg.BridgeMappings {
-		mappings[m.Key] = m.Value
-	}
 	lease := uint32(0) // for ever
 	if d := l.Server.DHCP.Lease; d > 0 {
 		lease = uint32(min(d/time.Second, 1<<32-2))
 	}
 	return agent.Config{
 		Host: cfg.Host, Version: version(), VTEP: func(context.Context) (netip.Addr, error) { return localAddress(cfg) },
-		AgentMode: cfg.L3.Mode, DataPlane: cfg.DataPlane, AvailabilityZone: cfg.AvailabilityZone, BridgeMappings: mappings,
+		AgentMode: cfg.L3.Mode, DataPlane: cfg.DataPlane, AvailabilityZone: cfg.AvailabilityZone, BridgeMappings: bridgeMappings(cfg),
 		Options: hostplan.Options{
 			Firewall: cfg.SecurityGroups, LeaseSeconds: lease, DNSDomain: l.Server.DHCP.Domain,
 			ServeDNS: cfg.DataPlane != "null", ServeMetadata: cfg.Metadata.Enabled && cfg.DataPlane != "null",
@@ -164,20 +161,23 @@ func openPlane(cfg *config.Agent, log *slog.Logger) (dataplane.Plane, agent.Devi
 		if err != nil {
 			return nil, nil, fmt.Errorf("ebpf data plane: %w", err)
 		}
-		return p, taps{}, nil
+		return p, devices.Watcher{Mappings: bridgeMappings(cfg)}, nil
 	}
 	return nil, nil, fmt.Errorf("[weft] data_plane = %s is not in this build; use ebpf or null", cfg.DataPlane)
 }
 
-// taps finds the interfaces that hypervisors make.
-type taps struct{}
+func bridgeMappings(cfg *config.Agent) map[string]string {
+	out := map[string]string{}
+	for _, m := range cfg.BridgeMappings {
+		out[m.Key] = m.Value
+	}
+	return out
+}
 
-func (taps) Watch(ctx context.Context, changed func(map[string]dataplane.Device)) error {
-	return linux.WatchLinks(ctx, "tap", func(links map[string]linux.Link) {
-		found := make(map[string]dataplane.Device, len(links))
-		for name, l := range links {
-			found[name] = dataplane.Device{Name: name, Index: l.Index, Up: l.Up, MTU: l.MTU}
-		}
-		changed(found)
-	})
+// openCentrals makes what carries out the central parts of routers; nil without a data plane that brings them packets.
+func openCentrals(cfg *config.Agent, log *slog.Logger) agent.Centrals {
+	if cfg.DataPlane == "null" {
+		return nil
+	}
+	return gateway.New(gateway.Deps{Dir: cfg.NetnsDir, Check: 30 * time.Second, RetryMin: 500 * time.Millisecond, RetryMax: 30 * time.Second, Log: log})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/weft-cloud/weft/internal/agent"
 	"github.com/weft-cloud/weft/internal/agent/dhcp"
 	"github.com/weft-cloud/weft/internal/agent/dns"
+	"github.com/weft-cloud/weft/internal/agent/external"
 	"github.com/weft-cloud/weft/internal/agent/fragment"
 	"github.com/weft-cloud/weft/internal/agent/metadata"
 	"github.com/weft-cloud/weft/internal/agent/outside"
@@ -35,6 +36,7 @@ type services struct {
 	responders map[dataplane.PuntKind]agent.Responder
 	announcer  *ra.Announcer
 	outside    *outside.Server
+	external   agent.Outside // nil: the plane reaches no external network
 	state      atomic.Pointer[hostplan.State]
 	// What follows is nil without a plane that punts.
 	net      *service.Net
@@ -59,6 +61,10 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 	}
 	// Servers of its own: a Responder is called by one goroutine at a time.
 	s.outside = outside.New(outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), Log: log, Retry: 10 * time.Second})
+	if p, ok := plane.(dataplane.Outside); ok {
+		s.external = newExternal(cfg, plane, p, log)
+		s.responders[dataplane.PuntExternal], s.responders[dataplane.PuntNeighbor] = s.external, s.external
+	}
 	if cfg.DataPlane == "null" {
 		return s, nil
 	}
@@ -77,6 +83,17 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 	s.metadata = metadata.New(metadata.Deps{Signer: feed, Attribute: s.gate.Attribute, State: s.state.Load, Book: book, Log: log, Now: time.Now})
 	s.dns = dns.New(dns.Deps{Attribute: s.gate.Attribute, State: s.state.Load, Resolvers: resolvers, Book: book, Log: log})
 	return s, nil
+}
+
+func newExternal(cfg *config.Agent, plane dataplane.Plane, p dataplane.Outside, log *slog.Logger) *external.Speaker {
+	d := external.Deps{Plane: p, Repeats: cfg.L3.GratuitousARPs, Now: time.Now, Log: log}
+	if r, ok := plane.(dataplane.Resender); ok {
+		d.Resend = r.Resend
+	}
+	if l, ok := plane.(dataplane.OutsideLister); ok {
+		d.Known = l.OutsideNeighbors
+	}
+	return external.New(d)
 }
 
 // resolvers are dnsmasq_dns_servers or, with dnsmasq_local_resolv, the host's.

@@ -25,7 +25,8 @@ joined by an underlay, the real server and agents in them, identity, compute and
 image services, and instances. Everything needs root; "weft lab down" removes all.`,
 	}
 	cmd.AddCommand(newLabUpCmd(), newLabDownCmd(), newLabStatusCmd(), newLabVerifyCmd(), newLabBootCmd(), newLabDeleteCmd(),
-		newLabExecCmd(), newLabEnvCmd(), newLabLogsCmd(), newLabRestartCmd(), newLabRebootCmd(), newLabServicesCmd())
+		newLabExecCmd(), newLabEnvCmd(), newLabLogsCmd(), newLabRestartCmd(), newLabRebootCmd(),
+		newLabKillCmd(), newLabCutCmd(), newLabHealCmd(), newLabServicesCmd())
 	return cmd
 }
 

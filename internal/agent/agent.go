@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weft-cloud/weft/internal/agent/gateway"
 	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
@@ -41,9 +43,26 @@ type Range struct{ Min, Max time.Duration }
 
 // Devices knows the interfaces of the host.
 type Devices interface {
-	// Watch calls changed with all devices that are there, and again whenever that has changed, until ctx is done or it
-	// cannot go on. The maps belong to the callee.
-	Watch(ctx context.Context, changed func(map[string]dataplane.Device)) error
+	// Watch calls changed with all that is there, and again whenever that has changed, until ctx is done or it cannot go on.
+	// What it tells belongs to the callee.
+	Watch(ctx context.Context, changed func(Found)) error
+}
+
+// Found are the interfaces of the host that concern the agent.
+type Found struct {
+	// Devices that endpoints have, by name.
+	Devices map[string]dataplane.Device
+	// Physical are the NICs of each physical network, and Problems those that are not as bridge_mappings says, in words.
+	Physical map[string][]dataplane.Device
+	Problems []hostplan.Problem
+}
+
+// Centrals carries out the central parts of routers.
+type Centrals interface {
+	// Update hands over a State; it must not block.
+	Update(st *hostplan.State, inSync bool)
+	// Run works until ctx is done, and tells each result that is not the last one.
+	Run(ctx context.Context, changed func(gateway.Result)) error
 }
 
 // Deps are what an Agent needs. All are required unless said otherwise.
@@ -54,8 +73,13 @@ type Deps struct {
 	// Devices nil: the plane needs none.
 	Devices Devices
 	// Dir is where the scope and the status socket are. It must exist.
-	Dir        string
+	Dir string
+	// Responders answer what the plane punts, by kind.
 	Responders map[dataplane.PuntKind]Responder
+	// Centrals nil: this host has no central parts of routers.
+	Centrals Centrals
+	// Outside nil: the plane reaches no external network.
+	Outside Outside
 	// OnState, if set, is called with each new State, in order, by one goroutine; it must not block.
 	OnState func(*hostplan.State)
 	// Services, if set, tells what the host's services were asked by a port, for the status.
@@ -84,8 +108,10 @@ type Agent struct {
 // core is what only the owner goroutine touches (loop, and the functions in calls).
 type core struct {
 	scope        *scope
-	devices      map[string]dataplane.Device
+	found        Found
 	devicesKnown bool
+	central      gateway.Result
+	claims       []hostplan.Problem // of addresses that are served here
 	// inSync: the server has listed all that is this host's business since the agent started. held: it has asked to keep
 	// what it did not list.
 	inSync, held bool
@@ -143,11 +169,29 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.dispatch(ctx, g)
 	if a.Devices != nil {
 		g.Go(func() error {
-			err := a.Devices.Watch(ctx, func(found map[string]dataplane.Device) { a.call(ctx, func() { a.found(found) }) })
+			err := a.Devices.Watch(ctx, func(f Found) { a.call(ctx, func() { a.found(f) }) })
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("watch devices: %w", err)
+		})
+	}
+	if a.Centrals != nil {
+		g.Go(func() error {
+			err := a.Centrals.Run(ctx, func(r gateway.Result) { a.call(ctx, func() { a.core.central = r; a.serve(); a.wakeReport() }) })
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("central parts of routers: %w", err)
+		})
+	}
+	if a.Outside != nil {
+		g.Go(func() error {
+			err := a.Outside.Run(ctx, func(p []hostplan.Problem) { a.call(ctx, func() { a.core.claims = p; a.wakeReport() }) })
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("external networks: %w", err)
 		})
 	}
 	written := make(chan struct{})
@@ -221,6 +265,12 @@ func (a *Agent) recompile() {
 	if a.state.Swap(st) != st && a.OnState != nil {
 		a.OnState(st)
 	}
+	if a.Outside != nil {
+		a.Outside.Update(st)
+	}
+	if a.Centrals != nil {
+		a.Centrals.Update(st, c.inSync)
+	}
 	if !c.devicesKnown {
 		return
 	}
@@ -230,11 +280,16 @@ func (a *Agent) recompile() {
 	case <-a.applies:
 	default:
 	}
-	a.applies <- dataplane.Desired{State: st, Devices: c.devices, InSync: c.inSync}
+	a.applies <- dataplane.Desired{State: st, Devices: c.found.Devices, Physical: c.found.Physical, InSync: c.inSync}
 }
 
-func (a *Agent) found(devices map[string]dataplane.Device) {
-	a.core.devices, a.core.devicesKnown, a.core.compile = devices, true, true
+func (a *Agent) found(f Found) {
+	for _, p := range f.Problems {
+		if !slices.Contains(a.core.found.Problems, p) {
+			a.Log.Error("a physical network is not reachable as it should be", "physnet", p.ID, "problem", p.Why)
+		}
+	}
+	a.core.found, a.core.devicesKnown, a.core.compile = f, true, true
 }
 
 // applier is the goroutine that drives the plane.
@@ -265,7 +320,7 @@ func (a *Agent) applied(o outcome) {
 	o.applied = before.applied || o.err == nil
 	if o.err != nil {
 		// Nothing is known of this State; what was true before is the best guess.
-		o.position, o.result.Programmed = before.position, before.result.Programmed
+		o.position, o.result.Programmed, o.result.FloatingIPs = before.position, before.result.Programmed, before.result.FloatingIPs
 	}
 	if o.err != nil || len(o.result.Failed) > 0 {
 		c.counts.Failures++
@@ -278,6 +333,7 @@ func (a *Agent) applied(o outcome) {
 		}
 	}
 	c.done = o
+	a.serve()
 	a.wakeReport()
 }
 

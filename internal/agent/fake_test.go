@@ -125,12 +125,12 @@ func (f *fakeDevices) set(names ...string) {
 	poke(f.change)
 }
 
-func (f *fakeDevices) Watch(ctx context.Context, changed func(map[string]dataplane.Device)) error {
+func (f *fakeDevices) Watch(ctx context.Context, changed func(Found)) error {
 	for {
 		f.mu.Lock()
 		m := maps.Clone(f.now)
 		f.mu.Unlock()
-		changed(m)
+		changed(Found{Devices: m})
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -81,7 +81,7 @@ func (a *Agent) routers() map[model.RouterID]bool {
 // problems are those of the compiler and of the plane.
 func (a *Agent) problems() []hostplan.Problem {
 	c := &a.core
-	out := slices.Concat(c.done.state.Problems, c.done.result.Failed)
+	out := slices.Concat(c.done.state.Problems, c.done.result.Failed, c.found.Problems, c.central.Problems, c.claims)
 	if c.done.err != nil {
 		out = append(out, hostplan.Problem{Kind: "data_plane", ID: a.Config.Host, Why: c.done.err.Error()})
 	}

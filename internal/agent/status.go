@@ -83,7 +83,7 @@ func (a *Agent) status() Status {
 	s.Networks, s.Routers, s.Peers, s.Neighbors = len(st.Networks), len(st.Routers), len(st.Peers), len(st.Neighbors)
 	for _, id := range sortedIDs(st.Endpoints) {
 		e := st.Endpoints[id]
-		_, present := c.devices[e.Device]
+		_, present := c.found.Devices[e.Device]
 		es := EndpointStatus{Port: id, Name: e.Name, Network: e.Network, MAC: e.MAC, Addresses: []string{}, Device: e.Device,
 			Present: present, Programmed: c.done.result.Programmed[id], Instance: e.DeviceID, AdminUp: e.AdminUp, MTU: e.MTU}
 		if e.DHCP4 != nil {

@@ -8,6 +8,8 @@ func (l *Loaded) agentOptions(t *table) {
 	t.str(&a.Redirect, "redirect", "auto", "How the eBPF data plane hands a packet to a port: auto (the fastest that the port allows), plain (seen by a tcpdump on the host's side).").oneOf("auto", "plain")
 	t.str(&a.PinDir, "pin_dir", "/sys/fs/bpf/weft", "Where BPF maps and links are pinned; on a BPF file system.").must(nonEmpty(&a.PinDir))
 
+	t.str(&a.NetnsDir, "netns_dir", "/run/netns", "Where the network namespaces of routers are; ip-netns(8) looks in the default only.").must(nonEmpty(&a.NetnsDir))
+
 	t.in("agent", ForAgent)
 	t.seconds(&a.ReportInterval, "report_interval", "30", "Seconds between an agent's words of being alive; less than half of agent_down_time.").
 		was("DEFAULT", "report_interval").atLeast(&a.ReportInterval, 1e9)

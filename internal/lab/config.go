@@ -76,7 +76,7 @@ func (r *Record) agentFiles(h Host) []file {
 			"securitygroup", "enable_security_group = True")},
 		{"l3_agent.ini", ini("DEFAULT", "agent_mode = "+h.Mode)},
 		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("server = %s:%d", underlayAddr(0), feedPort), "data_plane = ebpf",
-			"redirect = " + r.Options.Redirect, "pin_dir = " + r.PinDir(h.Name)}, r.weftOptions(h.Name, agentJob(h.Name))...)...)},
+			"redirect = " + r.Options.Redirect, "pin_dir = " + r.PinDir(h.Name), "netns_dir = " + r.RouterNetnsDir(h.Name)}, r.weftOptions(h.Name, agentJob(h.Name))...)...)},
 	}
 }
 

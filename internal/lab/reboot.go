@@ -48,6 +48,9 @@ func (r *Record) Reboot(ctx context.Context, name string) error {
 	if err := os.RemoveAll(r.PinDir(name)); err != nil {
 		return fmt.Errorf("remove pinned objects of %s: %w", name, err)
 	}
+	if err := r.removeRouters(name); err != nil {
+		return err
+	}
 	if err := r.buildHost(h); err != nil {
 		return err
 	}

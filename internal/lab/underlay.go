@@ -138,7 +138,9 @@ func (r *Record) couldBeOurs(name string) bool {
 // removeNamespaces removes the lab's namespaces, once their processes have ended.
 func (r *Record) removeNamespaces() error {
 	marked, broken, err := r.ownNetns()
-	for _, name := range append(marked, broken...) {
+	routers, rerr := r.routerNetns()
+	err = errors.Join(err, rerr)
+	for _, name := range slices.Concat(marked, broken, routers) {
 		err = errors.Join(err, linux.DeleteNetns(name))
 	}
 	return err
@@ -147,8 +149,10 @@ func (r *Record) removeNamespaces() error {
 // pidsInside are the processes in the lab's namespaces, whoever started them.
 func (r *Record) pidsInside() ([]int, error) {
 	marked, _, err := r.ownNetns()
+	routers, rerr := r.routerNetns()
+	err = errors.Join(err, rerr)
 	var pids []int
-	for _, name := range marked {
+	for _, name := range append(marked, routers...) {
 		p, perr := linux.NetnsPIDs(name)
 		pids, err = append(pids, p...), errors.Join(err, perr)
 	}

@@ -196,15 +196,20 @@ func (r *Record) serverSpec() (proc.Spec, error) {
 	return proc.Spec{Name: serverJob, Netns: r.Hosts()[0].Netns, Args: args}, err
 }
 
-func (r *Record) startAgents(ctx context.Context) error {
+func (r *Record) agentSpec(h Host) (proc.Spec, error) {
 	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
+	args := append([]string{exe, "agent"}, r.configArgs(h.Name, r.agentFiles(h))...)
+	return proc.Spec{Name: agentJob(h.Name), Netns: h.Netns, Args: args}, err
+}
+
+func (r *Record) startAgents(ctx context.Context) error {
 	var specs []proc.Spec
 	for _, h := range r.Hosts() {
-		args := append([]string{exe, "agent"}, r.configArgs(h.Name, r.agentFiles(h))...)
-		specs = append(specs, proc.Spec{Name: agentJob(h.Name), Netns: h.Netns, Args: args})
+		spec, err := r.agentSpec(h)
+		if err != nil {
+			return err
+		}
+		specs = append(specs, spec)
 	}
 	ended := make(chan string, len(specs))
 	for _, s := range specs {
@@ -222,7 +227,7 @@ func (r *Record) startAgents(ctx context.Context) error {
 	result := make(chan error, 1)
 	go func() { result <- r.awaitAgents(ctx) }()
 	select {
-	case err = <-result:
+	case err := <-result:
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%w; the log of %s ends:\n%s", err, specs[0].Name, r.logTail(specs[0].Name, 10))
 		}

@@ -1,0 +1,408 @@
+package external
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// Deps are what a Speaker needs. All are required unless said otherwise.
+type Deps struct {
+	Plane dataplane.Outside
+	// Resend is the plane's; nil: packets that waited are lost, and their senders repeat them.
+	Resend func(model.PortID, []byte) error
+	// Known lists what the plane has learned; nil: nothing is kept fresh.
+	Known func() ([]dataplane.OutsideNeighbor, error)
+	// Repeats is how many times an address is announced when it comes here (send_arp_for_ha); 0: not at all.
+	Repeats int
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Active are the addresses that are served here now.
+type Active struct {
+	FloatingIPs map[model.FloatingIPID]bool
+	// Gateways are the routers whose outer leg is in place.
+	Gateways map[model.RouterID]bool
+}
+
+// Limits of what is kept.
+const (
+	maxEntries     = 4096 // next hops that are being asked for
+	maxWaiting     = 2048 // packets, of all ports
+	maxWaitingPort = 16   // packets, of one port
+)
+
+const (
+	askEvery   = time.Second
+	asks       = 3
+	freshFor   = 30 * time.Second // then it is asked again
+	lookEvery  = 5 * time.Second  // at what the plane knows
+	beat       = 50 * time.Millisecond
+	perBeat    = 50 // announcements
+	claimGrace = 3 * time.Second
+	claimKept  = time.Minute
+)
+
+// Speaker does what the package is for. All its state is of the goroutine of Run.
+type Speaker struct {
+	Deps
+	states  chan *hostplan.State
+	actives chan Active
+	punts   chan dataplane.Punt
+
+	state   *hostplan.State
+	active  Active
+	own     map[key]owned
+	entries map[key]*entry
+	waiting map[model.PortID]int
+	total   int
+	// met are those that the plane knows.
+	met map[key]bool
+	// refresh counts how often something that is known was asked without an answer.
+	refresh map[key]int
+	looked  time.Time
+	due     []announcement
+	claims  map[key]claim
+	told    []hostplan.Problem
+}
+
+// key is an address on an external network.
+type key struct {
+	external model.NetworkID
+	addr     netip.Addr
+}
+
+// owned is an address that is served here.
+type owned struct {
+	mac  model.MAC
+	kind model.Kind
+	id   string
+}
+
+// entry is a next hop that is being asked for.
+type entry struct {
+	sender owned
+	from   netip.Addr
+	asked  int
+	next   time.Time
+	frames []waitingFrame
+}
+
+type waitingFrame struct {
+	port  model.PortID
+	frame []byte
+}
+
+// claim is somebody else's word that an address of ours is theirs.
+type claim struct {
+	mac         model.MAC
+	first, last time.Time
+}
+
+// New returns a Speaker; nothing happens before Run.
+func New(d Deps) *Speaker {
+	return &Speaker{
+		Deps: d, states: make(chan *hostplan.State, 1), actives: make(chan Active, 1), punts: make(chan dataplane.Punt, 256),
+		own: map[key]owned{}, entries: map[key]*entry{}, waiting: map[model.PortID]int{}, met: map[key]bool{}, refresh: map[key]int{}, claims: map[key]claim{},
+	}
+}
+
+// Update hands over a new State; the newest counts. It does not block. One goroutine may call it.
+func (s *Speaker) Update(st *hostplan.State) { replace(s.states, st) }
+
+// Serve says which addresses are served here; the newest counts. It does not block. One goroutine may call it.
+func (s *Speaker) Serve(a Active) { replace(s.actives, a) }
+
+func replace[T any](c chan T, v T) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- v
+}
+
+// Handle takes a punt of PuntExternal or PuntNeighbor; one that finds no room is dropped, as the network may drop any. The
+// frame is copied. It is an agent.Responder that replies nothing.
+func (s *Speaker) Handle(p dataplane.Punt, _ *hostplan.State) [][]byte {
+	p.Frame = slices.Clone(p.Frame)
+	select {
+	case s.punts <- p:
+	default:
+	}
+	return nil
+}
+
+// Run works until ctx is done, and tells the problems whenever they are others.
+func (s *Speaker) Run(ctx context.Context, changed func([]hostplan.Problem)) error {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s.state = <-s.states:
+			s.takeOwn()
+		case s.active = <-s.actives:
+			s.takeOwn()
+		case p := <-s.punts:
+			s.punt(p)
+		case <-tick.C:
+			s.round()
+			if now := s.problems(); !slices.Equal(now, s.told) {
+				s.told = now
+				changed(now)
+			}
+		}
+	}
+}
+
+// takeOwn finds out what is served here, and announces what has come.
+func (s *Speaker) takeOwn() {
+	if s.state == nil {
+		return
+	}
+	now := map[key]owned{}
+	for id, f := range s.state.FloatingIPs {
+		if s.active.FloatingIPs[id] {
+			now[key{f.External, f.Address}] = owned{f.MAC, model.KindFloatingIP, id.String()}
+		}
+	}
+	for id, c := range s.state.Centrals {
+		if c.Gateway == nil || !s.active.Gateways[id] {
+			continue
+		}
+		for _, a := range c.Gateway.Addresses {
+			now[key{c.Gateway.External, a.Addr()}] = owned{c.Gateway.MAC, model.KindRouter, id.String()}
+		}
+	}
+	before := s.own
+	s.own = now
+	for k, o := range now {
+		if before[k] != o {
+			s.announce(k, o, s.Repeats, s.Now())
+		}
+	}
+	maps.DeleteFunc(s.claims, func(k key, _ claim) bool { _, mine := now[k]; return !mine })
+}
+
+func (s *Speaker) punt(p dataplane.Punt) {
+	if s.state == nil {
+		return
+	}
+	k := key{p.External, p.NextHop}
+	if p.Kind == dataplane.PuntExternal {
+		s.resolve(k, p)
+		return
+	}
+	h, err := parse(p.Frame)
+	if err != nil {
+		return
+	}
+	k.addr = h.addr
+	if o, mine := s.own[k]; mine {
+		s.claimed(k, o, h.mac)
+		return
+	}
+	s.learned(k, h.mac)
+}
+
+// resolve asks for the next hop of a packet, which waits.
+func (s *Speaker) resolve(k key, p dataplane.Punt) {
+	e := s.entries[k]
+	if e == nil {
+		from, sender, ok := s.senderOf(k, p)
+		if !ok || len(s.entries) >= maxEntries {
+			return
+		}
+		e = &entry{sender: sender, from: from}
+		s.entries[k] = e
+	}
+	if s.Resend != nil && s.waiting[p.Port] < maxWaitingPort && s.total < maxWaiting {
+		e.frames = append(e.frames, waitingFrame{p.Port, p.Frame})
+		s.waiting[p.Port]++
+		s.total++
+	}
+	if e.asked == 0 {
+		s.ask(k, e)
+	}
+}
+
+// senderOf is the floating IP that the packet leaves with: never the router's own address, for which the neighbours would
+// learn a MAC that is not its.
+func (s *Speaker) senderOf(k key, p dataplane.Punt) (netip.Addr, owned, bool) {
+	var src netip.Addr
+	if len(p.Frame) >= etherLen+20 && p.Frame[etherLen]>>4 == 4 {
+		src = netip.AddrFrom4([4]byte(p.Frame[etherLen+12 : etherLen+16]))
+	}
+	var best *hostplan.FloatingIP
+	for _, f := range s.state.FloatingIPs {
+		if f.External != k.external || f.Port != p.Port || f.Central || f.Address.Is4() != k.addr.Is4() {
+			continue
+		}
+		if best == nil || f.Fixed == src || best.Fixed != src && f.ID.Compare(best.ID.UUID) < 0 {
+			best = f
+		}
+	}
+	if best == nil {
+		return netip.Addr{}, owned{}, false
+	}
+	return best.Address, owned{mac: best.MAC}, true
+}
+
+func (s *Speaker) ask(k key, e *entry) {
+	e.asked++
+	e.next = s.Now().Add(askEvery)
+	s.send(k.external, arp(arpAsk, e.from, k.addr, e.sender.mac))
+}
+
+func (s *Speaker) send(external model.NetworkID, frame []byte) {
+	if err := s.Plane.SendOutside(external, frame); err != nil {
+		s.Log.Debug("not sent to an external network", "network", external, "error", err)
+	}
+}
+
+// learned takes in who has an address: if it was asked for, or is known by another MAC.
+func (s *Speaker) learned(k key, mac model.MAC) {
+	if s.entries[k] == nil && !s.met[k] { // anybody may answer what nobody asked
+		return
+	}
+	if err := s.Plane.Learn(k.external, k.addr, mac); err != nil {
+		s.Log.Debug("not learned", "address", k.addr, "error", err)
+		return
+	}
+	delete(s.refresh, k)
+	s.met[k] = true
+	if e := s.entries[k]; e != nil {
+		delete(s.entries, k)
+		for _, f := range s.drop(e) {
+			if err := s.Resend(f.port, f.frame); err != nil {
+				s.Log.Debug("a packet that waited is lost", "port", f.port, "error", err)
+			}
+		}
+	}
+}
+
+// drop takes what waits out of the count.
+func (s *Speaker) drop(e *entry) []waitingFrame {
+	list := e.frames
+	e.frames = nil
+	for _, f := range list {
+		s.total--
+		if s.waiting[f.port]--; s.waiting[f.port] == 0 {
+			delete(s.waiting, f.port)
+		}
+	}
+	return list
+}
+
+// round is what time brings.
+func (s *Speaker) round() {
+	now := s.Now()
+	for k, e := range s.entries {
+		switch {
+		case now.Before(e.next):
+		case e.asked < asks:
+			s.ask(k, e)
+		default: // nobody is there: the next packet asks anew
+			s.drop(e)
+			delete(s.entries, k)
+		}
+	}
+	s.speak(now)
+	if s.Known != nil && now.Sub(s.looked) >= lookEvery {
+		s.looked = now
+		s.look()
+	}
+}
+
+// look asks again what has been silent, and forgets what does not answer.
+func (s *Speaker) look() {
+	known, err := s.Known()
+	if err != nil {
+		s.Log.Debug("what is known of external networks cannot be read", "error", err)
+		return
+	}
+	here := map[key]bool{}
+	for _, n := range known {
+		k := key{n.External, n.Address}
+		here[k] = true
+		if n.Silent < freshFor {
+			delete(s.refresh, k)
+			continue
+		}
+		from, o, ok := s.anyFloat(k)
+		if s.refresh[k] >= asks || !ok {
+			delete(s.refresh, k)
+			if err := s.Plane.Forget(k.external, k.addr); err != nil {
+				s.Log.Debug("not forgotten", "address", k.addr, "error", err)
+			}
+			continue
+		}
+		s.refresh[k]++
+		s.send(k.external, arp(arpAsk, from, k.addr, o.mac))
+	}
+	s.met = here
+	maps.DeleteFunc(s.refresh, func(k key, _ int) bool { return !here[k] })
+}
+
+// anyFloat is a floating IP of the external network that may ask; always the same while it is here.
+func (s *Speaker) anyFloat(k key) (netip.Addr, owned, bool) {
+	var best *hostplan.FloatingIP
+	if s.state == nil || !k.addr.Is4() {
+		return netip.Addr{}, owned{}, false
+	}
+	for id, f := range s.state.FloatingIPs {
+		if f.External == k.external && !f.Central && s.active.FloatingIPs[id] && (best == nil || f.ID.Compare(best.ID.UUID) < 0) {
+			best = f
+		}
+	}
+	if best == nil {
+		return netip.Addr{}, owned{}, false
+	}
+	return best.Address, owned{mac: best.MAC}, true
+}
+
+// claimed notes that somebody else says that an address of ours is theirs.
+func (s *Speaker) claimed(k key, o owned, mac model.MAC) {
+	now := s.Now()
+	c, known := s.claims[k]
+	if !known || c.mac != mac {
+		c = claim{mac: mac, first: now}
+		s.announce(k, o, 1, now) // we were here first
+	}
+	c.last = now
+	s.claims[k] = c
+}
+
+// problems are claims that last: while an address moves from host to host both may have it for a moment.
+func (s *Speaker) problems() []hostplan.Problem {
+	now := s.Now()
+	var out []hostplan.Problem
+	for k, c := range s.claims {
+		if now.Sub(c.last) > claimKept {
+			delete(s.claims, k)
+			continue
+		}
+		if now.Sub(c.first) < claimGrace {
+			continue
+		}
+		o := s.own[k]
+		who := "by " + c.mac.String() + ": find that machine and give it another address"
+		if c.mac == o.mac {
+			who = "by another host of this cloud, with the same MAC: is an agent there cut off from its server?"
+		}
+		out = append(out, hostplan.Problem{Kind: string(o.kind), ID: o.id, Why: fmt.Sprintf("the address %s, which is served here, is claimed on external network %s %s", k.addr, k.external, who)})
+	}
+	slices.SortFunc(out, func(a, b hostplan.Problem) int { return strings.Compare(a.Kind+a.ID+a.Why, b.Kind+b.ID+b.Why) })
+	return out
+}

@@ -1,0 +1,290 @@
+package external
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/agent/frame"
+	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// plane writes down what it is told.
+type plane struct {
+	sent    []string
+	learned map[netip.Addr]model.MAC
+	resent  []string
+	known   []dataplane.OutsideNeighbor
+	err     error
+}
+
+func (p *plane) SendOutside(_ model.NetworkID, b []byte) error {
+	h, err := parse(b)
+	if err != nil {
+		p.sent = append(p.sent, "not understood")
+		return nil
+	}
+	what := "advertises"
+	if b[12] == 8 && b[13] == 6 {
+		target := netip.AddrFrom4([4]byte(b[38:42]))
+		what = fmt.Sprintf("op %d for %s", b[21], target)
+	}
+	p.sent = append(p.sent, fmt.Sprintf("%s %s %s", h.addr, h.mac, what))
+	return p.err
+}
+
+func (p *plane) Learn(_ model.NetworkID, a netip.Addr, m model.MAC) error {
+	p.learned[a] = m
+	return p.err
+}
+
+func (p *plane) Forget(_ model.NetworkID, a netip.Addr) error {
+	delete(p.learned, a)
+	return nil
+}
+
+func (p *plane) take() string {
+	s := strings.Join(p.sent, "\n")
+	p.sent = nil
+	return s
+}
+
+var (
+	ext    = model.NetworkID{UUID: model.UUID{'e'}}
+	port   = model.PortID{UUID: model.UUID{'p'}}
+	fip    = netip.MustParseAddr("203.0.113.110")
+	hop    = netip.MustParseAddr("203.0.113.1")
+	fipMAC = model.MAC{0xfa, 0x16, 0x3e, 0, 0, 1}
+	hopMAC = model.MAC{2, 0, 0, 0, 0, 9}
+	gwMAC  = model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}
+)
+
+type rig struct {
+	*Speaker
+	p   *plane
+	now time.Time
+}
+
+func newRig() *rig {
+	r := &rig{p: &plane{learned: map[netip.Addr]model.MAC{}}, now: time.Unix(1e9, 0)}
+	r.Speaker = New(Deps{Plane: r.p, Repeats: 2, Now: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
+		Resend: func(_ model.PortID, b []byte) error {
+			r.p.resent = append(r.p.resent, string(b[len(b)-1:]))
+			return nil
+		},
+		Known: func() ([]dataplane.OutsideNeighbor, error) { return r.p.known, nil }})
+	f, router := model.FloatingIPID{UUID: model.UUID{'f'}}, model.RouterID{UUID: model.UUID{'r'}}
+	r.state = &hostplan.State{
+		FloatingIPs: map[model.FloatingIPID]*hostplan.FloatingIP{f: {ID: f, External: ext, Address: fip, MAC: fipMAC, Port: port, Fixed: netip.MustParseAddr("10.0.0.5")}},
+		Centrals: map[model.RouterID]*hostplan.Central{router: {Router: router, Gateway: &hostplan.Gateway{External: ext, MAC: gwMAC,
+			Addresses: []netip.Prefix{netip.MustParsePrefix("203.0.113.100/24"), netip.MustParsePrefix("2001:db8::100/64")}}}},
+	}
+	r.active = Active{FloatingIPs: map[model.FloatingIPID]bool{f: true}, Gateways: map[model.RouterID]bool{router: true}}
+	return r
+}
+
+func (r *rig) pass(d time.Duration) {
+	r.now = r.now.Add(d)
+	r.round()
+}
+
+// packet is IPv4 from 10.0.0.5, told apart by its last byte.
+func packet(n byte) []byte {
+	b := make([]byte, 60)
+	b[12], b[14] = 8, 0x45
+	copy(b[26:], []byte{10, 0, 0, 5})
+	b[59] = n
+	return b
+}
+
+func (r *rig) unresolved(n byte) {
+	r.punt(dataplane.Punt{Kind: dataplane.PuntExternal, Port: port, External: ext, NextHop: hop, Frame: packet(n)})
+}
+
+func (r *rig) hears(a netip.Addr, m model.MAC) {
+	r.punt(dataplane.Punt{Kind: dataplane.PuntNeighbor, External: ext, NextHop: a, Frame: arp(arpAnswer, a, a, m)})
+}
+
+func TestFirstPacketsWait(t *testing.T) {
+	r := newRig()
+	r.unresolved('1')
+	r.unresolved('2')
+	want := "203.0.113.110 fa:16:3e:00:00:01 op 1 for 203.0.113.1"
+	if got := r.p.take(); got != want {
+		t.Fatalf("asked %q, want %q", got, want)
+	}
+	r.pass(500 * time.Millisecond)
+	if got := r.p.take(); got != "" {
+		t.Errorf("asked again too soon: %q", got)
+	}
+	r.pass(600 * time.Millisecond)
+	if got := r.p.take(); got != want {
+		t.Errorf("asked again %q", got)
+	}
+	r.hears(hop, hopMAC)
+	if got := strings.Join(r.p.resent, ""); got != "12" || r.p.learned[hop] != hopMAC {
+		t.Errorf("resent %q, learned %v", got, r.p.learned)
+	}
+	if r.total != 0 || len(r.waiting) != 0 || len(r.entries) != 0 {
+		t.Errorf("left: %d, %v, %v", r.total, r.waiting, r.entries)
+	}
+	r.hears(hop, gwMAC) // it has another MAC now
+	r.hears(netip.MustParseAddr("203.0.113.77"), hopMAC)
+	if r.p.learned[hop] != gwMAC || len(r.p.learned) != 1 {
+		t.Errorf("learned %v: who was not asked for is not taken in", r.p.learned)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	r := newRig()
+	for range 100 {
+		r.unresolved('x')
+	}
+	if r.total != maxWaitingPort {
+		t.Errorf("%d packets of one port wait, want %d", r.total, maxWaitingPort)
+	}
+	for range 5 {
+		r.pass(1100 * time.Millisecond)
+	}
+	if got := strings.Count(r.p.take(), "op 1"); got != asks || r.total != 0 || len(r.waiting) != 0 {
+		t.Errorf("asked %d times, %d packets left", got, r.total)
+	}
+	r.unresolved('y') // and the next packet asks anew
+	if got := r.p.take(); !strings.Contains(got, "op 1") {
+		t.Errorf("asked %q", got)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	r := newRig()
+	for i := range maxEntries + 100 {
+		a := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
+		r.punt(dataplane.Punt{Kind: dataplane.PuntExternal, Port: port, External: ext, NextHop: a, Frame: packet(1)})
+	}
+	if len(r.entries) != maxEntries || r.total > maxWaiting {
+		t.Errorf("%d entries, %d packets", len(r.entries), r.total)
+	}
+	r = newRig()
+	r.punt(dataplane.Punt{Kind: dataplane.PuntExternal, Port: model.PortID{}, External: ext, NextHop: hop, Frame: packet(1)})
+	if len(r.entries) != 0 {
+		t.Error("somebody without a floating IP has a next hop asked for")
+	}
+}
+
+func TestAnnouncements(t *testing.T) {
+	r := newRig()
+	r.takeOwn()
+	for range 4 {
+		r.pass(time.Second)
+	}
+	got := r.p.take()
+	for what, n := range map[string]int{
+		"203.0.113.110 fa:16:3e:00:00:01 op 1 for 203.0.113.110": 2, "203.0.113.110 fa:16:3e:00:00:01 op 2 for 203.0.113.110": 2,
+		"203.0.113.100 fa:16:3e:00:00:02 op 1 for 203.0.113.100": 2, "2001:db8::100 fa:16:3e:00:00:02 advertises": 2,
+	} {
+		if c := strings.Count(got, what); c != n {
+			t.Errorf("%q %d times, want %d; all:\n%s", what, c, n, got)
+		}
+	}
+	r.takeOwn()
+	r.pass(time.Second)
+	if got := r.p.take(); got != "" {
+		t.Errorf("announced without news: %s", got)
+	}
+	active := r.active
+	r.active = Active{}
+	r.takeOwn()
+	r.active = active
+	r.takeOwn()
+	if got := r.p.take(); !strings.Contains(got, "203.0.113.110") {
+		t.Errorf("not announced when it came back: %s", got)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	r := newRig()
+	r.takeOwn()
+	r.hears(fip, hopMAC)
+	if p := r.problems(); len(p) != 0 {
+		t.Errorf("told at once: %v", p)
+	}
+	r.pass(4 * time.Second)
+	if p := r.problems(); len(p) != 1 || p[0].Kind != "floatingip" || !strings.Contains(p[0].Why, hopMAC.String()) {
+		t.Errorf("problems %v", p)
+	}
+	if r.p.learned[fip] != (model.MAC{}) {
+		t.Error("an address of ours was learned")
+	}
+	r.hears(netip.MustParseAddr("203.0.113.100"), gwMAC)
+	r.pass(4 * time.Second)
+	if p := r.problems(); len(p) != 2 || !strings.Contains(p[1].Why, "another host of this cloud") {
+		t.Errorf("problems %v", p)
+	}
+	r.pass(claimKept)
+	if p := r.problems(); len(p) != 0 {
+		t.Errorf("it does not heal: %v", p)
+	}
+	r.hears(fip, hopMAC)
+	r.active.FloatingIPs = nil
+	r.takeOwn()
+	r.pass(4 * time.Second)
+	if p := r.problems(); len(p) != 0 {
+		t.Errorf("a claim on what is not ours any more: %v", p)
+	}
+}
+
+func TestWhatIsSilentIsAskedAndForgotten(t *testing.T) {
+	r := newRig()
+	r.takeOwn()
+	r.pass(time.Minute)
+	r.p.take()
+	r.p.learned[hop] = hopMAC
+	r.p.known = []dataplane.OutsideNeighbor{{External: ext, Address: hop, MAC: hopMAC, Silent: time.Minute}}
+	for range asks {
+		r.pass(lookEvery)
+	}
+	if got := strings.Count(r.p.take(), "op 1 for 203.0.113.1"); got != asks || r.p.learned[hop] != hopMAC {
+		t.Fatalf("asked %d times, learned %v", got, r.p.learned)
+	}
+	r.pass(lookEvery)
+	if len(r.p.learned) != 0 {
+		t.Error("what does not answer is not forgotten")
+	}
+	r.p.known[0].Silent = time.Second
+	r.p.learned[hop] = hopMAC
+	r.pass(lookEvery)
+	r.pass(lookEvery)
+	if got := r.p.take(); got != "" || r.p.learned[hop] != hopMAC {
+		t.Errorf("asked %q for what is fresh", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(arp(arpAsk, fip, hop, fipMAC))
+	f.Add(advertisement(netip.MustParseAddr("2001:db8::1"), gwMAC))
+	f.Add(frame.ICMP6{Src: netip.MustParseAddr("2001:db8::1"), Dst: netip.MustParseAddr("ff02::1:ff00:1"), Type: icmp6NS, HopLimit: 255,
+		Body: append(make([]byte, 20), 1, 1, 2, 0, 0, 0, 0, 5)}.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before := bytes.Clone(b)
+		h, err := parse(b)
+		if !bytes.Equal(b, before) {
+			t.Error("the frame was changed")
+		}
+		if err != nil {
+			if !errors.Is(err, errNotSaid) {
+				t.Error(err)
+			}
+			return
+		}
+		if !h.addr.IsValid() || h.addr.IsMulticast() || h.mac.IsZero() || h.mac[0]&1 != 0 {
+			t.Errorf("%+v is nobody", h)
+		}
+	})
+}
