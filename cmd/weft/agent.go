@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -102,6 +104,7 @@ func agentConfig(l *config.Loaded) agent.Config {
 			Firewall: cfg.SecurityGroups, LeaseSeconds: lease, DNSDomain: l.Server.DHCP.Domain,
 			ServeDNS: cfg.DataPlane != "null", ServeMetadata: cfg.Metadata.Enabled && cfg.DataPlane != "null",
 			IsolatedMetadata: cfg.DHCP.IsolatedMetadata, ForceMetadata: cfg.DHCP.ForceMetadata,
+			Physnets: slices.AppendSeq([]string{}, maps.Keys(bridgeMappings(cfg))),
 		},
 		Heartbeat: cfg.ReportInterval,
 		Backoff:   agent.Range{Min: 100 * time.Millisecond, Max: 5 * time.Second},

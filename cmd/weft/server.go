@@ -126,6 +126,7 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
 	g.Go(func() error { return p.serveStatus(ctx, on.status) })
 	g.Go(func() error { return p.syncSegmentRanges(ctx) })
+	g.Go(func() error { return p.watchOutside(ctx) })
 	if p.nova != nil {
 		g.Go(func() error { return p.nova.Run(ctx) })
 	}
@@ -172,7 +173,12 @@ func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serve
 	}
 	p.live = feed.NewLiveness(time.Now, cfg.AgentDownTime)
 	p.recallBeats(ctx)
-	p.rules = rules.New(rules.Deps{Config: rulesConfig(cfg), Liveness: p.live})
+	p.rules = rules.New(rules.Deps{Config: rulesConfig(cfg), Liveness: p.live, Reported: func(host string) (out []string) {
+		for _, v := range p.live.Last(host).Problems {
+			out = append(out, v.Kind+" "+v.ID+": "+v.Why)
+		}
+		return out
+	}})
 	p.feed = feed.New(feed.Deps{Writer: p.writer, Rules: p.rules, Liveness: p.live, Log: log, Now: time.Now,
 		Name: cfg.Host, Heartbeat: max(time.Second, cfg.AgentDownTime/5),
 		MetadataSecret: []byte(meta.SharedSecret.Reveal()),

@@ -22,6 +22,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/feed"
+	"github.com/weft-cloud/weft/internal/server/rules"
 )
 
 // serverSocket is the name of the operator's socket in state_dir. Whoever may open it may release hosts.
@@ -34,6 +35,8 @@ type serverStatus struct {
 	// StoreError is why the last write to the store failed; empty: it did not.
 	StoreError string        `json:"store_error"`
 	Agents     []agentHealth `json:"agents"`
+	// Problems are those that no agent can tell.
+	Problems []rules.Problem `json:"problems"`
 }
 
 type agentHealth struct {
@@ -94,7 +97,7 @@ func (p *serverParts) serveStatus(ctx context.Context, l net.Listener) error {
 
 func (p *serverParts) status(ctx context.Context) serverStatus {
 	w := p.writer.Snapshot()
-	s := serverStatus{Server: p.cfg.Host, Position: w.Position(), Agents: []agentHealth{}}
+	s := serverStatus{Server: p.cfg.Host, Position: w.Position(), Agents: []agentHealth{}, Problems: append([]rules.Problem{}, p.rules.Problems(w)...)}
 	if err := p.writer.StoreError(); err != nil {
 		s.StoreError = err.Error()
 	}
@@ -179,6 +182,9 @@ func printServerStatus(out io.Writer, s *serverStatus, now time.Time) error {
 		fmt.Fprint(w, "store\tthe last write succeeded\n")
 	} else {
 		fmt.Fprintf(w, "store\tCANNOT BE WRITTEN: %s\n", s.StoreError)
+	}
+	for _, v := range s.Problems {
+		fmt.Fprintf(w, "problem\t%s %s: %s\n", v.Kind, v.ID, v.Why)
 	}
 	for _, a := range s.Agents {
 		fmt.Fprintf(w, "agent\t%s %s\n", a.Host, a.describe(s.Position.Revision, now))

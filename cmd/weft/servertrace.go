@@ -53,12 +53,12 @@ func (p *serverParts) serveTrace(mux *http.ServeMux) {
 	})
 }
 
-// findPorts are the bound ports which that text names: by id or its first 8 characters or more, name, instance's id, MAC or
-// fixed IP.
+// findPorts are the bound ports which that text names: by id or its first 8 characters or more, name, instance's id, MAC, fixed
+// or floating IP.
 func findPorts(w *world.World, text string) []foundPort {
 	out := []foundPort{}
 	for p := range w.Ports.All() {
-		if p.Host == "" || p.IsRouterInterface() || !calledPort(p, text) {
+		if p.Host == "" || p.IsRouterInterface() || !calledPort(w, p, text) {
 			continue
 		}
 		f := foundPort{ID: p.ID, Name: p.Name, Host: p.Host, Instance: p.DeviceID, Network: nameOf(w, p.NetworkID.UUID)}
@@ -70,7 +70,7 @@ func findPorts(w *world.World, text string) []foundPort {
 	return out
 }
 
-func calledPort(p *model.Port, text string) bool {
+func calledPort(w *world.World, p *model.Port, text string) bool {
 	switch {
 	case text == "":
 		return false
@@ -78,6 +78,11 @@ func calledPort(p *model.Port, text string) bool {
 		return true
 	case len(text) >= 8 && strings.HasPrefix(p.ID.String(), strings.ToLower(text)):
 		return true
+	}
+	for f := range w.FloatingIPs.ByPort(p.ID) {
+		if f.Address.String() == text {
+			return true
+		}
 	}
 	return slices.ContainsFunc(p.FixedIPs, func(f model.FixedIP) bool { return f.Address.String() == text })
 }
@@ -99,10 +104,17 @@ func nameOf(w *world.World, id model.UUID) string {
 	if v := w.SecurityGroupRules.Get(model.SecurityGroupRuleID{UUID: id}); v != nil {
 		return ruleText(w, v)
 	}
+	if v := w.FloatingIPs.Get(model.FloatingIPID{UUID: id}); v != nil {
+		return v.Address.String()
+	}
 	p := w.Ports.Get(model.PortID{UUID: id})
 	switch {
 	case p == nil:
 		return ""
+	case p.Name == "" && p.DeviceOwner == model.OwnerRouterGateway:
+		return "gateway on " + nameOf(w, p.NetworkID.UUID)
+	case p.Name == "" && p.DeviceOwner == model.OwnerRouterSNAT:
+		return "central leg on " + nameOf(w, p.NetworkID.UUID)
 	case p.Name == "" && p.IsRouterInterface():
 		return "leg on " + nameOf(w, p.NetworkID.UUID)
 	}

@@ -92,7 +92,7 @@ id or, in a lab, its name. ADDRESS is an address, or a port in the same words.`,
 // traceOptions are the hosts' options as far as the server's configuration tells; agents have files of their own.
 func traceOptions(l *config.Loaded) hostplan.Options {
 	o := agentConfig(l).Options
-	o.ServeDNS, o.ServeMetadata = true, true
+	o.ServeDNS, o.ServeMetadata, o.Physnets = true, true, nil
 	return o
 }
 

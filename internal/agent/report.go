@@ -16,11 +16,23 @@ type told struct {
 	position model.Position
 	ports    map[model.PortID]bool
 	routers  map[model.RouterID]bool
+	centrals map[model.RouterID]bool
+	floating map[model.FloatingIPID]floatingState
 	problems []hostplan.Problem
 }
 
+// floatingState is whether a floating IP is translated, since it leads where it does.
+type floatingState struct {
+	up         bool
+	generation uint64
+	// stale: it was taken away since the server was told. If it is here again, the server is told again: another host may
+	// have had it.
+	stale bool
+}
+
 func newTold() told {
-	return told{ports: map[model.PortID]bool{}, routers: map[model.RouterID]bool{}}
+	return told{ports: map[model.PortID]bool{}, routers: map[model.RouterID]bool{}, centrals: map[model.RouterID]bool{},
+		floating: map[model.FloatingIPID]floatingState{}}
 }
 
 // report says what has changed since the last one; nil: nothing has, or nothing is known yet.
@@ -29,27 +41,63 @@ func (a *Agent) report() *wire.AgentMessage {
 	if c.done.state == nil {
 		return nil
 	}
-	now := told{any: true, position: c.done.position, ports: a.ports(), routers: a.routers(), problems: a.problems()}
+	now := told{any: true, position: c.done.position, ports: a.ports(), routers: a.routers(), centrals: a.centrals(),
+		floating: a.floating(), problems: a.problems()}
 	r := &wire.Report{Applied: wire.FromPosition(now.position)}
 	for id, up := range now.ports {
 		if was, known := c.told.ports[id]; !known || was != up {
 			r.Ports = append(r.Ports, &wire.PortState{Id: wire.ID(id.UUID), Up: up})
 		}
 	}
-	for id, up := range now.routers {
-		if was, known := c.told.routers[id]; !known || was != up {
-			r.Routers = append(r.Routers, &wire.RouterState{Id: wire.ID(id.UUID), Up: up})
+	r.Routers = routerStates(c.told.routers, now.routers)
+	r.Centrals = routerStates(c.told.centrals, now.centrals)
+	for id, v := range now.floating {
+		if was, known := c.told.floating[id]; !known || was != v {
+			r.FloatingIps = append(r.FloatingIps, &wire.FloatingIPState{Id: wire.ID(id.UUID), Up: v.up, Generation: v.generation})
 		}
 	}
 	for _, p := range now.problems {
 		r.Problems = append(r.Problems, &wire.Problem{Kind: p.Kind, Id: p.ID, Why: p.Why})
 	}
-	same := c.told.any && now.position == c.told.position && len(r.Ports)+len(r.Routers) == 0 && slices.Equal(now.problems, c.told.problems)
+	same := c.told.any && now.position == c.told.position && len(r.Ports)+len(r.Routers)+len(r.Centrals)+len(r.FloatingIps) == 0 && slices.Equal(now.problems, c.told.problems)
 	c.told = now
 	if same {
 		return nil
 	}
 	return &wire.AgentMessage{Kind: &wire.AgentMessage_Report{Report: r}}
+}
+
+// routerStates are those of now that differ from before.
+func routerStates(before, now map[model.RouterID]bool) []*wire.RouterState {
+	var out []*wire.RouterState
+	for id, up := range now {
+		if was, known := before[id]; !known || was != up {
+			out = append(out, &wire.RouterState{Id: wire.ID(id.UUID), Up: up})
+		}
+	}
+	return out
+}
+
+// floating are the floating IPs of this host, and those that the server was told of and that are here no more.
+func (a *Agent) floating() map[model.FloatingIPID]floatingState {
+	c := &a.core
+	for _, id := range c.scope.dropped {
+		if was, known := c.told.floating[id]; known {
+			was.stale = true
+			c.told.floating[id] = was
+		}
+	}
+	c.scope.dropped = nil
+	out := map[model.FloatingIPID]floatingState{}
+	for id, was := range c.told.floating {
+		if was.up {
+			out[id] = floatingState{generation: was.generation}
+		}
+	}
+	for id, up := range a.floatingIPs() {
+		out[id] = floatingState{up: up, generation: c.done.state.FloatingIPs[id].Generation}
+	}
+	return out
 }
 
 // ports are all ports that the server says are here, with whether the plane carries them out.

@@ -18,6 +18,8 @@ type scope struct {
 	position model.Position
 	objects  map[key]*wire.Object
 	compiler *hostplan.Compiler
+	// dropped are floating IPs that were taken away since somebody looked; they may be there again.
+	dropped []model.FloatingIPID
 }
 
 // key names an object.
@@ -95,6 +97,9 @@ func (s *scope) delete(k key) {
 	}
 	delete(s.objects, k)
 	s.remove(k)
+	if k.kind == wire.Kind_KIND_FLOATING_IP {
+		s.dropped = append(s.dropped, model.FloatingIPID{UUID: k.uuid()})
+	}
 	s.compiler.Release(k.names())
 }
 
@@ -112,7 +117,8 @@ func (k key) names() (model.Kind, string) {
 		wire.Kind_KIND_HOST: model.KindHost, wire.Kind_KIND_NETWORK: model.KindNetwork, wire.Kind_KIND_SUBNET: model.KindSubnet,
 		wire.Kind_KIND_PORT: model.KindPort, wire.Kind_KIND_ENDPOINT: "endpoint", wire.Kind_KIND_ROUTER: model.KindRouter,
 		wire.Kind_KIND_SECURITY_GROUP: model.KindSecurityGroup, wire.Kind_KIND_ADDRESS_SET: "address_set",
-		wire.Kind_KIND_OUTSIDER: "outsider",
+		wire.Kind_KIND_OUTSIDER:    "outsider",
+		wire.Kind_KIND_FLOATING_IP: model.KindFloatingIP, wire.Kind_KIND_EXTERNAL: "external " + model.KindNetwork,
 	}
 	if kind, ok := kinds[k.kind]; ok {
 		return kind, id
@@ -147,6 +153,10 @@ func (s *scope) remove(k key) {
 		s.compiler.DeleteGroup(model.SecurityGroupID{UUID: u})
 	case wire.Kind_KIND_ADDRESS_SET:
 		s.compiler.DeleteAddressSet(u)
+	case wire.Kind_KIND_FLOATING_IP:
+		s.compiler.DeleteFloatingIP(model.FloatingIPID{UUID: u})
+	case wire.Kind_KIND_EXTERNAL:
+		s.compiler.DeleteExternal(model.NetworkID{UUID: u})
 	}
 }
 
@@ -177,6 +187,10 @@ func (s *scope) read(k key, body []byte) error {
 		return take(body, &wire.SecurityGroup{}, toGroup, func(g *hostplan.Group) bool { return g.ID.UUID == k.uuid() }, c.PutGroup)
 	case wire.Kind_KIND_ADDRESS_SET:
 		return take(body, &wire.AddressSet{}, toAddressSet, func(a *hostplan.AddressSet) bool { return a.ID == k.uuid() }, c.PutAddressSet)
+	case wire.Kind_KIND_FLOATING_IP:
+		return take(body, &wire.FloatingIP{}, toFloatingIP, func(f *hostplan.FloatingIP) bool { return f.ID.UUID == k.uuid() }, c.PutFloatingIP)
+	case wire.Kind_KIND_EXTERNAL:
+		return take(body, &wire.External{}, toExternal, func(x hostplan.ExternalParts) bool { return x.Network.ID.UUID == k.uuid() }, c.PutExternal)
 	}
 	return nil
 }
@@ -213,7 +227,27 @@ func toEndpoint(m *wire.Endpoint) (*model.Port, error) {
 
 func toRouter(m *wire.Router) (hostplan.RouterParts, error) {
 	r, err := wire.ToRouter(m)
-	return hostplan.RouterParts{Router: r.Router, Interfaces: r.Interfaces, Gateway: r.Gateway}, err
+	p := hostplan.RouterParts{Router: r.Router, Interfaces: r.Interfaces, Gateway: r.Gateway, Plain: r.Plain}
+	for _, h := range r.Helpers {
+		p.Helpers = append(p.Helpers, hostplan.Helper(h))
+	}
+	return p, err
+}
+
+func toExternal(m *wire.External) (hostplan.ExternalParts, error) {
+	x, err := wire.ToExternal(m)
+	return hostplan.ExternalParts(x), err
+}
+
+func toFloatingIP(m *wire.FloatingIP) (*hostplan.FloatingIP, error) {
+	p, err := wire.ToFloatingIP(m)
+	f := &hostplan.FloatingIP{ID: p.FloatingIP.ID, Central: p.Central, External: p.FloatingIP.NetworkID, Address: p.FloatingIP.Address, MAC: p.MAC,
+		Router: p.FloatingIP.Router, Port: p.FloatingIP.Port, Fixed: p.FloatingIP.FixedIP, Generation: p.FloatingIP.Since}
+	for _, w := range p.Forwardings {
+		f.Forwardings = append(f.Forwardings, hostplan.PortForwarding{ID: w.ID, Protocol: w.Number, External: w.External, Internal: w.Internal,
+			Port: w.Port, Address: w.Address})
+	}
+	return f, err
 }
 
 func toGroup(m *wire.SecurityGroup) (*hostplan.Group, error) {

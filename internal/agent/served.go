@@ -35,7 +35,7 @@ func (a *Agent) floatingIPs() map[model.FloatingIPID]bool {
 		return out
 	}
 	for id, f := range c.done.state.FloatingIPs {
-		if f.Central {
+		if f.Central && a.Config.DataPlane != "null" {
 			out[id] = c.central.FloatingIPs[id]
 		} else {
 			out[id] = c.done.result.FloatingIPs[id]

@@ -26,6 +26,8 @@ type Compiler struct {
 		neighbors set[model.PortID]
 		outsiders set[model.PortID]
 		sets      set[model.UUID]
+		externals set[model.NetworkID]
+		floating  set[model.FloatingIPID]
 	}
 	policies map[string]*policyEntry
 
@@ -36,6 +38,9 @@ type Compiler struct {
 	outsiders table[model.PortID, Endpoint]
 	neighbors table[model.PortID, Neighbor]
 	sets      table[model.UUID, AddressSet]
+	externals table[model.NetworkID, External]
+	floating  table[model.FloatingIPID, FloatingIP]
+	centrals  table[model.RouterID, Central]
 	problems  problems
 	last      *State
 }
@@ -47,14 +52,18 @@ func NewCompiler(host string, o Options) *Compiler {
 		Hosts: map[string]*model.Host{}, Networks: map[model.NetworkID]NetworkParts{}, Subnets: map[model.SubnetID]*model.Subnet{},
 		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Outsiders: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
 		Groups: map[model.SecurityGroupID]*Group{}, AddressSets: map[model.UUID]*AddressSet{},
+		Externals: map[model.NetworkID]ExternalParts{}, FloatingIPs: map[model.FloatingIPID]*FloatingIP{},
 	}
 	c.idx = newIndex()
 	c.dirty.networks, c.dirty.routers = set[model.NetworkID]{}, set[model.RouterID]{}
 	c.dirty.endpoints, c.dirty.neighbors = set[model.PortID]{}, set[model.PortID]{}
 	c.dirty.sets, c.dirty.outsiders = set[model.UUID]{}, set[model.PortID]{}
+	c.dirty.externals, c.dirty.floating = set[model.NetworkID]{}, set[model.FloatingIPID]{}
 	c.peers.m, c.networks.m, c.routers.m = map[string]*Peer{}, map[model.NetworkID]*Network{}, map[model.RouterID]*Router{}
 	c.endpoints.m, c.neighbors.m = map[model.PortID]*Endpoint{}, map[model.PortID]*Neighbor{}
 	c.sets.m, c.outsiders.m = map[model.UUID]*AddressSet{}, map[model.PortID]*Endpoint{}
+	c.externals.m, c.floating.m = map[model.NetworkID]*External{}, map[model.FloatingIPID]*FloatingIP{}
+	c.centrals.m = map[model.RouterID]*Central{}
 	c.problems.m = map[problemKey][]Problem{}
 	return c
 }
@@ -67,7 +76,8 @@ func (c *Compiler) State(pos model.Position) *State {
 		Host: c.host, Position: pos,
 		Peers: c.peers.share(), Networks: c.networks.share(), Routers: c.routers.share(), Endpoints: c.endpoints.share(),
 		Outsiders: c.outsiders.share(),
-		Neighbors: c.neighbors.share(), AddressSets: c.sets.share(), Problems: c.problems.share(),
+		Neighbors: c.neighbors.share(), AddressSets: c.sets.share(), Externals: c.externals.share(),
+		FloatingIPs: c.floating.share(), Centrals: c.centrals.share(), Problems: c.problems.share(),
 	}
 	if h := c.in.Hosts[c.host]; h != nil {
 		s.VTEP, s.DVRMAC = h.VTEP, h.DVRMAC
@@ -75,7 +85,8 @@ func (c *Compiler) State(pos model.Position) *State {
 	if l := c.last; l != nil && l.Position == pos && l.VTEP == s.VTEP && l.DVRMAC == s.DVRMAC && sameMap(l.Peers, s.Peers) &&
 		sameMap(l.Networks, s.Networks) && sameMap(l.Routers, s.Routers) && sameMap(l.Endpoints, s.Endpoints) &&
 		sameMap(l.Outsiders, s.Outsiders) &&
-		sameMap(l.Neighbors, s.Neighbors) && sameMap(l.AddressSets, s.AddressSets) && slices.Equal(l.Problems, s.Problems) {
+		sameMap(l.Neighbors, s.Neighbors) && sameMap(l.AddressSets, s.AddressSets) &&
+		sameMap(l.Externals, s.Externals) && sameMap(l.FloatingIPs, s.FloatingIPs) && sameMap(l.Centrals, s.Centrals) && slices.Equal(l.Problems, s.Problems) {
 		return l
 	}
 	c.last = s
@@ -100,22 +111,26 @@ func (c *Compiler) compile() {
 		}
 	}
 	clear(c.dirty.networks)
-	for id := range c.dirty.routers {
-		r, ps := c.router(id)
-		c.routers.set(id, r)
-		c.problems.set(model.KindRouter, id.String(), ps)
-	}
-	clear(c.dirty.routers)
+	c.compileExternals()
 	for id := range c.dirty.endpoints {
 		e, ps := c.endpoint(id)
 		c.endpoints.set(id, e)
 		c.problems.set(model.KindPort, id.String(), ps)
+		maps.Copy(c.dirty.floating, c.idx.floatingTo[id])
 	}
 	clear(c.dirty.endpoints)
 	for id := range c.dirty.outsiders {
 		c.outsiders.set(id, c.outsider(id))
 	}
 	clear(c.dirty.outsiders)
+	c.compileFloating()
+	for id := range c.dirty.routers {
+		r, k, ps := c.router(id)
+		c.routers.set(id, r)
+		c.centrals.set(id, k)
+		c.problems.set(model.KindRouter, id.String(), ps)
+	}
+	clear(c.dirty.routers)
 	for id := range c.dirty.neighbors {
 		c.neighbors.set(id, c.neighbor(id))
 	}

@@ -11,6 +11,9 @@ import (
 // endpoint compiles a port that is bound to this host; nil: it is not, or cannot be carried out.
 func (c *Compiler) endpoint(id model.PortID) (*Endpoint, []string) {
 	facts, p := c.in.Endpoints[id], c.idx.ports[id]
+	if p != nil && p.role == roleCentral && p.at == c.host {
+		return c.legEndpoint(id), nil // what is wrong with it is said of its router
+	}
 	if facts == nil || p == nil || p.at != c.host || p.role != roleInstance {
 		return nil, nil
 	}
@@ -44,6 +47,22 @@ func (c *Compiler) endpoint(id model.PortID) (*Endpoint, []string) {
 	e.DHCP4 = c.dhcp4(p.Port, facts)
 	e.DHCP6 = c.dhcp6(p.Port, facts)
 	return e, ps
+}
+
+// legEndpoint is the inner leg of a router's central part as planes see it; nil: the port is none.
+func (c *Compiler) legEndpoint(id model.PortID) *Endpoint {
+	l, ok := c.idx.legs[id]
+	if !ok || !isCentralLeg(l.router, l.port) {
+		return nil
+	}
+	i, _ := c.leg(l.port)
+	if i == nil {
+		return nil
+	}
+	return &Endpoint{
+		Port: id, Network: i.Network, Device: InnerDeviceName(id), Owner: l.port.DeviceOwner, DeviceID: l.router.ID.String(),
+		AdminUp: c.in.Networks[i.Network].Network.AdminStateUp, MAC: i.MAC, Addresses: i.Addresses, MTU: i.MTU,
+	}
 }
 
 // allowed are the port's pairs with the port's MAC filled in, sorted, each once.

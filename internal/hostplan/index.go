@@ -16,13 +16,18 @@ type index struct {
 	groups map[model.SecurityGroupID]set[model.PortID]
 	// carriers: which networks want the same VNI or VLAN. Sorted.
 	carriers map[carrier][]model.NetworkID
+	// gateways: which routers lead to an external network. floatingOf and floatingTo: which floating IPs a router has, and
+	// which lead to a port.
+	gateways   map[model.NetworkID]set[model.RouterID]
+	floatingOf map[model.RouterID]set[model.FloatingIPID]
+	floatingTo map[model.PortID]set[model.FloatingIPID]
 }
 
 // netIndex is what is on one network.
 type netIndex struct {
 	subnets set[model.SubnetID]
 	ports   set[model.PortID]
-	// local are the ports of instances bound to this host, dhcp those of owner network:dhcp.
+	// local are the ports of instances bound to this host and of routers' central parts here, dhcp those of owner network:dhcp.
 	local, dhcp set[model.PortID]
 	// outside are the network's outsiders that this host serves.
 	outside set[model.PortID]
@@ -59,6 +64,8 @@ func newIndex() index {
 	return index{
 		nets: map[model.NetworkID]*netIndex{}, ports: map[model.PortID]*port{}, legs: map[model.PortID]leg{},
 		groups: map[model.SecurityGroupID]set[model.PortID]{}, carriers: map[carrier][]model.NetworkID{},
+		gateways: map[model.NetworkID]set[model.RouterID]{}, floatingOf: map[model.RouterID]set[model.FloatingIPID]{},
+		floatingTo: map[model.PortID]set[model.FloatingIPID]{},
 	}
 }
 
@@ -109,7 +116,7 @@ func (c *Compiler) classify(id model.PortID) *port {
 		out.role, out.at = roleLeg, ""
 	case p.DeviceOwner == model.OwnerRouterSNAT, p.IsRouterInterface(), p.DeviceOwner == model.OwnerRouterGateway:
 		out.role = roleCentral
-		if out.at == "" && isLeg {
+		if isLeg {
 			out.at = l.router.GatewayHost
 		}
 	case p.DeviceOwner == model.OwnerDHCP, p.DeviceOwner == model.OwnerDistributed:
@@ -139,7 +146,7 @@ func (c *Compiler) updatePort(id model.PortID) {
 func (c *Compiler) count(p *port, by int) {
 	n := c.idx.net(p.NetworkID)
 	member(n.ports, p.ID, by)
-	member(n.local, p.ID, by*truth(p.role == roleInstance && p.at == c.host))
+	member(n.local, p.ID, by*truth((p.role == roleInstance || p.role == roleCentral) && p.at == c.host))
 	if p.role == roleDHCP {
 		member(n.dhcp, p.ID, by)
 		c.touchNetwork(p.NetworkID)
@@ -163,6 +170,21 @@ func member[K comparable](s set[K], k K, by int) {
 		s[k] = struct{}{}
 	case by < 0:
 		delete(s, k)
+	}
+}
+
+// enroll and dismiss keep an index of sets; a set without members is dropped.
+func enroll[K, V comparable](m map[K]set[V], k K, v V) {
+	if m[k] == nil {
+		m[k] = set[V]{}
+	}
+	m[k][v] = struct{}{}
+}
+
+func dismiss[K, V comparable](m map[K]set[V], k K, v V) {
+	delete(m[k], v)
+	if len(m[k]) == 0 {
+		delete(m, k)
 	}
 }
 

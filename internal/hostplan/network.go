@@ -145,15 +145,27 @@ func (c *Compiler) distributedLeg(id model.PortID) *model.Port {
 	return l.port
 }
 
+// centralizedLeg is the leg of a centralized router that has a host; nil if the port is none.
+func (c *Compiler) centralizedLeg(id model.PortID) *model.Port {
+	l, ok := c.idx.legs[id]
+	if !ok || l.router.Distributed || !isCentralLeg(l.router, l.port) || l.router.GatewayHost == "" || !unicast(l.port.MAC) {
+		return nil
+	}
+	return l.port
+}
+
 func unicast(m model.MAC) bool { return !m.IsZero() && !m.IsMulticast() }
 
-// advertisements are one for each distributed router that is up and has a leg with an address on a subnet whose
-// ipv6_ra_mode says that routers advertise it. Flags are Neutron's: A for slaac and dhcpv6-stateless, O for
+// advertisements are one for each router that is up and has a leg with an address on a subnet whose ipv6_ra_mode says that
+// routers advertise it: also for a centralized one, as every host answers its own instances. Flags are Neutron's: A for slaac and dhcpv6-stateless, O for
 // dhcpv6-stateless, M for dhcpv6-stateful.
 func (c *Compiler) advertisements(x *netIndex, mtu uint32) []Advertisement {
 	byRouter := map[model.RouterID]*Advertisement{}
 	for _, id := range sortedPorts(x.legs) {
 		p := c.distributedLeg(id)
+		if p == nil {
+			p = c.centralizedLeg(id)
+		}
 		if p == nil || !c.idx.legs[id].router.AdminStateUp {
 			continue
 		}

@@ -70,6 +70,8 @@ type FloatingIP struct {
 	Fixed netip.Addr
 	// Forwardings of ports, of a central one only; sorted by id.
 	Forwardings []PortForwarding
+	// Generation is another after each change of what it leads to, also to the same as before: connections through it end.
+	Generation uint64
 }
 
 // PortForwarding leads ports of a floating IP to an inside address.

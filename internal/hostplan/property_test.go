@@ -31,6 +31,7 @@ func newWorld(o Options) *world {
 		Hosts: map[string]*model.Host{}, Networks: map[model.NetworkID]NetworkParts{}, Subnets: map[model.SubnetID]*model.Subnet{},
 		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
 		Groups: map[model.SecurityGroupID]*Group{}, AddressSets: map[model.UUID]*AddressSet{},
+		Externals: map[model.NetworkID]ExternalParts{}, FloatingIPs: map[model.FloatingIPID]*FloatingIP{},
 	}}
 }
 
@@ -114,7 +115,7 @@ func (d draw) port(owner string) *model.Port {
 
 func (d draw) router() RouterParts {
 	id := model.RouterID{UUID: uuid('r', d.n("router", 2))}
-	r := RouterParts{Router: &model.Router{ID: id, AdminStateUp: d.bool("up"), Distributed: d.bool("dvr"), GatewayHost: pick(d, "gwhost", "", "h1")}}
+	r := RouterParts{Router: &model.Router{ID: id, AdminStateUp: d.bool("up"), Distributed: d.bool("dvr"), GatewayHost: pick(d, "gwhost", "", "h0", "h1"), EnableSNAT: d.bool("snat")}}
 	seen := map[model.PortID]bool{}
 	for range d.n("legs", 4) {
 		p := d.port(pick(d, "legowner", model.OwnerDVRInterface, model.OwnerRouterSNAT, model.OwnerRouterInterface))
@@ -124,11 +125,51 @@ func (d draw) router() RouterParts {
 			r.Interfaces = append(r.Interfaces, p)
 		}
 	}
+	if d.bool("gateway") {
+		r.Gateway = &model.Port{ID: model.PortID{UUID: model.UUID{0: 'p', 1: 9, 15: id.UUID[15]}}, NetworkID: extID(d.n("ext", 2)), DeviceID: id.String(),
+			DeviceOwner: model.OwnerRouterGateway, MAC: model.MAC{0xfa, 0x16, 0x3e, 9, 9, pick(d, "gwmac", byte(1), 2)}}
+		for range d.n("gwips", 3) {
+			s := d.n("gwsubnet", 2)
+			r.Gateway.FixedIPs = append(r.Gateway.FixedIPs, model.FixedIP{SubnetID: subID(10 + s), Address: addrIn(10+s, 2+d.n("gwip", 3))})
+		}
+		r.Plain = []netip.Prefix{prefixOf(d.n("plain", 2))}
+	}
+	for range d.n("helpers", 3) {
+		r.Helpers = append(r.Helpers, Helper{Protocol: 17, Port: 69, Name: pick(d, "helper", "tftp", "sip")})
+	}
 	if d.bool("extra") {
-		s := d.n("via", 4)
-		r.Router.Routes = []model.Route{{Destination: prefixOf(s + 2), NextHop: addrIn(s, 9)}}
+		s := pick(d, "via", byte(0), 1, 2, 3, 10, 11)
+		r.Router.Routes = []model.Route{{Destination: prefixOf(pick(d, "dst", s+2, 0, 10)), NextHop: addrIn(s, 9)}}
 	}
 	return r
+}
+
+func extID(n byte) model.NetworkID { return model.NetworkID{UUID: uuid('x', n)} }
+
+func (d draw) external() ExternalParts {
+	x := ExternalParts{Network: &model.Network{ID: extID(d.n("ext", 2)), MTU: pick(d, "mtu", uint32(0), 1500, 1500)}}
+	for range 1 + d.n("segments", 2) {
+		x.Segments = append(x.Segments, &model.Segment{NetworkType: pick(d, "type", model.TypeFlat, model.TypeVLAN, model.TypeVXLAN),
+			SegmentationID: uint32(d.n("vlan", 3)), Physnet: pick(d, "physnet", "a", "b")})
+	}
+	for n := range d.n("subnets", 3) {
+		s := &model.Subnet{ID: subID(10 + n), CIDR: prefixOf(10 + n)}
+		if d.bool("gateway") {
+			s.GatewayIP = pick(d, "gwaddr", addrIn(10+n, 1), addrIn(10+n, 2), addrIn(20+n, 1))
+		}
+		x.Subnets = append(x.Subnets, s)
+	}
+	return x
+}
+
+func (d draw) floating() *FloatingIP {
+	n := d.n("floating", 4)
+	f := &FloatingIP{ID: model.FloatingIPID{UUID: uuid('f', n)}, External: extID(d.n("ext", 2)), Address: addrIn(10, 100+n), Central: d.bool("central"),
+		MAC: model.MAC{0xfa, 0x16, 0x3e, 7, 7, n}, Router: model.RouterID{UUID: uuid('r', d.n("router", 2))}, Generation: uint64(d.n("generation", 2))}
+	if d.bool("port") {
+		f.Port, f.Fixed = portID(d.n("port", 8)), addrIn(d.n("subnet", 4), d.n("ip", 5))
+	}
+	return f
 }
 
 func (d draw) group() *Group {
@@ -155,7 +196,7 @@ func (d draw) facts() *model.Port {
 // edit makes one random change both to the scope and to the compiler.
 func (w *world) edit(d draw) {
 	del := d.n("delete", 4) == 0
-	switch d.n("kind", 8) {
+	switch d.n("kind", 10) {
 	case 0:
 		h := d.host()
 		change(del, w.Hosts, h.Name, h, w.c.PutHost, w.c.DeleteHost)
@@ -180,6 +221,12 @@ func (w *world) edit(d draw) {
 	case 7:
 		a := &AddressSet{ID: uuid('a', d.n("set", 2)), Prefixes: []netip.Prefix{prefixOf(d.n("prefix", 4))}}
 		change(del, w.AddressSets, a.ID, a, w.c.PutAddressSet, w.c.DeleteAddressSet)
+	case 8:
+		x := d.external()
+		change(del, w.Externals, x.Network.ID, x, w.c.PutExternal, w.c.DeleteExternal)
+	case 9:
+		f := d.floating()
+		change(del, w.FloatingIPs, f.ID, f, w.c.PutFloatingIP, w.c.DeleteFloatingIP)
 	}
 }
 
@@ -194,7 +241,8 @@ func change[K comparable, V any](del bool, m map[K]V, k K, v V, put func(V), rem
 }
 
 func drawOptions(d draw) Options {
-	return Options{Firewall: d.bool("firewall"), LeaseSeconds: 86400, ServeDNS: d.bool("dns"), IsolatedMetadata: d.bool("isolated")}
+	return Options{Firewall: d.bool("firewall"), LeaseSeconds: 86400, ServeDNS: d.bool("dns"), IsolatedMetadata: d.bool("isolated"),
+		Physnets: pick(d, "physnets", nil, []string{}, []string{"b"})}
 }
 
 func TestIncrementalEqualsFull(t *testing.T) {
@@ -239,6 +287,9 @@ func TestUnchangedObjectsKeepTheirPointers(t *testing.T) {
 		kept(t, before.Neighbors, after.Neighbors)
 		kept(t, before.AddressSets, after.AddressSets)
 		kept(t, before.Peers, after.Peers)
+		kept(t, before.Externals, after.Externals)
+		kept(t, before.FloatingIPs, after.FloatingIPs)
+		kept(t, before.Centrals, after.Centrals)
 		if w.c.State(model.Position{}) != after {
 			t.Fatal("without a change there is another State")
 		}
@@ -251,4 +302,46 @@ func kept[K comparable, V any](t *rapid.T, before, after map[K]*V) {
 			t.Fatalf("%T %v is equal, but another pointer", b, k)
 		}
 	}
+}
+
+// What a gateway host is told in several places agrees.
+func TestCentralsAreWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := draw{t}
+		w := newWorld(drawOptions(d))
+		for range 60 {
+			w.edit(d)
+		}
+		s := w.c.State(model.Position{})
+		legs := 0
+		for id, k := range s.Centrals {
+			if r := s.Routers[id]; k.Distributed != (r != nil) || r != nil && !cmp.Equal(r.Gateway, k.Gateway, byValue...) {
+				t.Fatalf("router %v and central %v do not agree", r, k)
+			}
+			for _, l := range k.Legs {
+				legs++
+				if e := s.Endpoints[l.Port]; e == nil || e.Device != l.Device || e.MAC != l.MAC || e.PortSecurity || s.Neighbors[l.Port].Host != s.Host {
+					t.Fatalf("leg %v has endpoint %v, neighbour %v", l, e, s.Neighbors[l.Port])
+				}
+			}
+			for _, f := range k.FloatingIPs {
+				if s.FloatingIPs[f.ID] != f || !f.Central || f.Router != id {
+					t.Fatalf("central %v has floating IP %v, the State %v", id, f, s.FloatingIPs[f.ID])
+				}
+			}
+		}
+		for id, f := range s.FloatingIPs {
+			if k := s.Centrals[f.Router]; f.Central && (k == nil || !slices.Contains(k.FloatingIPs, f)) {
+				t.Fatalf("central floating IP %v is in no central part", id)
+			}
+		}
+		for _, e := range s.Endpoints {
+			if e.Device == InnerDeviceName(e.Port) {
+				legs--
+			}
+		}
+		if legs != 0 {
+			t.Fatalf("%d more legs than endpoints of legs", legs)
+		}
+	})
 }

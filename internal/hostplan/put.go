@@ -1,6 +1,7 @@
 package hostplan
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -130,16 +131,23 @@ func (c *Compiler) PutRouter(r RouterParts) {
 		c.idx.net(p.NetworkID).legs[p.ID] = id
 		c.touchNetwork(p.NetworkID)
 	}
+	if r.Gateway != nil {
+		enroll(c.idx.gateways, r.Gateway.NetworkID, id)
+	}
 }
 
 // DeleteRouter removes a router.
 func (c *Compiler) DeleteRouter(id model.RouterID) {
 	c.dirty.routers[id] = struct{}{}
+	maps.Copy(c.dirty.floating, c.idx.floatingOf[id])
 	old, ok := c.in.Routers[id]
 	if !ok {
 		return
 	}
 	delete(c.in.Routers, id)
+	if old.Gateway != nil {
+		dismiss(c.idx.gateways, old.Gateway.NetworkID, id)
+	}
 	for _, p := range old.Interfaces {
 		if l, ok := c.idx.legs[p.ID]; !ok || l.router.ID != id {
 			continue
@@ -185,6 +193,38 @@ func (c *Compiler) PutAddressSet(a *AddressSet) {
 func (c *Compiler) DeleteAddressSet(id model.UUID) {
 	delete(c.in.AddressSets, id)
 	c.dirty.sets[id] = struct{}{}
+}
+
+// PutExternal adds or replaces an external network.
+func (c *Compiler) PutExternal(x ExternalParts) {
+	c.in.Externals[x.Network.ID] = x
+	c.dirty.externals[x.Network.ID] = struct{}{}
+}
+
+// DeleteExternal removes an external network.
+func (c *Compiler) DeleteExternal(id model.NetworkID) {
+	delete(c.in.Externals, id)
+	c.dirty.externals[id] = struct{}{}
+}
+
+// PutFloatingIP adds or replaces a floating IP that is placed on this host.
+func (c *Compiler) PutFloatingIP(f *FloatingIP) {
+	c.DeleteFloatingIP(f.ID)
+	c.in.FloatingIPs[f.ID] = f
+	enroll(c.idx.floatingOf, f.Router, f.ID)
+	enroll(c.idx.floatingTo, f.Port, f.ID)
+}
+
+// DeleteFloatingIP removes a floating IP.
+func (c *Compiler) DeleteFloatingIP(id model.FloatingIPID) {
+	c.dirty.floating[id] = struct{}{}
+	old := c.in.FloatingIPs[id]
+	if old == nil {
+		return
+	}
+	delete(c.in.FloatingIPs, id)
+	dismiss(c.idx.floatingOf, old.Router, id)
+	dismiss(c.idx.floatingTo, old.Port, id)
 }
 
 // Quarantine says that an object came which cannot be read: it is treated as not there, and is among the Problems until

@@ -1,7 +1,6 @@
 package hostplan
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,11 +8,12 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 )
 
-// router compiles one distributed router; nil: not there, or not distributed.
-func (c *Compiler) router(id model.RouterID) (*Router, []string) {
+// router compiles one router: what planes route for, if it is distributed, and its central part, if that is here. Each is
+// nil if there is none.
+func (c *Compiler) router(id model.RouterID) (*Router, *Central, []string) {
 	in, ok := c.in.Routers[id]
 	if !ok {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var ps []string
 	for _, p := range in.Interfaces {
@@ -21,23 +21,53 @@ func (c *Compiler) router(id model.RouterID) (*Router, []string) {
 			ps = append(ps, fmt.Sprintf("its interface %s says that it belongs to %s", p.ID, p.DeviceID))
 		}
 	}
-	if !in.Router.Distributed {
-		return nil, ps
+	here := in.Router.GatewayHost == c.host
+	if !in.Router.Distributed && !here {
+		return nil, nil, ps
 	}
-	r := &Router{ID: id, AdminUp: in.Router.AdminStateUp}
+	central, more := c.legs(in, func(p *model.Port) bool { return isCentralLeg(in.Router, p) })
+	ps = append(ps, more...)
+	g, more := c.gateway(in, central)
+	ps = append(ps, more...)
+	var r *Router
+	if in.Router.Distributed {
+		r = &Router{ID: id, AdminUp: in.Router.AdminStateUp, Gateway: g}
+		r.Interfaces, more = c.legs(in, func(p *model.Port) bool { return p.IsRouterInterface() })
+		ps = append(ps, more...)
+		r.Routes, more = c.routes(r.Interfaces, g, in.Router.Routes)
+		ps = append(ps, more...)
+	}
+	var k *Central
+	if here && (g != nil || len(central) > 0) {
+		k, more = c.central(in, central, g)
+		ps = append(ps, more...)
+	}
+	slices.Sort(ps)
+	return r, k, slices.Compact(ps)
+}
+
+// isCentralLeg: the port is an inner leg of the router's central part.
+func isCentralLeg(r *model.Router, p *model.Port) bool {
+	if r.Distributed {
+		return p.DeviceOwner == model.OwnerRouterSNAT
+	}
+	return p.IsRouterInterface() && p.DeviceOwner != model.OwnerDVRInterface
+}
+
+// legs compiles those of a router's ports that which holds for, sorted by port.
+func (c *Compiler) legs(in RouterParts, which func(*model.Port) bool) (out []Interface, problems []string) {
 	for _, p := range in.Interfaces {
-		if !p.IsRouterInterface() || c.idx.legs[p.ID].router != in.Router {
+		if !which(p) || c.idx.legs[p.ID].router != in.Router {
 			continue
 		}
 		i, more := c.leg(p)
-		ps = append(ps, more...)
+		problems = append(problems, more...)
 		if i != nil {
-			r.Interfaces = append(r.Interfaces, *i)
+			out = append(out, *i)
 		}
 	}
-	slices.SortFunc(r.Interfaces, func(a, b Interface) int { return a.Port.Compare(b.Port.UUID) })
-	more := r.route(in.Router.Routes)
-	return r, append(ps, more...)
+	slices.SortFunc(out, func(a, b Interface) int { return a.Port.Compare(b.Port.UUID) })
+	return out, problems
 }
 
 // leg compiles a router's interface; nil: it cannot be one.
@@ -73,58 +103,4 @@ func (c *Compiler) withLength(n model.NetworkID, ip model.FixedIP) (netip.Prefix
 		return netip.Prefix{}, fmt.Sprintf("its address %s is outside of its subnet %s", ip.Address, s.CIDR)
 	}
 	return netip.PrefixFrom(ip.Address, s.CIDR.Bits()), ""
-}
-
-// route fills the routes: what the interfaces are connected to, then the extra routes whose next hop is there.
-func (r *Router) route(extra []model.Route) (problems []string) {
-	seen := map[netip.Prefix]bool{}
-	for _, i := range r.Interfaces {
-		for _, a := range i.Addresses {
-			if dst := a.Masked(); !seen[dst] {
-				seen[dst] = true
-				r.Routes = append(r.Routes, Route{Dst: dst, Interface: i.Port})
-			}
-		}
-	}
-	extra = slices.SortedFunc(slices.Values(extra), func(a, b model.Route) int {
-		return cmp.Or(comparePrefix(a.Destination, b.Destination), a.NextHop.Compare(b.NextHop))
-	})
-	for _, e := range extra {
-		dst := e.Destination.Masked()
-		port, why := r.reach(e)
-		if why == "" && seen[dst] {
-			why = "there is another route to the same destination"
-		}
-		if why != "" {
-			problems = append(problems, fmt.Sprintf("route %s via %s: %s", e.Destination, e.NextHop, why))
-			continue
-		}
-		seen[dst] = true
-		r.Routes = append(r.Routes, Route{Dst: dst, Via: e.NextHop, Interface: port})
-	}
-	slices.SortFunc(r.Routes, func(a, b Route) int { return comparePrefix(a.Dst, b.Dst) })
-	return problems
-}
-
-// reach finds the interface on whose prefix a route's next hop is; of several the longest prefix, then the lowest port.
-func (r *Router) reach(e model.Route) (model.PortID, string) {
-	if !e.Destination.IsValid() || !e.NextHop.IsValid() || e.Destination.Addr().Is4() != e.NextHop.Is4() {
-		return model.PortID{}, "destination and next hop are not addresses of one family"
-	}
-	var best model.PortID
-	bits := -1
-	for _, i := range r.Interfaces {
-		for _, a := range i.Addresses {
-			if a.Addr() == e.NextHop {
-				return model.PortID{}, "the next hop is the router itself"
-			}
-			if a.Masked().Contains(e.NextHop) && a.Bits() > bits {
-				best, bits = i.Port, a.Bits()
-			}
-		}
-	}
-	if bits < 0 {
-		return model.PortID{}, "the next hop is on none of the router's internal networks"
-	}
-	return best, ""
 }

@@ -1,6 +1,10 @@
 package hostplan
 
-import "github.com/weft-cloud/weft/internal/model"
+import (
+	"net/netip"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
 
 // Scope is what Compile reads: the objects that are one host's business. Objects may refer to others that are not there;
 // what cannot be carried out without them is left out and named in State.Problems.
@@ -18,6 +22,9 @@ type Scope struct {
 	Routers     map[model.RouterID]RouterParts
 	Groups      map[model.SecurityGroupID]*Group
 	AddressSets map[model.UUID]*AddressSet
+	Externals   map[model.NetworkID]ExternalParts
+	// FloatingIPs are those that the server has placed on the host.
+	FloatingIPs map[model.FloatingIPID]*FloatingIP
 }
 
 // NetworkParts is a network with its segments.
@@ -32,6 +39,17 @@ type RouterParts struct {
 	// Interfaces are its internal legs and centralized SNAT ports, told apart by DeviceOwner.
 	Interfaces []*model.Port
 	Gateway    *model.Port // nil: none
+	Helpers    []Helper
+	// Plain are the inner prefixes in the address scope of the external network.
+	Plain []netip.Prefix
+}
+
+// ExternalParts is an external network as routers reach it: of Network only ID and MTU, of Subnets only ID, CIDR and
+// GatewayIP are read.
+type ExternalParts struct {
+	Network  *model.Network
+	Segments []*model.Segment
+	Subnets  []*model.Subnet
 }
 
 // Group is a security group with its rules, protocols by number.
@@ -56,6 +74,8 @@ type Options struct {
 	// IsolatedMetadata: on a subnet without a router on its gateway address, 169.254.169.254 is reached through the DHCP
 	// server. ForceMetadata: on every subnet.
 	IsolatedMetadata, ForceMetadata bool
+	// Physnets are the physical networks that the host's bridge_mappings name; nil: not known, and each is taken for one.
+	Physnets []string
 }
 
 // Compile gives the State of host for everything in s. It never fails: objects that cannot be carried out are in
@@ -88,6 +108,12 @@ func Compile(s *Scope, host string, o Options) *State {
 	}
 	for _, a := range s.AddressSets {
 		c.PutAddressSet(a)
+	}
+	for _, x := range s.Externals {
+		c.PutExternal(x)
+	}
+	for _, f := range s.FloatingIPs {
+		c.PutFloatingIP(f)
 	}
 	return c.State(model.Position{})
 }

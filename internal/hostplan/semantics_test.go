@@ -229,7 +229,7 @@ func TestProblems(t *testing.T) {
 		{"multicast MAC", "not the MAC address of one station", func(w *world) { w.Ports[portID(1)].MAC = model.Broadcast }},
 		{"vnic type", "vnic_type", func(w *world) { w.Endpoints[portID(1)].VNICType = "direct" }},
 		{"tunnel address twice", "local_ip", func(w *world) { w.Hosts["h2"].VTEP = w.Hosts["h1"].VTEP }},
-		{"next hop nowhere", "none of the router's internal networks", func(w *world) {
+		{"next hop nowhere", "none of the router's networks", func(w *world) {
 			w.router1().Router.Routes = []model.Route{{Destination: pfx("10.8.0.0/16"), NextHop: adr("10.7.0.1")}}
 		}},
 		{"next hop itself", "the router itself", func(w *world) {

@@ -18,6 +18,11 @@ type FloatingIP struct {
 	QoSPolicy QoSPolicyID `json:"qos_policy,omitzero"`
 	DNSName   string      `json:"dns_name,omitempty"`
 	DNSDomain string      `json:"dns_domain,omitempty"`
+	// Since is the revision at which it was last made to lead elsewhere, by itself or by its port forwardings. ActiveAt is the
+	// host which has said since then that it is programmed there; "": none. It is ACTIVE if that is the host which it is
+	// placed on.
+	Since    uint64 `json:"since,omitempty"`
+	ActiveAt string `json:"active_at,omitempty"`
 	Meta
 }
 

@@ -37,11 +37,8 @@ func get[B, V any](c *check, field string, b B, parse func(B) (V, error)) V {
 
 // FromNetwork projects a network with its segments.
 func FromNetwork(n *model.Network, segments []*model.Segment) *Network {
-	m := &Network{Id: ID(n.ID.UUID), AdminUp: n.AdminStateUp, Mtu: n.MTU, External: n.External, DnsDomain: n.DNSDomain}
-	for _, s := range segments {
-		m.Segments = append(m.Segments, &Segment{Id: ID(s.ID.UUID), Type: s.NetworkType, Physnet: s.Physnet, SegmentationId: s.SegmentationID})
-	}
-	return m
+	return &Network{Id: ID(n.ID.UUID), AdminUp: n.AdminStateUp, Mtu: n.MTU, External: n.External, DnsDomain: n.DNSDomain,
+		Segments: fromSegments(segments)}
 }
 
 // ToNetwork is the reverse of FromNetwork.
@@ -49,13 +46,26 @@ func ToNetwork(m *Network) (*model.Network, []*model.Segment, error) {
 	var c check
 	n := &model.Network{AdminStateUp: m.AdminUp, MTU: m.Mtu, External: m.External, DNSDomain: m.DnsDomain}
 	n.ID.UUID = get(&c, "id", m.Id, ParseID)
-	var segments []*model.Segment
-	for i, s := range m.Segments {
-		g := &model.Segment{NetworkID: n.ID, NetworkType: s.Type, Physnet: s.Physnet, SegmentationID: s.SegmentationId, Index: i}
-		g.ID.UUID = get(&c, "segments.id", s.Id, ParseID)
-		segments = append(segments, g)
-	}
+	segments := toSegments(&c, n.ID, m.Segments)
 	return n, segments, c.err
+}
+
+func fromSegments(segments []*model.Segment) []*Segment {
+	var out []*Segment
+	for _, s := range segments {
+		out = append(out, &Segment{Id: ID(s.ID.UUID), Type: s.NetworkType, Physnet: s.Physnet, SegmentationId: s.SegmentationID})
+	}
+	return out
+}
+
+func toSegments(c *check, n model.NetworkID, segments []*Segment) []*model.Segment {
+	var out []*model.Segment
+	for i, s := range segments {
+		g := &model.Segment{NetworkID: n, NetworkType: s.Type, Physnet: s.Physnet, SegmentationID: s.SegmentationId, Index: i}
+		g.ID.UUID = get(c, "segments.id", s.Id, ParseID)
+		out = append(out, g)
+	}
+	return out
 }
 
 // FromSubnet projects a subnet.
@@ -188,41 +198,4 @@ func ToOutsider(m *Outsider) (*model.Port, error) {
 		return nil, err
 	}
 	return p, ToEndpoint(m.Endpoint, p)
-}
-
-// FromRouter projects a router with its legs; gateway may be nil.
-func FromRouter(r *model.Router, interfaces []*model.Port, gateway *model.Port) *Router {
-	m := &Router{Id: ID(r.ID.UUID), AdminUp: r.AdminStateUp, Distributed: r.Distributed, Routes: fromRoutes(r.Routes),
-		EnableSnat: r.EnableSNAT, GatewayHost: r.GatewayHost}
-	for _, p := range interfaces {
-		m.Interfaces = append(m.Interfaces, FromPort(p))
-	}
-	if gateway != nil {
-		m.Gateway = FromPort(gateway)
-	}
-	return m
-}
-
-// RouterParts is what ToRouter gives.
-type RouterParts struct {
-	Router     *model.Router
-	Interfaces []*model.Port
-	Gateway    *model.Port // nil: none
-}
-
-// ToRouter is the reverse of FromRouter.
-func ToRouter(m *Router) (RouterParts, error) {
-	var c check
-	r := &model.Router{AdminStateUp: m.AdminUp, Distributed: m.Distributed, EnableSNAT: m.EnableSnat, GatewayHost: m.GatewayHost}
-	r.ID.UUID = get(&c, "id", m.Id, ParseID)
-	r.Routes = get(&c, "routes", m.Routes, toRoutes)
-	parts := RouterParts{Router: r}
-	for _, i := range m.Interfaces {
-		parts.Interfaces = append(parts.Interfaces, get(&c, "interfaces", i, ToPort))
-	}
-	if m.Gateway != nil {
-		parts.Gateway = get(&c, "gateway", m.Gateway, ToPort)
-		r.GatewayPort = parts.Gateway.ID
-	}
-	return parts, c.err
 }

@@ -25,8 +25,9 @@ func TestRoundTrip(t *testing.T) {
 	}
 	router := &model.Router{ID: model.RouterID{UUID: id(4)}, AdminStateUp: true, Distributed: true, GatewayPort: port.ID,
 		Routes: []model.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), NextHop: netip.MustParseAddr("10.0.0.9")}}}
-	parts, err := ToRouter(reread(t, FromRouter(router, []*model.Port{port}, port), &Router{}))
-	if d := cmp.Diff(RouterParts{router, []*model.Port{port}, port}, parts, equal, equalPrefix); d != "" || err != nil {
+	whole := RouterParts{router, []*model.Port{port}, port, []Helper{{17, 69, "tftp"}}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}
+	parts, err := ToRouter(reread(t, FromRouter(whole), &Router{}))
+	if d := cmp.Diff(whole, parts, equal, equalPrefix); d != "" || err != nil {
 		t.Error(err, d)
 	}
 	subnet := &model.Subnet{ID: model.SubnetID{UUID: id(5)}, NetworkID: model.NetworkID{UUID: id(2)}, CIDR: netip.MustParsePrefix("10.0.0.0/24"),
@@ -34,6 +35,33 @@ func TestRoundTrip(t *testing.T) {
 	gotSubnet, err := ToSubnet(reread(t, FromSubnet(subnet), &Subnet{}))
 	if d := cmp.Diff(subnet, gotSubnet, equal, equalPrefix); d != "" || err != nil {
 		t.Error(err, d)
+	}
+}
+
+func TestRoundTripOutside(t *testing.T) {
+	id := func(b byte) model.UUID { return model.UUID{b, 15: b} }
+	net := model.NetworkID{UUID: id(1)}
+	external := ExternalParts{&model.Network{ID: net, MTU: 1500, External: true},
+		[]*model.Segment{{ID: model.SegmentID{UUID: id(2)}, NetworkID: net, NetworkType: model.TypeVLAN, Physnet: "external", SegmentationID: 7}},
+		[]*model.Subnet{{ID: model.SubnetID{UUID: id(3)}, NetworkID: net, CIDR: netip.MustParsePrefix("2001:db8::/64"), GatewayIP: netip.MustParseAddr("fe80::1")}}}
+	got, err := ToExternal(reread(t, FromExternal(external), &External{}))
+	if d := cmp.Diff(external, got, equal, equalPrefix); d != "" || err != nil {
+		t.Error(err, d)
+	}
+	f := model.FloatingIPID{UUID: id(4)}
+	floating := FloatingIPParts{&model.FloatingIP{ID: f, NetworkID: net, Address: netip.MustParseAddr("203.0.113.9"), Router: model.RouterID{UUID: id(5)},
+		Port: model.PortID{UUID: id(6)}, FixedIP: netip.MustParseAddr("10.0.0.9"), Since: 1 << 40}, model.MAC{2, 3}, true,
+		[]Forwarding{{&model.PortForwarding{ID: model.PortForwardingID{UUID: id(7)}, FloatingIP: f, Port: model.PortID{UUID: id(8)},
+			Address: netip.MustParseAddr("10.0.0.8"), External: model.PortRange{First: 65000, Last: 65535}, Internal: model.PortRange{First: 22, Last: 22}}, 132}}}
+	back, err := ToFloatingIP(reread(t, FromFloatingIP(floating), &FloatingIP{}))
+	if d := cmp.Diff(floating, back, equal, equalPrefix); d != "" || err != nil {
+		t.Error(err, d)
+	}
+	for _, bad := range []*FloatingIP{{}, {Address: []byte{1}}, {Address: []byte{1, 2, 3, 4}, Forwardings: []*PortForwarding{{Protocol: 256}}},
+		{Address: []byte{1, 2, 3, 4}, Forwardings: []*PortForwarding{{ExternalLast: 1 << 16}}}} {
+		if _, err := ToFloatingIP(bad); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
 	}
 }
 

@@ -35,7 +35,8 @@ const (
 	Kind_KIND_ROUTER         Kind = 6
 	Kind_KIND_SECURITY_GROUP Kind = 7
 	Kind_KIND_ADDRESS_SET    Kind = 8
-	Kind_KIND_FLOATING_IP    Kind = 9
+	Kind_KIND_FLOATING_IP    Kind = 9  // for the host that translates it
+	Kind_KIND_EXTERNAL       Kind = 10 // an external network for those whose routers lead there: without its ports
 	Kind_KIND_OUTSIDER       Kind = 11 // a port of a provider network that no agent plugs in, for the one host that serves it
 )
 
@@ -52,6 +53,7 @@ var (
 		7:  "KIND_SECURITY_GROUP",
 		8:  "KIND_ADDRESS_SET",
 		9:  "KIND_FLOATING_IP",
+		10: "KIND_EXTERNAL",
 		11: "KIND_OUTSIDER",
 	}
 	Kind_value = map[string]int32{
@@ -65,6 +67,7 @@ var (
 		"KIND_SECURITY_GROUP": 7,
 		"KIND_ADDRESS_SET":    8,
 		"KIND_FLOATING_IP":    9,
+		"KIND_EXTERNAL":       10,
 		"KIND_OUTSIDER":       11,
 	}
 )
@@ -1632,6 +1635,8 @@ type Router struct {
 	Gateway       *Port                  `protobuf:"bytes,6,opt,name=gateway,proto3" json:"gateway,omitempty"` // absent: none
 	EnableSnat    bool                   `protobuf:"varint,7,opt,name=enable_snat,json=enableSnat,proto3" json:"enable_snat,omitempty"`
 	GatewayHost   string                 `protobuf:"bytes,8,opt,name=gateway_host,json=gatewayHost,proto3" json:"gateway_host,omitempty"`
+	Helpers       []*ConntrackHelper     `protobuf:"bytes,9,rep,name=helpers,proto3" json:"helpers,omitempty"`
+	Plain         []*Prefix              `protobuf:"bytes,10,rep,name=plain,proto3" json:"plain,omitempty"` // inner prefixes in the address scope of the external network: not translated
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1722,6 +1727,425 @@ func (x *Router) GetGatewayHost() string {
 	return ""
 }
 
+func (x *Router) GetHelpers() []*ConntrackHelper {
+	if x != nil {
+		return x.Helpers
+	}
+	return nil
+}
+
+func (x *Router) GetPlain() []*Prefix {
+	if x != nil {
+		return x.Plain
+	}
+	return nil
+}
+
+type ConntrackHelper struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Protocol      uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 6 or 17
+	Port          uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConntrackHelper) Reset() {
+	*x = ConntrackHelper{}
+	mi := &file_feed_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConntrackHelper) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConntrackHelper) ProtoMessage() {}
+
+func (x *ConntrackHelper) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConntrackHelper.ProtoReflect.Descriptor instead.
+func (*ConntrackHelper) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ConntrackHelper) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *ConntrackHelper) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *ConntrackHelper) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type External struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Mtu           uint32                 `protobuf:"varint,2,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Segments      []*Segment             `protobuf:"bytes,3,rep,name=segments,proto3" json:"segments,omitempty"`
+	Subnets       []*ExternalSubnet      `protobuf:"bytes,4,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *External) Reset() {
+	*x = External{}
+	mi := &file_feed_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *External) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*External) ProtoMessage() {}
+
+func (x *External) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use External.ProtoReflect.Descriptor instead.
+func (*External) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *External) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *External) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *External) GetSegments() []*Segment {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+func (x *External) GetSubnets() []*ExternalSubnet {
+	if x != nil {
+		return x.Subnets
+	}
+	return nil
+}
+
+type ExternalSubnet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Cidr          *Prefix                `protobuf:"bytes,2,opt,name=cidr,proto3" json:"cidr,omitempty"`
+	Gateway       []byte                 `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"` // empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExternalSubnet) Reset() {
+	*x = ExternalSubnet{}
+	mi := &file_feed_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExternalSubnet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExternalSubnet) ProtoMessage() {}
+
+func (x *ExternalSubnet) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExternalSubnet.ProtoReflect.Descriptor instead.
+func (*ExternalSubnet) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ExternalSubnet) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ExternalSubnet) GetCidr() *Prefix {
+	if x != nil {
+		return x.Cidr
+	}
+	return nil
+}
+
+func (x *ExternalSubnet) GetGateway() []byte {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+type FloatingIP struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Id           []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	NetworkId    []byte                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"` // the external network
+	Address      []byte                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Mac          []byte                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"` // of its own port
+	RouterId     []byte                 `protobuf:"bytes,5,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
+	PortId       []byte                 `protobuf:"bytes,6,opt,name=port_id,json=portId,proto3" json:"port_id,omitempty"` // empty: nothing but the forwardings
+	FixedAddress []byte                 `protobuf:"bytes,7,opt,name=fixed_address,json=fixedAddress,proto3" json:"fixed_address,omitempty"`
+	Central      bool                   `protobuf:"varint,8,opt,name=central,proto3" json:"central,omitempty"` // on the router's gateway host; else on the host of the port
+	Forwardings  []*PortForwarding      `protobuf:"bytes,9,rep,name=forwardings,proto3" json:"forwardings,omitempty"`
+	// generation is another whenever it is made to lead elsewhere; to be given back in reports.
+	Generation    uint64 `protobuf:"varint,10,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FloatingIP) Reset() {
+	*x = FloatingIP{}
+	mi := &file_feed_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FloatingIP) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FloatingIP) ProtoMessage() {}
+
+func (x *FloatingIP) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FloatingIP.ProtoReflect.Descriptor instead.
+func (*FloatingIP) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *FloatingIP) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetNetworkId() []byte {
+	if x != nil {
+		return x.NetworkId
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetRouterId() []byte {
+	if x != nil {
+		return x.RouterId
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetPortId() []byte {
+	if x != nil {
+		return x.PortId
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetFixedAddress() []byte {
+	if x != nil {
+		return x.FixedAddress
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetCentral() bool {
+	if x != nil {
+		return x.Central
+	}
+	return false
+}
+
+func (x *FloatingIP) GetForwardings() []*PortForwarding {
+	if x != nil {
+		return x.Forwardings
+	}
+	return nil
+}
+
+func (x *FloatingIP) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+type PortForwarding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Protocol      uint32                 `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	ExternalFirst uint32                 `protobuf:"varint,3,opt,name=external_first,json=externalFirst,proto3" json:"external_first,omitempty"`
+	ExternalLast  uint32                 `protobuf:"varint,4,opt,name=external_last,json=externalLast,proto3" json:"external_last,omitempty"`
+	InternalFirst uint32                 `protobuf:"varint,5,opt,name=internal_first,json=internalFirst,proto3" json:"internal_first,omitempty"`
+	InternalLast  uint32                 `protobuf:"varint,6,opt,name=internal_last,json=internalLast,proto3" json:"internal_last,omitempty"`
+	PortId        []byte                 `protobuf:"bytes,7,opt,name=port_id,json=portId,proto3" json:"port_id,omitempty"`
+	Address       []byte                 `protobuf:"bytes,8,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PortForwarding) Reset() {
+	*x = PortForwarding{}
+	mi := &file_feed_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortForwarding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortForwarding) ProtoMessage() {}
+
+func (x *PortForwarding) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortForwarding.ProtoReflect.Descriptor instead.
+func (*PortForwarding) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PortForwarding) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *PortForwarding) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *PortForwarding) GetExternalFirst() uint32 {
+	if x != nil {
+		return x.ExternalFirst
+	}
+	return 0
+}
+
+func (x *PortForwarding) GetExternalLast() uint32 {
+	if x != nil {
+		return x.ExternalLast
+	}
+	return 0
+}
+
+func (x *PortForwarding) GetInternalFirst() uint32 {
+	if x != nil {
+		return x.InternalFirst
+	}
+	return 0
+}
+
+func (x *PortForwarding) GetInternalLast() uint32 {
+	if x != nil {
+		return x.InternalLast
+	}
+	return 0
+}
+
+func (x *PortForwarding) GetPortId() []byte {
+	if x != nil {
+		return x.PortId
+	}
+	return nil
+}
+
+func (x *PortForwarding) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
 type SecurityGroup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1733,7 +2157,7 @@ type SecurityGroup struct {
 
 func (x *SecurityGroup) Reset() {
 	*x = SecurityGroup{}
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +2169,7 @@ func (x *SecurityGroup) String() string {
 func (*SecurityGroup) ProtoMessage() {}
 
 func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +2182,7 @@ func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityGroup.ProtoReflect.Descriptor instead.
 func (*SecurityGroup) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{21}
+	return file_feed_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SecurityGroup) GetId() []byte {
@@ -1798,7 +2222,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2234,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2247,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{22}
+	return file_feed_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Rule) GetId() []byte {
@@ -1892,7 +2316,7 @@ type AddressSet struct {
 
 func (x *AddressSet) Reset() {
 	*x = AddressSet{}
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2328,7 @@ func (x *AddressSet) String() string {
 func (*AddressSet) ProtoMessage() {}
 
 func (x *AddressSet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2341,7 @@ func (x *AddressSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSet.ProtoReflect.Descriptor instead.
 func (*AddressSet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{23}
+	return file_feed_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AddressSet) GetId() []byte {
@@ -1938,16 +2362,18 @@ func (x *AddressSet) GetPrefixes() []*Prefix {
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Applied       *Position              `protobuf:"bytes,1,opt,name=applied,proto3" json:"applied,omitempty"`
-	Ports         []*PortState           `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"` // changes since the last report; all of them after a (re)connect
-	Routers       []*RouterState         `protobuf:"bytes,3,rep,name=routers,proto3" json:"routers,omitempty"`
-	Problems      []*Problem             `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"` // all that there are now
+	Ports         []*PortState           `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`                                // changes since the last report; all of them after a (re)connect
+	Routers       []*RouterState         `protobuf:"bytes,3,rep,name=routers,proto3" json:"routers,omitempty"`                            // distributed ones: as each host acts for them
+	Problems      []*Problem             `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`                          // all that there are now
+	FloatingIps   []*FloatingIPState     `protobuf:"bytes,5,rep,name=floating_ips,json=floatingIps,proto3" json:"floating_ips,omitempty"` // changes, as of ports
+	Centrals      []*RouterState         `protobuf:"bytes,6,rep,name=centrals,proto3" json:"centrals,omitempty"`                          // central parts that are on this host
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2385,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2398,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{24}
+	return file_feed_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Report) GetApplied() *Position {
@@ -2003,6 +2429,80 @@ func (x *Report) GetProblems() []*Problem {
 	return nil
 }
 
+func (x *Report) GetFloatingIps() []*FloatingIPState {
+	if x != nil {
+		return x.FloatingIps
+	}
+	return nil
+}
+
+func (x *Report) GetCentrals() []*RouterState {
+	if x != nil {
+		return x.Centrals
+	}
+	return nil
+}
+
+type FloatingIPState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Up            bool                   `protobuf:"varint,2,opt,name=up,proto3" json:"up,omitempty"`
+	Generation    uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"` // of the FloatingIP that is meant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FloatingIPState) Reset() {
+	*x = FloatingIPState{}
+	mi := &file_feed_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FloatingIPState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FloatingIPState) ProtoMessage() {}
+
+func (x *FloatingIPState) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FloatingIPState.ProtoReflect.Descriptor instead.
+func (*FloatingIPState) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *FloatingIPState) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *FloatingIPState) GetUp() bool {
+	if x != nil {
+		return x.Up
+	}
+	return false
+}
+
+func (x *FloatingIPState) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 type PortState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2013,7 +2513,7 @@ type PortState struct {
 
 func (x *PortState) Reset() {
 	*x = PortState{}
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2525,7 @@ func (x *PortState) String() string {
 func (*PortState) ProtoMessage() {}
 
 func (x *PortState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2538,7 @@ func (x *PortState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortState.ProtoReflect.Descriptor instead.
 func (*PortState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{25}
+	return file_feed_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PortState) GetId() []byte {
@@ -2065,7 +2565,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2577,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2590,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{26}
+	return file_feed_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RouterState) GetId() []byte {
@@ -2118,7 +2618,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2630,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,7 +2643,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{27}
+	return file_feed_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Problem) GetKind() string {
@@ -2180,7 +2680,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2692,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2705,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{28}
+	return file_feed_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Heartbeat) GetTimeUnixNano() int64 {
@@ -2253,7 +2753,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2765,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2778,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{29}
+	return file_feed_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SignRequest) GetPortId() []byte {
@@ -2307,7 +2807,7 @@ type SignReply struct {
 
 func (x *SignReply) Reset() {
 	*x = SignReply{}
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2819,7 @@ func (x *SignReply) String() string {
 func (*SignReply) ProtoMessage() {}
 
 func (x *SignReply) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2832,7 @@ func (x *SignReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignReply.ProtoReflect.Descriptor instead.
 func (*SignReply) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{30}
+	return file_feed_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SignReply) GetInstanceId() string {
@@ -2501,7 +3001,7 @@ const file_feed_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1d\n" +
 	"\n" +
-	"ip_version\x18\x03 \x01(\rR\tipVersion\"\x99\x02\n" +
+	"ip_version\x18\x03 \x01(\rR\tipVersion\"\xf4\x02\n" +
 	"\x06Router\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x19\n" +
 	"\badmin_up\x18\x02 \x01(\bR\aadminUp\x12 \n" +
@@ -2513,7 +3013,48 @@ const file_feed_proto_rawDesc = "" +
 	"\agateway\x18\x06 \x01(\v2\r.weft.v1.PortR\agateway\x12\x1f\n" +
 	"\venable_snat\x18\a \x01(\bR\n" +
 	"enableSnat\x12!\n" +
-	"\fgateway_host\x18\b \x01(\tR\vgatewayHost\"`\n" +
+	"\fgateway_host\x18\b \x01(\tR\vgatewayHost\x122\n" +
+	"\ahelpers\x18\t \x03(\v2\x18.weft.v1.ConntrackHelperR\ahelpers\x12%\n" +
+	"\x05plain\x18\n" +
+	" \x03(\v2\x0f.weft.v1.PrefixR\x05plain\"U\n" +
+	"\x0fConntrackHelper\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\x8d\x01\n" +
+	"\bExternal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
+	"\x03mtu\x18\x02 \x01(\rR\x03mtu\x12,\n" +
+	"\bsegments\x18\x03 \x03(\v2\x10.weft.v1.SegmentR\bsegments\x121\n" +
+	"\asubnets\x18\x04 \x03(\v2\x17.weft.v1.ExternalSubnetR\asubnets\"_\n" +
+	"\x0eExternalSubnet\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12#\n" +
+	"\x04cidr\x18\x02 \x01(\v2\x0f.weft.v1.PrefixR\x04cidr\x12\x18\n" +
+	"\agateway\x18\x03 \x01(\fR\agateway\"\xb7\x02\n" +
+	"\n" +
+	"FloatingIP\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x02 \x01(\fR\tnetworkId\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\fR\aaddress\x12\x10\n" +
+	"\x03mac\x18\x04 \x01(\fR\x03mac\x12\x1b\n" +
+	"\trouter_id\x18\x05 \x01(\fR\brouterId\x12\x17\n" +
+	"\aport_id\x18\x06 \x01(\fR\x06portId\x12#\n" +
+	"\rfixed_address\x18\a \x01(\fR\ffixedAddress\x12\x18\n" +
+	"\acentral\x18\b \x01(\bR\acentral\x129\n" +
+	"\vforwardings\x18\t \x03(\v2\x17.weft.v1.PortForwardingR\vforwardings\x12\x1e\n" +
+	"\n" +
+	"generation\x18\n" +
+	" \x01(\x04R\n" +
+	"generation\"\x87\x02\n" +
+	"\x0ePortForwarding\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\bprotocol\x18\x02 \x01(\rR\bprotocol\x12%\n" +
+	"\x0eexternal_first\x18\x03 \x01(\rR\rexternalFirst\x12#\n" +
+	"\rexternal_last\x18\x04 \x01(\rR\fexternalLast\x12%\n" +
+	"\x0einternal_first\x18\x05 \x01(\rR\rinternalFirst\x12#\n" +
+	"\rinternal_last\x18\x06 \x01(\rR\finternalLast\x12\x17\n" +
+	"\aport_id\x18\a \x01(\fR\x06portId\x12\x18\n" +
+	"\aaddress\x18\b \x01(\fR\aaddress\"`\n" +
 	"\rSecurityGroup\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
 	"\bstateful\x18\x02 \x01(\bR\bstateful\x12#\n" +
@@ -2531,12 +3072,20 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"AddressSet\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12+\n" +
-	"\bprefixes\x18\x02 \x03(\v2\x0f.weft.v1.PrefixR\bprefixes\"\xbd\x01\n" +
+	"\bprefixes\x18\x02 \x03(\v2\x0f.weft.v1.PrefixR\bprefixes\"\xac\x02\n" +
 	"\x06Report\x12+\n" +
 	"\aapplied\x18\x01 \x01(\v2\x11.weft.v1.PositionR\aapplied\x12(\n" +
 	"\x05ports\x18\x02 \x03(\v2\x12.weft.v1.PortStateR\x05ports\x12.\n" +
 	"\arouters\x18\x03 \x03(\v2\x14.weft.v1.RouterStateR\arouters\x12,\n" +
-	"\bproblems\x18\x04 \x03(\v2\x10.weft.v1.ProblemR\bproblems\"+\n" +
+	"\bproblems\x18\x04 \x03(\v2\x10.weft.v1.ProblemR\bproblems\x12;\n" +
+	"\ffloating_ips\x18\x05 \x03(\v2\x18.weft.v1.FloatingIPStateR\vfloatingIps\x120\n" +
+	"\bcentrals\x18\x06 \x03(\v2\x14.weft.v1.RouterStateR\bcentrals\"Q\n" +
+	"\x0fFloatingIPState\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
+	"\x02up\x18\x02 \x01(\bR\x02up\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation\"+\n" +
 	"\tPortState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\"-\n" +
@@ -2562,7 +3111,7 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\tR\tsignature\x12!\n" +
-	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\xd9\x01\n" +
+	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\xec\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_HOST\x10\x01\x12\x10\n" +
@@ -2574,6 +3123,8 @@ const file_feed_proto_rawDesc = "" +
 	"\x13KIND_SECURITY_GROUP\x10\a\x12\x14\n" +
 	"\x10KIND_ADDRESS_SET\x10\b\x12\x14\n" +
 	"\x10KIND_FLOATING_IP\x10\t\x12\x11\n" +
+	"\rKIND_EXTERNAL\x10\n" +
+	"\x12\x11\n" +
 	"\rKIND_OUTSIDER\x10\v2v\n" +
 	"\x04Feed\x12<\n" +
 	"\aConnect\x12\x15.weft.v1.AgentMessage\x1a\x16.weft.v1.ServerMessage(\x010\x01\x120\n" +
@@ -2592,49 +3143,55 @@ func file_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_feed_proto_goTypes = []any{
-	(Kind)(0),             // 0: weft.v1.Kind
-	(*AgentMessage)(nil),  // 1: weft.v1.AgentMessage
-	(*ServerMessage)(nil), // 2: weft.v1.ServerMessage
-	(*Hello)(nil),         // 3: weft.v1.Hello
-	(*Position)(nil),      // 4: weft.v1.Position
-	(*Ref)(nil),           // 5: weft.v1.Ref
-	(*Welcome)(nil),       // 6: weft.v1.Welcome
-	(*Update)(nil),        // 7: weft.v1.Update
-	(*Object)(nil),        // 8: weft.v1.Object
-	(*Host)(nil),          // 9: weft.v1.Host
-	(*Network)(nil),       // 10: weft.v1.Network
-	(*Segment)(nil),       // 11: weft.v1.Segment
-	(*Subnet)(nil),        // 12: weft.v1.Subnet
-	(*Prefix)(nil),        // 13: weft.v1.Prefix
-	(*Route)(nil),         // 14: weft.v1.Route
-	(*Port)(nil),          // 15: weft.v1.Port
-	(*FixedIP)(nil),       // 16: weft.v1.FixedIP
-	(*AddressPair)(nil),   // 17: weft.v1.AddressPair
-	(*Endpoint)(nil),      // 18: weft.v1.Endpoint
-	(*Outsider)(nil),      // 19: weft.v1.Outsider
-	(*DHCPOption)(nil),    // 20: weft.v1.DHCPOption
-	(*Router)(nil),        // 21: weft.v1.Router
-	(*SecurityGroup)(nil), // 22: weft.v1.SecurityGroup
-	(*Rule)(nil),          // 23: weft.v1.Rule
-	(*AddressSet)(nil),    // 24: weft.v1.AddressSet
-	(*Report)(nil),        // 25: weft.v1.Report
-	(*PortState)(nil),     // 26: weft.v1.PortState
-	(*RouterState)(nil),   // 27: weft.v1.RouterState
-	(*Problem)(nil),       // 28: weft.v1.Problem
-	(*Heartbeat)(nil),     // 29: weft.v1.Heartbeat
-	(*SignRequest)(nil),   // 30: weft.v1.SignRequest
-	(*SignReply)(nil),     // 31: weft.v1.SignReply
-	nil,                   // 32: weft.v1.Hello.BridgeMappingsEntry
+	(Kind)(0),               // 0: weft.v1.Kind
+	(*AgentMessage)(nil),    // 1: weft.v1.AgentMessage
+	(*ServerMessage)(nil),   // 2: weft.v1.ServerMessage
+	(*Hello)(nil),           // 3: weft.v1.Hello
+	(*Position)(nil),        // 4: weft.v1.Position
+	(*Ref)(nil),             // 5: weft.v1.Ref
+	(*Welcome)(nil),         // 6: weft.v1.Welcome
+	(*Update)(nil),          // 7: weft.v1.Update
+	(*Object)(nil),          // 8: weft.v1.Object
+	(*Host)(nil),            // 9: weft.v1.Host
+	(*Network)(nil),         // 10: weft.v1.Network
+	(*Segment)(nil),         // 11: weft.v1.Segment
+	(*Subnet)(nil),          // 12: weft.v1.Subnet
+	(*Prefix)(nil),          // 13: weft.v1.Prefix
+	(*Route)(nil),           // 14: weft.v1.Route
+	(*Port)(nil),            // 15: weft.v1.Port
+	(*FixedIP)(nil),         // 16: weft.v1.FixedIP
+	(*AddressPair)(nil),     // 17: weft.v1.AddressPair
+	(*Endpoint)(nil),        // 18: weft.v1.Endpoint
+	(*Outsider)(nil),        // 19: weft.v1.Outsider
+	(*DHCPOption)(nil),      // 20: weft.v1.DHCPOption
+	(*Router)(nil),          // 21: weft.v1.Router
+	(*ConntrackHelper)(nil), // 22: weft.v1.ConntrackHelper
+	(*External)(nil),        // 23: weft.v1.External
+	(*ExternalSubnet)(nil),  // 24: weft.v1.ExternalSubnet
+	(*FloatingIP)(nil),      // 25: weft.v1.FloatingIP
+	(*PortForwarding)(nil),  // 26: weft.v1.PortForwarding
+	(*SecurityGroup)(nil),   // 27: weft.v1.SecurityGroup
+	(*Rule)(nil),            // 28: weft.v1.Rule
+	(*AddressSet)(nil),      // 29: weft.v1.AddressSet
+	(*Report)(nil),          // 30: weft.v1.Report
+	(*FloatingIPState)(nil), // 31: weft.v1.FloatingIPState
+	(*PortState)(nil),       // 32: weft.v1.PortState
+	(*RouterState)(nil),     // 33: weft.v1.RouterState
+	(*Problem)(nil),         // 34: weft.v1.Problem
+	(*Heartbeat)(nil),       // 35: weft.v1.Heartbeat
+	(*SignRequest)(nil),     // 36: weft.v1.SignRequest
+	(*SignReply)(nil),       // 37: weft.v1.SignReply
+	nil,                     // 38: weft.v1.Hello.BridgeMappingsEntry
 }
 var file_feed_proto_depIdxs = []int32{
 	3,  // 0: weft.v1.AgentMessage.hello:type_name -> weft.v1.Hello
-	25, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
-	29, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
+	30, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
+	35, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
 	6,  // 3: weft.v1.ServerMessage.welcome:type_name -> weft.v1.Welcome
 	7,  // 4: weft.v1.ServerMessage.update:type_name -> weft.v1.Update
-	32, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
+	38, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
 	4,  // 6: weft.v1.Hello.position:type_name -> weft.v1.Position
 	5,  // 7: weft.v1.Hello.have:type_name -> weft.v1.Ref
 	0,  // 8: weft.v1.Ref.kind:type_name -> weft.v1.Kind
@@ -2656,23 +3213,31 @@ var file_feed_proto_depIdxs = []int32{
 	15, // 24: weft.v1.Router.interfaces:type_name -> weft.v1.Port
 	14, // 25: weft.v1.Router.routes:type_name -> weft.v1.Route
 	15, // 26: weft.v1.Router.gateway:type_name -> weft.v1.Port
-	23, // 27: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
-	13, // 28: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
-	13, // 29: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
-	4,  // 30: weft.v1.Report.applied:type_name -> weft.v1.Position
-	26, // 31: weft.v1.Report.ports:type_name -> weft.v1.PortState
-	27, // 32: weft.v1.Report.routers:type_name -> weft.v1.RouterState
-	28, // 33: weft.v1.Report.problems:type_name -> weft.v1.Problem
-	4,  // 34: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
-	1,  // 35: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
-	30, // 36: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
-	2,  // 37: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
-	31, // 38: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
-	37, // [37:39] is the sub-list for method output_type
-	35, // [35:37] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	22, // 27: weft.v1.Router.helpers:type_name -> weft.v1.ConntrackHelper
+	13, // 28: weft.v1.Router.plain:type_name -> weft.v1.Prefix
+	11, // 29: weft.v1.External.segments:type_name -> weft.v1.Segment
+	24, // 30: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
+	13, // 31: weft.v1.ExternalSubnet.cidr:type_name -> weft.v1.Prefix
+	26, // 32: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
+	28, // 33: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
+	13, // 34: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
+	13, // 35: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
+	4,  // 36: weft.v1.Report.applied:type_name -> weft.v1.Position
+	32, // 37: weft.v1.Report.ports:type_name -> weft.v1.PortState
+	33, // 38: weft.v1.Report.routers:type_name -> weft.v1.RouterState
+	34, // 39: weft.v1.Report.problems:type_name -> weft.v1.Problem
+	31, // 40: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
+	33, // 41: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
+	4,  // 42: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
+	1,  // 43: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
+	36, // 44: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
+	2,  // 45: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
+	37, // 46: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
+	45, // [45:47] is the sub-list for method output_type
+	43, // [43:45] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_feed_proto_init() }
@@ -2695,7 +3260,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

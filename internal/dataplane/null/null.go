@@ -21,11 +21,15 @@ var _ dataplane.Plane = (*Plane)(nil)
 // New returns a ready Plane.
 func New() *Plane { return &Plane{punts: make(chan dataplane.Punt)} }
 
-// Apply says that all endpoints are programmed, also those without a device: there need not be any instance.
+// Apply says that all endpoints and floating IPs are programmed, also without a device: there need not be any instance.
 func (p *Plane) Apply(_ context.Context, d dataplane.Desired) (dataplane.Result, error) {
-	r := dataplane.Result{Programmed: make(map[model.PortID]bool, len(d.State.Endpoints))}
+	r := dataplane.Result{Programmed: make(map[model.PortID]bool, len(d.State.Endpoints)),
+		FloatingIPs: make(map[model.FloatingIPID]bool, len(d.State.FloatingIPs))}
 	for id := range d.State.Endpoints {
 		r.Programmed[id] = true
+	}
+	for id := range d.State.FloatingIPs {
+		r.FloatingIPs[id] = true
 	}
 	return r, nil
 }

@@ -46,7 +46,7 @@ func agentResource(ru *rules.Rules) *agents {
 	})
 	r.derived("created_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.CreatedAt) })
 	r.derived("started_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.StartedAt) })
-	r.derived("configurations", func(b []byte, a *model.Agent, _ *View) []byte { return appendRaw(b, a.Configurations) })
+	r.derived("configurations", appendConfigurations)
 	detail := func(_ *model.Agent, x *View) bool { return x.Detail }
 	r.derived("ha_state", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "null"...) }).when(detail)
 	r.derived("resource_versions", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "{}"...) }).when(detail)
@@ -63,4 +63,23 @@ func agentResource(ru *rules.Rules) *agents {
 		return func(a *model.Agent, _ *none) { a.Description = s }, err
 	})
 	return r
+}
+
+// appendConfigurations is what the agent said of itself, and under "problems", if there are any, what it or the server finds
+// wrong with its host, in words. The L3 and the Open vSwitch agent's rows have them: there people look.
+func appendConfigurations(b []byte, a *model.Agent, x *View) []byte {
+	at := len(b)
+	b = appendRaw(b, a.Configurations)
+	if a.Type != model.AgentL3 && a.Type != model.AgentOVS || b[len(b)-1] != '}' {
+		return b
+	}
+	troubles := x.Rules.Troubles(x.W, a.Host)
+	if len(troubles) == 0 {
+		return b
+	}
+	b = b[:len(b)-1]
+	if len(b) > at+1 {
+		b = append(b, ", "...)
+	}
+	return append(appendStrings(append(b, `"problems": `...), troubles), '}')
 }

@@ -66,9 +66,9 @@ func floatingIPResource(ru *rules.Rules) *floatingIPs {
 	return r
 }
 
-// floatingStatus is ACTIVE once the port that the floating IP leads to is up on a host.
+// floatingStatus is ACTIVE once the host that translates the floating IP has programmed it.
 func floatingStatus(f *model.FloatingIP, x *View) string {
-	if p := x.W.Ports.Get(f.Port); p != nil && p.Status == model.StatusActive {
+	if rules.FloatingIPActive(x.W, f) {
 		return model.StatusActive
 	}
 	return model.StatusDown

@@ -171,9 +171,9 @@ func (h *hub) commit(c *world.Commit) {
 	electing := false
 	for _, b := range c.Batches {
 		for _, change := range b.Changes {
-			touched(change, func(i item) { objects[i] = struct{}{} })
+			touched(before, h.world, change, func(i item) { objects[i] = struct{}{} })
 			electing = electing || decides(change)
-			moves(change, func(t topic) {
+			moves(h.world, change, func(t topic) {
 				for s := range h.followers[t] {
 					restless[s] = struct{}{}
 				}
@@ -281,6 +281,12 @@ func in(w *world.World, t topic, k key) (body, bool) {
 	if t.kind == topicHost {
 		var u model.UUID
 		copy(u[:], k.id)
+		if k.kind == wire.Kind_KIND_FLOATING_IP {
+			if !placedAt(w, model.FloatingIPID{UUID: u}, t.host) {
+				return body{}, false
+			}
+			return lookup(w, k)
+		}
 		p := w.Ports.Get(model.PortID{UUID: u})
 		if p == nil || p.Host != t.host || !endpoint(p) {
 			return body{}, false

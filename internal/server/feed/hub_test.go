@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/store/memory"
 	"github.com/weft-cloud/weft/internal/server/world"
 	"github.com/weft-cloud/weft/internal/wire"
@@ -144,7 +145,7 @@ func (b *bench) edit() {
 	subnet := model.SubnetID(n)
 	group := model.SecurityGroupID{UUID: id("group", 3)}
 	addr := netip.AddrFrom4([4]byte{10, 0, n.UUID[0], byte(rapid.IntRange(1, 6).Draw(t, "addr"))})
-	switch rapid.IntRange(0, 11).Draw(t, "edit") {
+	switch rapid.IntRange(0, 17).Draw(t, "edit") {
 	case 0:
 		b.write(func(tx *world.Tx) {
 			tx.Networks.Put(&model.Network{ID: n, MTU: uint32(rapid.IntRange(1400, 1402).Draw(t, "mtu"))})
@@ -192,6 +193,81 @@ func (b *bench) edit() {
 	case 11:
 		b.write(func(tx *world.Tx) {
 			tx.AddressGroups.Put(&model.AddressGroup{ID: model.AddressGroupID(group), Addresses: []netip.Prefix{netip.PrefixFrom(addr, 32)}})
+		})
+	default:
+		b.editOutside(n, r, host())
+	}
+}
+
+// editOutside makes one random change of what leads outside. Networks 1 and 2 are the external ones, too.
+func (b *bench) editOutside(n model.NetworkID, r model.RouterID, host string) {
+	t := b.t
+	f := model.FloatingIPID{UUID: model.UUID{byte(rapid.IntRange(1, 3).Draw(t, "floating")), 15: 7}}
+	port := model.PortID{UUID: model.UUID{byte(rapid.IntRange(0, 12).Draw(t, "port")), 15: 1}}
+	if port.UUID[0] == 0 {
+		port = model.PortID{}
+	}
+	external := model.NetworkID{UUID: model.UUID{byte(rapid.IntRange(1, 2).Draw(t, "external")), 15: 1}}
+	mode := rapid.SampledFrom([]string{model.ModeDVR, model.ModeDVRSNAT, model.ModeLegacy, model.ModeDVRNoExternal}).Draw(t, "mode")
+	mapped := rapid.Bool().Draw(t, "mapped")
+	if host == "" {
+		host = hosts[0]
+	}
+	switch rapid.IntRange(0, 9).Draw(t, "outside") {
+	case 0:
+		b.write(func(tx *world.Tx) {
+			h := &model.Host{Name: host, AgentMode: mode}
+			if mapped {
+				h.BridgeMappings = map[string]string{"external": "br-ex"}
+			}
+			tx.Hosts.Put(h)
+		})
+	case 1:
+		b.write(func(tx *world.Tx) { tx.Hosts.Delete(host) })
+	case 2:
+		b.write(func(tx *world.Tx) {
+			tx.Networks.Put(&model.Network{ID: external, External: true, MTU: 1500})
+			tx.Segments.Put(&model.Segment{ID: model.SegmentID(external), NetworkID: external, NetworkType: model.TypeFlat, Physnet: "external"})
+		})
+	case 3: // the gateway comes, or moves to another network, or the router to another host or kind
+		gateway := model.PortID{UUID: model.UUID{r.UUID[0], 15: 8}}
+		b.write(func(tx *world.Tx) {
+			tx.Ports.Put(&model.Port{ID: gateway, NetworkID: external, DeviceOwner: model.OwnerRouterGateway, DeviceID: r.String()})
+			tx.Routers.Put(&model.Router{ID: r, Distributed: mapped, GatewayHost: host, GatewayPort: gateway})
+		})
+	case 4:
+		b.write(func(tx *world.Tx) { tx.Ports.Delete(model.PortID{UUID: model.UUID{r.UUID[0], 15: 8}}) })
+	case 5, 6:
+		b.write(func(tx *world.Tx) {
+			own := model.PortID{UUID: f.UUID}
+			tx.Ports.Put(&model.Port{ID: own, NetworkID: external, DeviceOwner: model.OwnerFloatingIP, DeviceID: f.String(), MAC: model.MAC{2, byte(len(mode))}})
+			tx.FloatingIPs.Put(&model.FloatingIP{ID: f, NetworkID: external, OwnPort: own, Port: port, Router: r, Since: tx.Revision() % 2})
+		})
+	case 7:
+		b.write(func(tx *world.Tx) { tx.FloatingIPs.Delete(f) })
+	case 8:
+		b.write(func(tx *world.Tx) {
+			v := &model.PortForwarding{ID: model.PortForwardingID{UUID: f.UUID}, FloatingIP: f, Port: port, Protocol: "tcp"}
+			if old := tx.PortForwardings.Get(v.ID); old != nil {
+				tx.PortForwardings.Delete(v.ID)
+				return
+			}
+			tx.PortForwardings.Put(v)
+			tx.ConntrackHelpers.Put(&model.ConntrackHelper{ID: model.ConntrackHelperID{UUID: f.UUID}, Router: r, Protocol: "udp", Port: 69, Helper: "tftp"})
+		})
+	case 9: // a migration begins
+		b.write(func(tx *world.Tx) {
+			p := tx.Ports.Get(port)
+			if p == nil || !visible(p) {
+				return
+			}
+			c := *p
+			c.Profile = []byte(`{"migrating_to": "` + host + `"}`)
+			tx.Ports.Put(&c)
+			tx.Bindings.Put(&model.PortBinding{PortID: model.PortID{UUID: model.UUID{3, 15: 1}}, Host: host, Status: "INACTIVE"})
+			pool := &model.SubnetPool{ID: model.SubnetPoolID{UUID: model.UUID{1}}, AddressScope: model.AddressScopeID{UUID: model.UUID{byte(len(mode))}}}
+			tx.SubnetPools.Put(pool)
+			tx.Subnets.Put(&model.Subnet{ID: model.SubnetID(n), NetworkID: n, PoolID: pool.ID, CIDR: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, n.UUID[0]}), 24)})
 		})
 	}
 }
@@ -261,6 +337,47 @@ func TestOnlyTheInterestedAreTold(t *testing.T) {
 		b.settled()
 		if q, _ := one.session.take(); len(q) != 0 {
 			t.Fatalf("a description was sent: %v", q)
+		}
+	})
+}
+
+// A floating IP is told to the one host that it is placed on, and moves in one step.
+func TestFloatingIPIsToldToOneHost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench(t)
+		defer b.stop()
+		ms := map[string]*mirror{}
+		for _, h := range hosts {
+			ms[h] = b.connect(h, nil, model.Position{})
+		}
+		for range 30 {
+			b.edit()
+		}
+		b.settled()
+		w := b.writer.Snapshot()
+		for f := range w.FloatingIPs.All() {
+			at, _ := rules.PlaceFloatingIP(w, f)
+			for h, m := range ms {
+				m.drain(t)
+				_, has := m.has[uuidKey(wire.Kind_KIND_FLOATING_IP, f.ID.UUID)]
+				if has != (h == at) {
+					t.Fatalf("floating IP %v is placed on %q; %s has it: %v", f, at, h, has)
+				}
+			}
+		}
+		for n := range w.Networks.External() { // gateways never join networks
+			for h, m := range ms {
+				own := false
+				for p := range w.Ports.ByNetwork(n.ID) {
+					own = own || visible(p) && (p.Host == h || world.MigratingTo(p) == h) || p.IsRouterInterface()
+				}
+				for b := range w.Bindings.ByHost(h) {
+					own = own || !b.Distributed
+				}
+				if _, has := m.has[uuidKey(wire.Kind_KIND_NETWORK, n.ID.UUID)]; has && !own {
+					t.Fatalf("%s is told of the external network %v and all its ports", h, n.ID)
+				}
+			}
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/world"
 	"github.com/weft-cloud/weft/internal/wire"
 )
@@ -27,8 +29,11 @@ type Rules interface {
 	// RegisterHost records the host as its agent describes it: allots a DVR MAC, makes its agent rows.
 	RegisterHost(tx *world.Tx, h *model.Host) error
 	// PortsReported records which ports the host has programmed and which it has not. Ports that are not bound there are
-	// passed over. For a distributed router the ports are its legs.
+	// passed over. For a distributed router the ports are its legs, for a central part its legs and its gateway.
 	PortsReported(tx *world.Tx, host string, up, down []model.PortID) error
+	// FloatingIPsReported records which floating IPs the host translates. Reports that are not about its own, or about what
+	// they led to before, are passed over.
+	FloatingIPsReported(tx *world.Tx, host string, reports []rules.FloatingIPReport) error
 }
 
 // Deps is what a Server needs.
@@ -255,42 +260,66 @@ func (s *Server) report(ctx context.Context, host string, r *wire.Report) error 
 			b.Problems = append(b.Problems, Problem{p.Kind, p.Id, p.Why})
 		}
 	})
-	var up, down []model.PortID
+	var states portStates
 	for _, p := range r.Ports {
 		u, err := wire.ParseID(p.Id)
 		if err != nil {
 			return fmt.Errorf("report of port: %w", err)
 		}
-		if p.Up {
-			up = append(up, model.PortID{UUID: u})
-		} else {
-			down = append(down, model.PortID{UUID: u})
-		}
+		states.add(model.PortID{UUID: u}, p.Up)
 	}
-	w := s.Writer.Snapshot()
-	for _, r := range r.Routers {
+	w, routers := s.Writer.Snapshot(), len(r.Routers)
+	for i, r := range slices.Concat(r.Routers, r.Centrals) {
 		u, err := wire.ParseID(r.Id)
 		if err != nil {
 			return fmt.Errorf("report of router: %w", err)
 		}
-		router := w.Routers.Get(model.RouterID{UUID: u})
-		if router == nil {
-			continue
-		}
-		inner, _ := legs(w, router)
-		for _, p := range inner {
-			if r.Up {
-				up = append(up, p.ID)
-			} else {
-				down = append(down, p.ID)
-			}
+		if router := w.Routers.Get(model.RouterID{UUID: u}); router != nil {
+			states.router(w, router, r.Up, i >= routers)
 		}
 	}
-	if len(up)+len(down) == 0 {
+	var floating []rules.FloatingIPReport
+	for _, f := range r.FloatingIps {
+		u, err := wire.ParseID(f.Id)
+		if err != nil {
+			return fmt.Errorf("report of floating IP: %w", err)
+		}
+		floating = append(floating, rules.FloatingIPReport{ID: model.FloatingIPID{UUID: u}, Up: f.Up, Since: f.Generation})
+	}
+	if len(states.up)+len(states.down)+len(floating) == 0 {
 		return nil
 	}
-	_, err := s.Writer.Do(ctx, "ports_reported", func(tx *world.Tx) error { return s.Rules.PortsReported(tx, host, up, down) })
+	_, err := s.Writer.Do(ctx, "ports_reported", func(tx *world.Tx) error {
+		if err := s.Rules.PortsReported(tx, host, states.up, states.down); err != nil {
+			return err
+		}
+		return s.Rules.FloatingIPsReported(tx, host, floating)
+	})
 	return err
+}
+
+// portStates are the ports that a report is about.
+type portStates struct{ up, down []model.PortID }
+
+func (s *portStates) add(p model.PortID, up bool) {
+	if up {
+		s.up = append(s.up, p)
+	} else {
+		s.down = append(s.down, p)
+	}
+}
+
+// router adds a router's ports: those of its central part, or those that every host acts for.
+func (s *portStates) router(w *world.World, r *model.Router, up, central bool) {
+	inner, gateway := legs(w, r)
+	for _, p := range inner {
+		if (p.DeviceOwner != model.OwnerDVRInterface) == central {
+			s.add(p.ID, up)
+		}
+	}
+	if gateway != nil && central {
+		s.add(gateway.ID, up)
+	}
 }
 
 // Sign implements wire.FeedServer: the signature that Nova's metadata service checks (HMAC-SHA256 of the instance id with

@@ -22,13 +22,14 @@ type topic struct {
 type topicKind uint8
 
 const (
-	topicHosts   topicKind = iota // every host: names, VTEPs, DVR MACs
-	topicHost                     // one host's own ports, the private part
-	topicNetwork                  // a network, its subnets and its ports
-	topicRouter                   // a router with its legs
-	topicGroup                    // a security group's rules
-	topicSet                      // the addresses that rules name as their remote side
-	topicOutside                  // a provider network's ports that no agent plugs in
+	topicHosts    topicKind = iota // every host: names, VTEPs, DVR MACs
+	topicHost                      // one host's own ports, the private part, and the floating IPs that it translates
+	topicNetwork                   // a network, its subnets and its ports
+	topicRouter                    // a router with its legs
+	topicGroup                     // a security group's rules
+	topicSet                       // the addresses that rules name as their remote side
+	topicExternal                  // an external network for those whose routers lead there
+	topicOutside                   // a provider network's ports that no agent plugs in
 )
 
 // key names one object on the wire.
@@ -130,8 +131,15 @@ func lookup(w *world.World, k key) (b body, ok bool) {
 		}
 	case wire.Kind_KIND_ROUTER:
 		if r := w.Routers.Get(model.RouterID{UUID: u}); r != nil {
-			legs, gateway := legs(w, r)
-			return encode(wire.FromRouter(r, legs, gateway)), true
+			return encode(routerBody(w, r)), true
+		}
+	case wire.Kind_KIND_EXTERNAL:
+		if m := externalBody(w, model.NetworkID{UUID: u}); m != nil {
+			return encode(m), true
+		}
+	case wire.Kind_KIND_FLOATING_IP:
+		if m := floatingBody(w, model.FloatingIPID{UUID: u}); m != nil {
+			return encode(m), true
 		}
 	case wire.Kind_KIND_SECURITY_GROUP:
 		if m := groupBody(w, model.SecurityGroupID{UUID: u}); m != nil {
@@ -178,6 +186,7 @@ func members(w *world.World, t topic, yield func(key)) {
 				yield(uuidKey(wire.Kind_KIND_ENDPOINT, p.ID.UUID))
 			}
 		}
+		floatingAt(w, t.host, func(f *model.FloatingIP) { yield(uuidKey(wire.Kind_KIND_FLOATING_IP, f.ID.UUID)) })
 	case topicNetwork:
 		id := model.NetworkID{UUID: t.id}
 		yield(uuidKey(wire.Kind_KIND_NETWORK, t.id))
@@ -201,6 +210,8 @@ func members(w *world.World, t topic, yield func(key)) {
 		yield(uuidKey(wire.Kind_KIND_SECURITY_GROUP, t.id))
 	case topicSet:
 		yield(uuidKey(wire.Kind_KIND_ADDRESS_SET, t.id))
+	case topicExternal:
+		yield(uuidKey(wire.Kind_KIND_EXTERNAL, t.id))
 	}
 }
 
@@ -211,9 +222,11 @@ type item struct {
 	key   key
 }
 
-// touched yields every item that a change may have changed.
-func touched(c world.Change, emit func(item)) {
+// touched yields every item that a change between two worlds may have changed.
+func touched(before, after *world.World, c world.Change, emit func(item)) {
 	yield := func(t topic, k key) { emit(item{t, k}) }
+	touchedOutside(before, c, yield)
+	touchedOutside(after, c, yield)
 	each(c, func(v any) {
 		touchedPolicy(v, yield)
 		switch v := v.(type) {

@@ -32,7 +32,7 @@ const (
 // vif is the interface type on the port's host; binding_failed without a live host that can carry the network.
 func (r *Rules) vif(tx *world.Tx, n *model.Network, p *model.Port) (string, []byte) {
 	h := tx.Hosts.Get(p.Host)
-	if h == nil || p.VNICType != model.VNICNormal || !carries(&tx.World, h, n) {
+	if h == nil || p.VNICType != model.VNICNormal || !carries(&tx.World, h, n.ID) {
 		return model.VIFBindingFailed, nil
 	}
 	if !r.serves(h.Name) {
@@ -45,8 +45,8 @@ func (r *Rules) vif(tx *world.Tx, n *model.Network, p *model.Port) (string, []by
 }
 
 // carries reports whether a host can reach one of a network's segments.
-func carries(w *world.World, h *model.Host, n *model.Network) bool {
-	for s := range w.Segments.ByNetwork(n.ID) {
+func carries(w *world.World, h *model.Host, n model.NetworkID) bool {
+	for s := range w.Segments.ByNetwork(n) {
 		if reaches(h, s) {
 			return true
 		}

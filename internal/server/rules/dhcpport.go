@@ -136,7 +136,7 @@ func (r *Rules) dhcpCandidates(tx *world.Tx, n *model.Network, g dhcpGroup) []*m
 	for a := range tx.Agents.All() {
 		h := tx.Hosts.Get(a.Host)
 		if a.Type != model.AgentDHCP || !a.AdminStateUp || h == nil || slices.Contains(n.DHCPOff, a.ID) ||
-			len(n.AZHints) > 0 && !slices.Contains(n.AZHints, a.AZ) || !r.serves(a.Host) || !carries(&tx.World, h, n) || !g.reachedBy(h) {
+			len(n.AZHints) > 0 && !slices.Contains(n.AZHints, a.AZ) || !r.serves(a.Host) || !carries(&tx.World, h, n.ID) || !g.reachedBy(h) {
 			continue
 		}
 		out = append(out, a)

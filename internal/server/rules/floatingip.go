@@ -113,6 +113,9 @@ func (r *Rules) leadTo(tx *world.Tx, by *Actor, f *model.FloatingIP, x *Floating
 		if x.FixedIP.IsValid() {
 			return errFloating("fixed_ip_address cannot be specified without a port_id")
 		}
+		if !f.Port.IsZero() {
+			leads(tx, f)
+		}
 		f.Port, f.FixedIP = model.PortID{}, netip.Addr{}
 		if !forwards(tx, f.ID) {
 			f.Router = model.RouterID{}
@@ -141,6 +144,9 @@ func (r *Rules) leadTo(tx *world.Tx, by *Actor, f *model.FloatingIP, x *Floating
 		if o.ID != f.ID && o.NetworkID == f.NetworkID && o.FixedIP == at.Address {
 			return errAssociated(f, p.ID, at.Address)
 		}
+	}
+	if f.Port != p.ID || f.FixedIP != at.Address || f.Router != v.ID {
+		leads(tx, f)
 	}
 	f.Port, f.FixedIP, f.Router = p.ID, at.Address, v.ID
 	return nil
@@ -217,6 +223,67 @@ func (r *Rules) routerTo(tx *world.Tx, p *model.Port, at model.FixedIP, external
 		external, at.SubnetID, p.ID)
 }
 
+// PlaceFloatingIP says which host translates a floating IP: the one that its port is on, if it acts for distributed routers and
+// reaches the external network; else, centrally, the gateway host of its router. "": none does.
+func PlaceFloatingIP(w *world.World, f *model.FloatingIP) (host string, central bool) {
+	v := w.Routers.Get(f.Router)
+	if v == nil {
+		return "", false
+	}
+	if p := w.Ports.Get(f.Port); p != nil && v.Distributed && isBound(p) && !isTrusted(p.DeviceOwner) {
+		h := w.Hosts.Get(p.Host)
+		if h != nil && (h.AgentMode == model.ModeDVR || h.AgentMode == model.ModeDVRSNAT) && carries(w, h, f.NetworkID) {
+			return h.Name, false
+		}
+	}
+	return v.GatewayHost, true
+}
+
+// isBound reports whether a port is plugged in on its host, as far as can be decided.
+func isBound(p *model.Port) bool {
+	return p.Host != "" && p.VIFType != model.VIFBindingFailed && p.VIFType != model.VIFUnbound
+}
+
+// FloatingIPActive reports whether a floating IP is programmed on the host that it is placed on.
+func FloatingIPActive(w *world.World, f *model.FloatingIP) bool {
+	host, _ := PlaceFloatingIP(w, f)
+	return host != "" && host == f.ActiveAt
+}
+
+// FloatingIPReport is what a host says of a floating IP, since it leads where it does (FloatingIP.Since).
+type FloatingIPReport struct {
+	ID    model.FloatingIPID
+	Up    bool
+	Since uint64
+}
+
+// FloatingIPsReported records which floating IPs a host translates. Those that are placed elsewhere, or lead elsewhere by now,
+// are passed over: a host is not trusted beyond itself.
+func (r *Rules) FloatingIPsReported(tx *world.Tx, host string, reports []FloatingIPReport) error {
+	for _, v := range reports {
+		f := tx.FloatingIPs.Get(v.ID)
+		if f == nil || f.Since != v.Since {
+			continue
+		}
+		at := f.ActiveAt
+		switch place, _ := PlaceFloatingIP(&tx.World, f); {
+		case v.Up && place == host:
+			at = host
+		case !v.Up && at == host:
+			at = ""
+		}
+		if at != f.ActiveAt {
+			c := *f
+			c.ActiveAt = at
+			tx.FloatingIPs.Put(&c)
+		}
+	}
+	return nil
+}
+
+// leads marks a floating IP as leading elsewhere than before: its host has to say anew that it is programmed.
+func leads(tx *world.Tx, f *model.FloatingIP) { f.Since, f.ActiveAt = tx.Revision(), "" }
+
 // loosen takes away what leads to addresses that a port has no more: its floating IPs and port forwardings.
 func (r *Rules) loosen(tx *world.Tx, p *model.Port, left []model.FixedIP) {
 	gone := func(a netip.Addr) bool {
@@ -226,6 +293,7 @@ func (r *Rules) loosen(tx *world.Tx, p *model.Port, left []model.FixedIP) {
 		if gone(f.FixedIP) {
 			c := *f
 			c.Port, c.FixedIP, c.Router = model.PortID{}, netip.Addr{}, model.RouterID{}
+			leads(tx, &c)
 			tx.FloatingIPs.Put(&c)
 		}
 	}

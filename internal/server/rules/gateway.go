@@ -227,14 +227,22 @@ func (r *Rules) schedule(tx *world.Tx, v *model.Router) {
 			best, least = h.Name, n
 		}
 	}
-	if best != "" {
+	switch h := tx.Hosts.Get(v.GatewayHost); {
+	case best != "":
 		v.GatewayHost = best
+	case h == nil || !hostsCentral(h, v):
+		v.GatewayHost = "" // one that only lacks the physical network says so itself
 	}
+}
+
+// hostsCentral reports whether a host's mode lets it have a router's central part.
+func hostsCentral(h *model.Host, v *model.Router) bool {
+	return h.AgentMode == model.ModeDVRSNAT || !v.Distributed && h.AgentMode == model.ModeLegacy
 }
 
 // canServe reports whether a host may have a router's central part: by its mode, and by reaching the external network.
 func (r *Rules) canServe(tx *world.Tx, h *model.Host, v *model.Router) bool {
-	if h.AgentMode != model.ModeDVRSNAT && (v.Distributed || h.AgentMode != model.ModeLegacy) {
+	if !hostsCentral(h, v) {
 		return false
 	}
 	zones := v.AZHints
@@ -244,13 +252,81 @@ func (r *Rules) canServe(tx *world.Tx, h *model.Host, v *model.Router) bool {
 	if len(zones) > 0 && !slices.Contains(zones, h.AZ) {
 		return false
 	}
+	serves := false
 	for a := range tx.Agents.ByHost(h.Name) {
-		if a.Type == model.AgentL3 && !a.AdminStateUp {
-			return false
-		}
+		serves = serves || a.Type == model.AgentL3 && a.AdminStateUp
+	}
+	if !serves {
+		return false
 	}
 	p := tx.Ports.Get(v.GatewayPort)
-	return p == nil || carries(&tx.World, h, tx.Networks.Get(p.NetworkID))
+	return p == nil || carries(&tx.World, h, p.NetworkID)
+}
+
+// reschedule places a router's central part anew: elsewhere, if its host can have it no more.
+func (r *Rules) reschedule(tx *world.Tx, v *model.Router) {
+	c := *v
+	if r.schedule(tx, &c); c.GatewayHost != v.GatewayHost {
+		tx.Routers.Put(&c)
+		r.placeCentral(tx, &c)
+	}
+}
+
+// Orphans are the routers whose gateway host is dead; nil: none.
+func (r *Rules) Orphans(w *world.World) []*model.Router {
+	var out []*model.Router
+	dead := map[string]bool{}
+	for v := range w.Routers.All() {
+		if v.GatewayHost == "" {
+			continue
+		}
+		if _, known := dead[v.GatewayHost]; !known {
+			dead[v.GatewayHost] = !r.serves(v.GatewayHost)
+		}
+		if dead[v.GatewayHost] {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// Failover moves the routers of dead gateway hosts to live ones (allow_automatic_l3agent_failover). Without a live host that can
+// have it, a router stays: its host may come back.
+func (r *Rules) Failover(tx *world.Tx) error {
+	for _, v := range r.Orphans(&tx.World) {
+		c := *v
+		c.GatewayHost = ""
+		if r.schedule(tx, &c); c.GatewayHost != "" {
+			tx.Routers.Put(&c)
+			r.placeCentral(tx, &c)
+		}
+	}
+	return nil
+}
+
+// addressGateways gives the gateways on an external network that have no address of a new subnet's family one of it.
+func (r *Rules) addressGateways(tx *world.Tx, s *model.Subnet) error {
+	for _, p := range slices.Collect(tx.Ports.ByNetwork(s.NetworkID)) {
+		if p.DeviceOwner != model.OwnerRouterGateway ||
+			slices.ContainsFunc(p.FixedIPs, func(f model.FixedIP) bool { return f.Address.Is4() == s.CIDR.Addr().Is4() }) {
+			continue
+		}
+		c := *p
+		a, err := r.allocatorFor(tx, &c)
+		if err != nil {
+			return err
+		}
+		if s.AutoAddressed() {
+			if addr := eui64(s.CIDR, p.MAC); !a.taken(s.ID, addr) {
+				a.give(s, addr)
+			}
+		} else {
+			a.one([]*model.Subnet{s}) // one that gets none goes on without, and says so
+		}
+		c.FixedIPs = append(slices.Clone(p.FixedIPs), a.got...)
+		tx.Ports.Put(&c)
+	}
+	return nil
 }
 
 // scheduleAll places what could not be placed before.

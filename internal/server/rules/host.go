@@ -55,6 +55,9 @@ func (r *Rules) RegisterHost(tx *world.Tx, h *model.Host) error {
 			}
 		}
 	}
+	for _, v := range slices.Collect(tx.Routers.ByGatewayHost(h.Name)) {
+		r.reschedule(tx, v)
+	}
 	r.scheduleAll(tx)
 	r.settleAllDHCP(tx)
 	return nil
@@ -162,6 +165,15 @@ func (r *Rules) DeleteAgent(tx *world.Tx, _ *Actor, a *model.Agent) error {
 	tx.Agents.Delete(a.ID)
 	if a.Type == model.AgentDHCP {
 		r.forgetDHCP(tx, a)
+	}
+	if a.Type == model.AgentL3 {
+		for _, v := range slices.Collect(tx.Routers.ByGatewayHost(a.Host)) {
+			c := *v
+			c.GatewayHost = ""
+			r.schedule(tx, &c)
+			tx.Routers.Put(&c)
+			r.placeCentral(tx, &c)
+		}
 	}
 	for range tx.Agents.ByHost(a.Host) {
 		return nil

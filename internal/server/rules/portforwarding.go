@@ -96,6 +96,7 @@ func (r *Rules) putForwarding(tx *world.Tx, w *model.PortForwarding, x *PortForw
 	tx.PortForwardings.Put(w)
 	c := *f
 	c.Router = v.ID
+	leads(tx, &c)
 	tx.FloatingIPs.Put(&c)
 	return nil
 }
@@ -153,5 +154,6 @@ func (r *Rules) dropForwarding(tx *world.Tx, w *model.PortForwarding) {
 	if !forwards(tx, f.ID) {
 		c.Router = model.RouterID{}
 	}
+	leads(tx, &c)
 	tx.FloatingIPs.Put(&c)
 }

@@ -80,16 +80,19 @@ type Liveness interface {
 	Alive(host string) (last time.Time, alive bool)
 }
 
-// Deps is what New needs; all are required.
+// Deps is what New needs; all are required unless said otherwise.
 type Deps struct {
 	Config   Config
 	Liveness Liveness
+	// Reported are the problems that a host's agent told last, in words; nil: nobody knows any.
+	Reported func(host string) []string
 }
 
 // Rules are the rules under one configuration.
 type Rules struct {
-	cfg  Config
-	live Liveness
+	cfg      Config
+	live     Liveness
+	reported func(host string) []string
 	// released are addresses given back lately, which are handed out again only when nothing else is left. A hint,
 	// used by the writer's goroutine alone.
 	released [256]allocation
@@ -104,13 +107,25 @@ type allocation struct {
 }
 
 // New makes the rules. Methods that take a Tx belong to the writer's goroutine; the others may be used by any.
-func New(d Deps) *Rules { return &Rules{cfg: d.Config, live: d.Liveness} }
+func New(d Deps) *Rules { return &Rules{cfg: d.Config, live: d.Liveness, reported: d.Reported} }
 
 // Config is the configuration that the rules go by; not to be written.
 func (r *Rules) Config() *Config { return &r.cfg }
 
 // Alive reports when a host's agent was last heard of, and whether that is recent.
 func (r *Rules) Alive(host string) (last time.Time, alive bool) { return r.live.Alive(host) }
+
+// Troubles are what is wrong with a host, in words: what its agent told last, and what the objects tell of it.
+func (r *Rules) Troubles(w *world.World, host string) []string {
+	var out []string
+	if r.reported != nil {
+		out = append(out, r.reported(host)...)
+	}
+	for _, p := range r.HostProblems(w, host) {
+		out = append(out, p.Kind+" "+p.ID+": "+p.Why)
+	}
+	return out
+}
 
 // serves reports whether a host's agent is there to serve.
 func (r *Rules) serves(host string) bool {

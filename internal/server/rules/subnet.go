@@ -63,6 +63,9 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 		r.addressAll(tx, s)
 	}
 	r.settleDHCP(tx, n.ID)
+	if n.External {
+		return r.addressGateways(tx, s)
+	}
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package world
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"iter"
 	"net/netip"
 	"strings"
@@ -149,6 +151,7 @@ const (
 	portsBySecurityGroup
 	portsByName
 	portsByQoSPolicy
+	portsByMigration
 )
 
 func newPorts() Ports {
@@ -190,8 +193,33 @@ func newPorts() Ports {
 				yield(v.QoSPolicy)
 			}
 		}),
+		portsByMigration: indexBy[K](byText, func(v *T, yield func(string)) {
+			if h := MigratingTo(v); h != "" {
+				yield(h)
+			}
+		}),
 	}
 	return Ports{newTable(s)}
+}
+
+// MigratingTo is the host that a port is about to move to: migrating_to in its binding profile, which Nova sets before a live
+// migration. "": none.
+func MigratingTo(p *model.Port) string {
+	if !bytes.Contains(p.Profile, []byte("migrating_to")) {
+		return ""
+	}
+	var profile struct {
+		To string `json:"migrating_to"`
+	}
+	if json.Unmarshal(p.Profile, &profile) != nil || profile.To == p.Host {
+		return "" // a profile is whatever its writer likes
+	}
+	return profile.To
+}
+
+// ByMigration yields the ports that are about to move to a host.
+func (t *Ports) ByMigration(host string) iter.Seq[*model.Port] {
+	return with(&t.Table, portsByMigration, host)
 }
 
 // ByNetwork yields a network's ports.
