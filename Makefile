@@ -6,7 +6,7 @@ BIN := bin/weft
 export GOFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build lab lab-down check test generate lint fuzz bench bench-api conformance deps deps-test clean
+.PHONY: help build lab lab-down check test generate lint fuzz fuzz-plane bench bench-api conformance deps deps-test clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ conformance: deps-test build ## (root) Tempest's and Neutron's API suites agains
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz
+
+fuzz-plane: ## (root) compare the BPF programs with internal/forward on PACKETS (10,000,000) random frames
+	@scripts/fuzz-plane
 
 deps: ## (root) install what the lab needs
 	@scripts/deps lab

@@ -170,6 +170,19 @@ static __inline int send(struct __sk_buff *skb, struct pkt *p, struct flow_val *
 	return bpf_redirect(f->ifindex, 0);
 }
 
+/*
+ * Refuses a packet. While programs of another layout are still attached behind these, it is theirs to judge: they may have a
+ * connection that has not been copied yet. The packet is as it came.
+ */
+static __inline int refuse(struct __sk_buff *skb, struct pkt *p, __u32 reason)
+{
+	__u32 ifindex = skb->ifindex;
+
+	if (bpf_map_lookup_elem(&behind, &ifindex))
+		return TC_ACT_UNSPEC;
+	return drop(skb, p, reason);
+}
+
 SEC("tc/output")
 int output(struct __sk_buff *skb)
 {
@@ -186,7 +199,7 @@ int output(struct __sk_buff *skb)
 		return drop(skb, p, r);
 	r = judge_both(skb, p);
 	if (r)
-		return drop(skb, p, r);
+		return refuse(skb, p, r);
 	if (p->cacheable)
 		remember(p, f);
 	r = rewrite(skb, p, p->smac);

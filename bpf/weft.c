@@ -14,5 +14,7 @@
 #include "flood.c"
 #include "answer.c"
 #include "expire.c"
+#include "adopt.c"
+#include "gate.c"
 
 char __license[] SEC("license") = "Dual BSD/GPL";

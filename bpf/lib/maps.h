@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Every map, its key and its value (docs/pipeline.md, section 11). The Go side is generated from these definitions.
- * The layout is frozen under VERSION in internal/dataplane/ebpf: a change of one of these structs raises it.
+ * A changed struct makes another layout, which has maps of its own (internal/dataplane/ebpf/shape.go).
  */
 #ifndef WEFT_MAPS_H
 #define WEFT_MAPS_H
@@ -286,12 +286,18 @@ struct conn_key {
 	__u32 pad2;
 };
 
+/* A test's build puts a field here, so that it has another layout (bpf/next.c). */
+#ifndef CONN_EXTRA
+#define CONN_EXTRA
+#endif
+
 enum { CONN_NONE, CONN_NEW, CONN_REPLIED, CONN_FIN, CONN_CLOSED };
 
 /* How a connection leaves the cloud, once that is known (conn_val.nat_kind): nat_addr is the floating IP. */
 enum { NAT_UNKNOWN, NAT_FIP, NAT_CENTRAL };
 
 struct conn_val {
+	CONN_EXTRA
 	__u64 created, seen, expires;
 	__u32 policy;
 	__u32 rule;
@@ -534,6 +540,9 @@ enum {
 	P_OUTSIDE,
 	P_FLOATING,
 	P_NAT,
+	P_FROM_INSTANCE, /* behind gates only */
+	P_FROM_OVERLAY,
+	P_FROM_PHYSICAL,
 	PROGRAMS = 32,
 };
 
@@ -633,6 +642,7 @@ MAP(flow, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow_val, 131072, 0);
 MAP(recent, BPF_MAP_TYPE_ARRAY, __u32, struct recent, RECENT, 0); /* for each processor: enlarged by the loader */
 MAP(conn, BPF_MAP_TYPE_HASH, struct conn_key, struct conn_val, 131072, 0);
 MAP(frag, BPF_MAP_TYPE_LRU_HASH, struct frag_key, struct frag_val, 8192, 0);
+MAP(behind, BPF_MAP_TYPE_HASH, __u32, __u32, 8192, 0); /* interfaces with programs of another layout behind these; 0: gates are open */
 MAP(timeouts, BPF_MAP_TYPE_ARRAY, __u32, __u32, TIMEOUTS, 0);
 MAP(class_addr, BPF_MAP_TYPE_HASH, struct addr_key, __u32, 262144, BPF_F_NO_PREALLOC);
 MAP(class_net, BPF_MAP_TYPE_LPM_TRIE, struct lpm_key, __u32, 65536, BPF_F_NO_PREALLOC);

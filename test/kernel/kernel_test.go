@@ -25,9 +25,10 @@ func TestDebian12(t *testing.T) {
 	}
 	m := newMachine(t, "linux-image-6.1*-cloud-amd64*.deb", "apt-get download linux-image-6.1.0-56-cloud-amd64")
 	// Verbose alone where the console's words are wanted: it is slow.
-	out := m.run(t, "-test.v -test.run=^TestInstructions$|^TestTraffic$/^as_the", "-test.run=^TestRouterAnswers$",
+	out := m.run(t, "-test.v -test.run=^TestInstructions$|^TestTraffic$/^as_the|^TestKernelDropsAreTold$",
+		"-test.run=^TestRouterAnswers$",
 		"-test.run=^TestHardPackets$/two_hosts,_routed,_IPv")
-	for _, want := range []string{"--- PASS: TestInstructions", "--- PASS: TestTraffic/as_the_kernel_offers"} {
+	for _, want := range []string{"--- PASS: TestInstructions", "--- PASS: TestTraffic/as_the_kernel_offers", "--- PASS: TestKernelDropsAreTold"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the console lacks %q", want)
 		}

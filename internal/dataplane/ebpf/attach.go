@@ -21,8 +21,9 @@ const filterName = "weft_ingress"
 // kernel has no tcx (before 6.6). Both outlive the process and are replaced in place.
 type attacher struct {
 	dir string // of the pinned links
-	// clsact: tcx is not there, or not wanted.
+	// clsact: tcx is not there, or not wanted. name is that of our filters then: filterName with the layout behind it.
 	clsact bool
+	name   string
 	// done are the devices that carry this process's program, by index, with their names.
 	done map[int]string
 }
@@ -45,7 +46,7 @@ func (a *attacher) ensure(index int, name string, prog *ebpf.Program) error {
 		}
 		a.clsact = true
 	}
-	if err := linux.ReplaceIngressFilter("", name, filterName, prog.FD()); err != nil {
+	if err := linux.ReplaceIngressFilter("", name, a.name, filterName, prog.FD()); err != nil {
 		return err
 	}
 	a.done[index] = name
@@ -73,6 +74,37 @@ func (a *attacher) tcx(index int, prog *ebpf.Program) error {
 	}
 	defer l.Close()
 	return l.Pin(pin)
+}
+
+// front puts the program on the device before all others of ours.
+func (a *attacher) front(index int, name string, prog *ebpf.Program) error {
+	if a.clsact {
+		return a.ensure(index, name, prog)
+	}
+	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: prog, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+	if err != nil {
+		return fmt.Errorf("attach to %s: %w", name, err)
+	}
+	defer l.Close()
+	// A link of this layout may be there, behind the others: it goes once this one is.
+	next := filepath.Join(a.dir, "next-"+strconv.Itoa(index))
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := l.Pin(next); err != nil {
+		return fmt.Errorf("attach to %s: %w", name, err)
+	}
+	if err := os.Rename(next, a.pin(index)); err != nil {
+		return fmt.Errorf("attach to %s: %w", name, err)
+	}
+	a.done[index] = name
+	return nil
+}
+
+// replace puts another program in the place of this process's, in one step.
+func (a *attacher) replace(index int, name string, prog *ebpf.Program) error {
+	delete(a.done, index)
+	return a.ensure(index, name, prog)
 }
 
 // linkIndex is the interface of a link, 0 if it hangs on none any more.

@@ -17,10 +17,15 @@ import (
 // testRunner is a Runner, or a skip with the reason.
 func testRunner(t testing.TB) *Runner {
 	t.Helper()
+	return runnerOf(t, options{record: true, test: true})
+}
+
+func runnerOf(t testing.TB, o options) *Runner {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("BPF programs are loaded as root only")
 	}
-	r, err := NewRunner()
+	r, err := newRunner(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,10 @@
 package ebpf
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -38,17 +38,22 @@ func expireConns(coll *ebpf.Collection) (int, error) {
 		return 0, fmt.Errorf("read the clock: %w", err)
 	}
 	now := uint64(ts.Nano()) //nolint:gosec // since boot
-	var old []weftConnKey
-	keys, vals := make([]weftConnKey, 4096), make([]weftConnVal, 4096)
+	conn := coll.Maps["conn"]
+	_, vs, err := shapes(conn, "conn_key", "conn_val")
+	if err != nil {
+		return 0, err
+	}
+	var old [][]byte
+	keys, vals := byteArrays(4096, conn.KeySize()), byteArrays(4096, conn.ValueSize())
 	var cursor ebpf.MapBatchCursor
 	for {
-		n, err := coll.Maps["conn"].BatchLookup(&cursor, keys, vals, nil)
+		n, err := conn.BatchLookup(&cursor, keys.Interface(), vals.Interface(), nil)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return 0, fmt.Errorf("read map conn: %w", err)
 		}
 		for i := range n {
-			if vals[i].Expires < now {
-				old = append(old, keys[i])
+			if vs.read(vals.Index(i).Bytes(), "expires") < now {
+				old = append(old, slices.Clone(keys.Index(i).Bytes()))
 			}
 		}
 		if err != nil {
@@ -56,13 +61,16 @@ func expireConns(coll *ebpf.Collection) (int, error) {
 		}
 	}
 	for _, k := range old {
-		frame := bytes.NewBuffer(make([]byte, 16, 80))
-		if err := binary.Write(frame, binary.NativeEndian, &k); err != nil {
-			return 0, err
-		}
-		if _, err := coll.Programs["expire"].Run(&ebpf.RunOptions{Data: frame.Bytes()}); err != nil {
+		frame := append(make([]byte, 16, 80), k...)
+		if _, err := coll.Programs["expire"].Run(&ebpf.RunOptions{Data: frame}); err != nil {
 			return 0, fmt.Errorf("remove a connection: %w", err)
 		}
 	}
 	return len(old), nil
+}
+
+// byteArrays is a slice of n arrays of bytes, whose size is known only now: another build's values may be larger.
+func byteArrays(n int, size uint32) reflect.Value {
+	t := reflect.SliceOf(reflect.ArrayOf(int(size), reflect.TypeFor[byte]()))
+	return reflect.MakeSlice(t, n, n)
 }

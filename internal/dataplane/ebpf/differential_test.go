@@ -2,8 +2,11 @@ package ebpf
 
 import (
 	"flag"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -13,8 +16,32 @@ import (
 	"github.com/weft-cloud/weft/internal/hostplan"
 )
 
-// Ten million frames are -rapid.checks=20000 -frames=500.
-var frames = flag.Int("frames", 20, "frames in each random cloud of TestDifferential")
+var (
+	frames  = flag.Int("frames", 20, "frames in each random cloud of TestDifferential")
+	enough  = flag.Int("packets", 0, "frames that TestDifferential compares at least (scripts/fuzz-plane)")
+	fuzzFor = flag.Duration("fuzz-for", 0, "how long TestDifferential goes on at least")
+	seed    = flag.Uint64("seed", 0, "the first seed of TestDifferential; 0: WEFT_FUZZ_SEED, or the clock's")
+)
+
+// bounds are the flags, or where they are not given, what scripts/test wants.
+func bounds(t *testing.T) (first uint64, until time.Duration) {
+	first, until = *seed, *fuzzFor
+	var err error
+	if s := os.Getenv("WEFT_FUZZ_SEED"); first == 0 && s != "" {
+		if first, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("WEFT_FUZZ_SEED: %v", err)
+		}
+	}
+	if s := os.Getenv("WEFT_FUZZ_FOR"); until == 0 && s != "" {
+		if until, err = time.ParseDuration(s); err != nil {
+			t.Fatalf("WEFT_FUZZ_FOR: %v", err)
+		}
+	}
+	if first == 0 {
+		first = uint64(time.Now().UnixNano()) //nolint:gosec // positive
+	}
+	return first, until
+}
 
 // differ compares the BPF programs with forward. Each host has programs and maps of its own, which go from cloud to cloud,
 // so that what one State leaves behind is in the way of the next.
@@ -57,7 +84,18 @@ func TestDifferential(t *testing.T) {
 			kinds[x.Kind]++
 		}
 	}
-	rapid.Check(t, d.Check)
+	first, until := bounds(t)
+	start := time.Now()
+	for round := uint64(0); round == 0 || !t.Failed() && (n < *enough || time.Since(start) < until); round++ {
+		if err := flag.Set("rapid.seed", strconv.FormatUint(first+round, 10)); err != nil {
+			t.Fatal(err)
+		}
+		rapid.Check(t, d.Check)
+		if round%100 == 99 {
+			t.Logf("%v: %d frames compared, none differs", time.Since(start).Round(time.Second), n)
+		}
+	}
+	t.Logf("seeds from %d on, %v", first, time.Since(start).Round(time.Second))
 	t.Logf("%d frames; delivered %d, tunnelled %d, answered %d, punted %d", n, kinds[forward.Deliver], kinds[forward.Tunnel],
 		kinds[forward.Reply], kinds[forward.Punt])
 	for what, n := range judged {

@@ -7,15 +7,12 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// version is the layout of the pinned maps. A process uses only the maps of its own version.
-const version = "v3"
-
 // tails are the programs behind tail calls, by their index in the map jump (bpf/lib/maps.h).
 var tails = [...]string{"instance", "overlay", "route", "output", "flood", "answer_arp", "answer_nd", "answer_echo", "answer_error",
-	"physical", "outside", "floating", "nat"}
+	"physical", "outside", "floating", "nat", "from_instance", "from_overlay", "from_physical"}
 
 // private are the maps of one set of programs; all others are state and pinned.
-var private = map[string]bool{"jump": true, "scratch": true, "decision": true, "clones": true, "test_input": true, "recent": true, ".rodata": true}
+var private = map[string]bool{"jump": true, "scratch": true, "decision": true, "clones": true, "test_input": true, "recent": true, "behind": true, ".rodata": true}
 
 // options are the switches set when the programs are loaded.
 type options struct {
@@ -23,13 +20,20 @@ type options struct {
 	record, test bool
 	// pinPath is where state maps are pinned and found again; "": nothing is pinned.
 	pinPath string
+	// spec is the compiled programs; nil: this build's.
+	spec *ebpf.CollectionSpec
+	// conns is how many connections there may be; 0: as many as compiled.
+	conns uint32
 }
 
 // load loads the programs and fills the map of tail calls.
 func load(o options) (*ebpf.Collection, error) {
-	spec, err := loadWeft()
-	if err != nil {
-		return nil, fmt.Errorf("read the compiled programs: %w", err)
+	spec := o.spec
+	if spec == nil {
+		var err error
+		if spec, err = loadWeft(); err != nil {
+			return nil, fmt.Errorf("read the compiled programs: %w", err)
+		}
 	}
 	for name, on := range map[string]bool{"opt_record": o.record, "opt_test": o.test} {
 		if on {
@@ -44,6 +48,9 @@ func load(o options) (*ebpf.Collection, error) {
 		return nil, fmt.Errorf("count the processors: %w", err)
 	}
 	spec.Maps["recent"].MaxEntries *= uint32(cpus) //nolint:gosec // thousands at most
+	if o.conns != 0 {
+		spec.Maps["conn"].MaxEntries = o.conns
+	}
 	var mo ebpf.MapOptions
 	if o.pinPath != "" {
 		mo.PinPath = o.pinPath

@@ -33,7 +33,7 @@ func (p *Plane) nics(d dataplane.Desired, res *dataplane.Result) map[string][]ni
 		for _, dev := range devices {
 			l, err := linux.LinkByName("", dev.Name)
 			if err == nil {
-				err = p.att.ensure(l.Index, dev.Name, p.coll.Programs["from_physical"])
+				err = p.ensure(l.Index, dev.Name, "from_physical")
 			}
 			if err != nil {
 				res.Failed = append(res.Failed, hostplan.Problem{Kind: "device", ID: dev.Name,

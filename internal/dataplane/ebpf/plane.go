@@ -43,6 +43,8 @@ type Config struct {
 	// Record makes the programs write a decision record for each packet; it costs some nanoseconds.
 	Record bool
 	Logger *slog.Logger
+	// spec is another build's programs, for tests; nil: this build's.
+	spec func() (*ebpf.CollectionSpec, error)
 }
 
 // Plane is the eBPF data plane of the host whose network namespace New is called in.
@@ -59,6 +61,7 @@ type Plane struct {
 	raw     int
 	resend  *ebpf.Program
 	lost    *losses
+	over    *takeover // until this layout is in force
 
 	// last is what the last Apply was given, and whether all of it was done.
 	last   dataplane.Desired
@@ -97,20 +100,32 @@ func New(cfg Config) (*Plane, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	dir := filepath.Join(cfg.PinDir, version)
+	if cfg.spec == nil {
+		cfg.spec = loadWeft
+	}
+	spec, err := cfg.spec()
+	if err != nil {
+		return nil, fmt.Errorf("read the compiled programs: %w", err)
+	}
+	own := layoutOf(spec)
+	dir := filepath.Join(cfg.PinDir, own)
 	if err := os.MkdirAll(filepath.Join(dir, "links"), 0o700); err != nil {
 		return nil, fmt.Errorf("make the pin directory: %w", err)
 	}
 	if err := bpffs(dir); err != nil {
 		return nil, err
 	}
-	coll, err := load(options{record: cfg.Record, pinPath: dir})
+	over, err := findTakeover(cfg.PinDir, dir)
+	if err != nil {
+		return nil, err
+	}
+	coll, err := load(options{record: cfg.Record, pinPath: dir, spec: spec})
 	if err != nil {
 		return nil, err
 	}
 	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 256), events: make(chan dataplane.DropEvent, 256),
-		stop: make(chan struct{}), raw: -1,
-		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", done: map[int]string{}},
+		stop: make(chan struct{}), raw: -1, over: over,
+		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", name: filterName + "_" + own, done: map[int]string{}},
 		quiet: map[int]string{}, ifindex: map[model.PortID]int{}}
 	if err := p.open(dir); err != nil {
 		coll.Close()
@@ -209,6 +224,7 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	c, host := compile(p.t, d.State, hw, p.cfg.Limits)
 	host.VxlanIfindex = vxlan
 	failed := p.t.sync(host, d.InSync)
+	p.takeOver(d, failed, &res)
 	res.Failed = append(res.Failed, c.failures(failed)...)
 	p.report(d.State, hw.ports, failed, &res)
 	p.reportOutside(d.State, failed, &res)
@@ -217,7 +233,7 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 		res.Failed = append(res.Failed, hostplan.Problem{Kind: "host", ID: d.State.Host, Why: err.Error()})
 	}
 	p.lost.follow(d.Devices, int(vxlan))
-	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0
+	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0 && p.over == nil
 	p.last.Devices, p.last.Physical = maps.Clone(d.Devices), maps.Clone(d.Physical)
 	return res, nil
 }
@@ -231,7 +247,7 @@ func (p *Plane) tunnel(s *hostplan.State) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := p.att.ensure(l.Index, l.Name, p.coll.Programs["from_overlay"]); err != nil {
+	if err := p.ensure(l.Index, l.Name, "from_overlay"); err != nil {
 		return 0, err
 	}
 	return uint32(l.Index), nil //nolint:gosec // positive
@@ -244,7 +260,7 @@ func (p *Plane) attach(d dataplane.Desired, res *dataplane.Result) map[string]bo
 	for name, dev := range d.Devices {
 		err := p.quieten(dev)
 		if err == nil {
-			err = p.att.ensure(dev.Index, name, p.coll.Programs["from_instance"])
+			err = p.ensure(dev.Index, name, "from_instance")
 		}
 		if err == nil && !dev.Up {
 			err = linux.SetUp("", name)
@@ -255,6 +271,15 @@ func (p *Plane) attach(d dataplane.Desired, res *dataplane.Result) map[string]bo
 		}
 	}
 	return bad
+}
+
+// ensure puts a program on a device, unless one of another layout is there, which stays until it is taken over from.
+func (p *Plane) ensure(index int, name, prog string) error {
+	held, err := p.over.holds(p.att, index, name)
+	if err != nil || held {
+		return err
+	}
+	return p.att.ensure(index, name, p.coll.Programs[prog])
 }
 
 // quieten takes away what makes the host itself answer on the device, before anything else is done with it.

@@ -103,7 +103,9 @@ func TestRestart(t *testing.T) {
 
 // generations is the sum of all counters of a host.
 func (c *testCloud) generations(host string) (sum uint64) {
-	coll, err := load(options{pinPath: c.pins(host) + "/" + version})
+	own, err := layout()
+	c.must(err)
+	coll, err := load(options{pinPath: c.pins(host) + "/" + own})
 	c.must(err)
 	defer coll.Close()
 	var k, v uint32

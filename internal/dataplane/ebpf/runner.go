@@ -113,8 +113,10 @@ type Runner struct {
 }
 
 // NewRunner loads the programs. Close frees them.
-func NewRunner() (*Runner, error) {
-	coll, err := load(options{record: true, test: true})
+func NewRunner() (*Runner, error) { return newRunner(options{record: true, test: true}) }
+
+func newRunner(o options) (*Runner, error) {
+	coll, err := load(o)
 	if err != nil {
 		return nil, err
 	}

@@ -554,6 +554,7 @@ type weftTestIn struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	weftMapAddrs         = "addrs"
+	weftMapBehind        = "behind"
 	weftMapClassAddr     = "class_addr"
 	weftMapClassNet      = "class_net"
 	weftMapClones        = "clones"
@@ -597,6 +598,7 @@ const (
 	weftMapTimeouts      = "timeouts"
 	weftMapVnis          = "vnis"
 	weftMapVteps         = "vteps"
+	weftProgAdopt        = "adopt"
 	weftProgAnswerArp    = "answer_arp"
 	weftProgAnswerEcho   = "answer_echo"
 	weftProgAnswerError  = "answer_error"
@@ -607,6 +609,9 @@ const (
 	weftProgFromInstance = "from_instance"
 	weftProgFromOverlay  = "from_overlay"
 	weftProgFromPhysical = "from_physical"
+	weftProgGateInstance = "gate_instance"
+	weftProgGateOverlay  = "gate_overlay"
+	weftProgGatePhysical = "gate_physical"
 	weftProgInstance     = "instance"
 	weftProgNat          = "nat"
 	weftProgOutput       = "output"
@@ -660,6 +665,7 @@ type weftSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type weftProgramSpecs struct {
+	Adopt        *ebpf.ProgramSpec `ebpf:"adopt"`
 	AnswerArp    *ebpf.ProgramSpec `ebpf:"answer_arp"`
 	AnswerEcho   *ebpf.ProgramSpec `ebpf:"answer_echo"`
 	AnswerError  *ebpf.ProgramSpec `ebpf:"answer_error"`
@@ -670,6 +676,9 @@ type weftProgramSpecs struct {
 	FromInstance *ebpf.ProgramSpec `ebpf:"from_instance"`
 	FromOverlay  *ebpf.ProgramSpec `ebpf:"from_overlay"`
 	FromPhysical *ebpf.ProgramSpec `ebpf:"from_physical"`
+	GateInstance *ebpf.ProgramSpec `ebpf:"gate_instance"`
+	GateOverlay  *ebpf.ProgramSpec `ebpf:"gate_overlay"`
+	GatePhysical *ebpf.ProgramSpec `ebpf:"gate_physical"`
 	Instance     *ebpf.ProgramSpec `ebpf:"instance"`
 	Nat          *ebpf.ProgramSpec `ebpf:"nat"`
 	Output       *ebpf.ProgramSpec `ebpf:"output"`
@@ -684,6 +693,7 @@ type weftProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type weftMapSpecs struct {
 	Addrs        *ebpf.MapSpec `ebpf:"addrs"`
+	Behind       *ebpf.MapSpec `ebpf:"behind"`
 	ClassAddr    *ebpf.MapSpec `ebpf:"class_addr"`
 	ClassNet     *ebpf.MapSpec `ebpf:"class_net"`
 	Clones       *ebpf.MapSpec `ebpf:"clones"`
@@ -758,6 +768,7 @@ func (o *weftObjects) Close() error {
 // It can be passed to loadWeftObjects or ebpf.CollectionSpec.LoadAndAssign.
 type weftMaps struct {
 	Addrs        *ebpf.Map `ebpf:"addrs"`
+	Behind       *ebpf.Map `ebpf:"behind"`
 	ClassAddr    *ebpf.Map `ebpf:"class_addr"`
 	ClassNet     *ebpf.Map `ebpf:"class_net"`
 	Clones       *ebpf.Map `ebpf:"clones"`
@@ -806,6 +817,7 @@ type weftMaps struct {
 func (m *weftMaps) Close() error {
 	return _WeftClose(
 		m.Addrs,
+		m.Behind,
 		m.ClassAddr,
 		m.ClassNet,
 		m.Clones,
@@ -864,6 +876,7 @@ type weftVariables struct {
 //
 // It can be passed to loadWeftObjects or ebpf.CollectionSpec.LoadAndAssign.
 type weftPrograms struct {
+	Adopt        *ebpf.Program `ebpf:"adopt"`
 	AnswerArp    *ebpf.Program `ebpf:"answer_arp"`
 	AnswerEcho   *ebpf.Program `ebpf:"answer_echo"`
 	AnswerError  *ebpf.Program `ebpf:"answer_error"`
@@ -874,6 +887,9 @@ type weftPrograms struct {
 	FromInstance *ebpf.Program `ebpf:"from_instance"`
 	FromOverlay  *ebpf.Program `ebpf:"from_overlay"`
 	FromPhysical *ebpf.Program `ebpf:"from_physical"`
+	GateInstance *ebpf.Program `ebpf:"gate_instance"`
+	GateOverlay  *ebpf.Program `ebpf:"gate_overlay"`
+	GatePhysical *ebpf.Program `ebpf:"gate_physical"`
 	Instance     *ebpf.Program `ebpf:"instance"`
 	Nat          *ebpf.Program `ebpf:"nat"`
 	Output       *ebpf.Program `ebpf:"output"`
@@ -885,6 +901,7 @@ type weftPrograms struct {
 
 func (p *weftPrograms) Close() error {
 	return _WeftClose(
+		p.Adopt,
 		p.AnswerArp,
 		p.AnswerEcho,
 		p.AnswerError,
@@ -895,6 +912,9 @@ func (p *weftPrograms) Close() error {
 		p.FromInstance,
 		p.FromOverlay,
 		p.FromPhysical,
+		p.GateInstance,
+		p.GateOverlay,
+		p.GatePhysical,
 		p.Instance,
 		p.Nat,
 		p.Output,

@@ -1,0 +1,247 @@
+package ebpf
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/linux"
+)
+
+// Another build, whose maps have another layout, takes the place of this one and gives it back, under load, on both hosts: no
+// echo is lost, no established stream breaks, no new connection fails, and nothing that no rule allows gets through. Answers
+// pass by connections alone. Nothing of the former layout stays.
+func TestUpgradeAndRollback(t *testing.T) {
+	for _, attach := range []string{"auto", "clsact"} {
+		t.Run(attach, func(t *testing.T) { upgradeAndRollback(t, attach) })
+	}
+}
+
+func upgradeAndRollback(t *testing.T, attach string) {
+	c := newCloud(t, Config{Attach: attach}, func(d *dptest.Cloud) {
+		for i := range d.Ports {
+			d.Ports[i].Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true))
+		}
+		for _, in := range []string{"blue2", "red2"} {
+			p := d.Port(in)
+			p.Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true), dptest.Allow(false, false, 1, -1, -1), dptest.Allow(false, false, 6, 7000, 7000))
+		}
+	})
+	if _, err := c.ping("red1", c.addr("blue2", false), wait); err != nil {
+		t.Fatal(err)
+	}
+	l := newTraffic(c)
+	layouts := map[string]string{}
+	for round, spec := range []func() (*ebpf.CollectionSpec, error){loadNext, loadWeft, loadNext, loadWeft} {
+		for _, host := range []string{"compute1", "compute2"} {
+			before := c.drops(host, reason.PolicyIngress)
+			c.must(c.planes[host].Close()) // as a kill does: nothing is undone
+			c.cfg.spec = spec
+			c.start(host)
+			if c.planes[host].over != nil {
+				t.Fatalf("round %d: %s did not take over", round, host)
+			}
+			found, err := filepath.Glob(filepath.Join(c.pins(host), "*"))
+			c.must(err)
+			if len(found) != 1 || found[0] == layouts[host] {
+				t.Errorf("round %d: layouts of %s: %v, was %s", round, host, found, layouts[host])
+			}
+			layouts[host] = found[0]
+			if after := c.drops(host, reason.PolicyIngress); after < before {
+				t.Errorf("round %d: drops of %s: %d, were %d: counts were lost", round, host, after, before)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	l.finish(t)
+}
+
+// drops is a counter of a host.
+func (c *testCloud) drops(host string, why reason.Reason) (n uint64) {
+	drops, err := c.planes[host].Drops()
+	c.must(err)
+	for _, d := range drops {
+		if d.Reason == why {
+			n += d.Packets
+		}
+	}
+	return n
+}
+
+// traffic is load of every kind that counts.
+type traffic struct {
+	stop                             atomic.Bool
+	echoes                           chan [2]int
+	opened, failed, forbidden, moved atomic.Int64
+	why                              atomic.Value
+	done                             chan error
+	parts                            int
+}
+
+func newTraffic(c *testCloud) *traffic {
+	l := &traffic{echoes: make(chan [2]int, 1), done: make(chan error, 8)}
+	go func() {
+		sent, answered := c.flood("red1", "blue2", &l.stop)
+		l.echoes <- [2]int{sent, answered}
+	}()
+	part := func(ns string, do func() error) {
+		l.parts++
+		go func() { l.done <- linux.InNetns(c.ns(ns), do) }()
+	}
+	ready := make(chan struct{})
+	part("red2", func() error { return l.listen(ready) })
+	<-ready
+	to := portText(c.addr("red2", false), 7000)
+	part("red1", func() error { return l.stream(to) })
+	part("red1", func() error { return l.dial(to) })
+	heard := make(chan struct{})
+	part("red3", func() error { return l.forbid(heard) })
+	<-heard
+	part("red2", func() error { return l.knock(portText(c.addr("red3", false), 9000)) })
+	return l
+}
+
+// listen accepts connections and sends back what comes.
+func (l *traffic) listen(ready chan<- struct{}) error {
+	s, err := net.Listen("tcp4", ":7000")
+	if err != nil {
+		return err
+	}
+	close(ready)
+	go func() {
+		for !l.stop.Load() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(500 * time.Millisecond)
+		s.Close()
+	}()
+	for {
+		conn, err := s.Accept()
+		if err != nil {
+			return nil
+		}
+		go func() {
+			defer conn.Close()
+			buf := make([]byte, 1<<16)
+			for {
+				n, err := conn.Read(buf)
+				if err != nil {
+					return
+				}
+				if _, err := conn.Write(buf[:n]); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// stream is one connection that lives through it all; what is sent comes back within a second.
+func (l *traffic) stream(to string) error {
+	conn, err := net.Dial("tcp4", to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	buf := make([]byte, 1000)
+	for !l.stop.Load() {
+		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			return err
+		}
+		if _, err := conn.Write(buf); err != nil {
+			return fmt.Errorf("the stream broke: %w", err)
+		}
+		for n := 0; n < len(buf); {
+			m, err := conn.Read(buf[n:])
+			if err != nil {
+				return fmt.Errorf("the stream broke: %w", err)
+			}
+			n += m
+		}
+		l.moved.Add(1)
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// dial opens connection after connection; a lost SYN would take a second.
+func (l *traffic) dial(to string) error {
+	for !l.stop.Load() {
+		ctx, cancel := context.WithTimeout(context.Background(), 900*time.Millisecond)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", to)
+		cancel()
+		if err != nil {
+			l.failed.Add(1)
+			l.why.Store(err.Error())
+			continue
+		}
+		l.opened.Add(1)
+		conn.Close()
+		time.Sleep(2 * time.Millisecond)
+	}
+	return nil
+}
+
+// forbid listens where nothing may arrive, knock sends there.
+func (l *traffic) forbid(ready chan<- struct{}) error {
+	conn, err := net.ListenPacket("udp4", ":9000")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	close(ready)
+	for buf := make([]byte, 100); !l.stop.Load(); {
+		if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			return err
+		}
+		if _, _, err := conn.ReadFrom(buf); err == nil {
+			l.forbidden.Add(1)
+		} else if !os.IsTimeout(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *traffic) knock(to string) error {
+	conn, err := net.Dial("udp4", to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for !l.stop.Load() {
+		_, _ = conn.Write([]byte("x")) // refusals are not told
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+func (l *traffic) finish(t *testing.T) {
+	t.Helper()
+	l.stop.Store(true)
+	for range l.parts {
+		if err := <-l.done; err != nil {
+			t.Error(err)
+		}
+	}
+	echoes := <-l.echoes
+	if echoes[0] != echoes[1] || echoes[0] < 100 {
+		t.Errorf("%d echoes sent, %d answered", echoes[0], echoes[1])
+	}
+	if l.failed.Load() > 0 || l.opened.Load() < 20 {
+		t.Errorf("%d connections opened, %d failed: %v", l.opened.Load(), l.failed.Load(), l.why.Load())
+	}
+	if l.forbidden.Load() > 0 {
+		t.Errorf("%d packets arrived that no rule allows", l.forbidden.Load())
+	}
+	t.Logf("%d echoes, %d round trips of one stream, %d new connections: none lost; nothing forbidden arrived", echoes[0], l.moved.Load(), l.opened.Load())
+}
