@@ -193,7 +193,8 @@ func (w *Writer) Run(ctx context.Context) error {
 	defer close(w.done)
 	next := &group{world: w.Snapshot()}
 	var busy *group
-	results := make(chan error, 1)
+	results, lost := make(chan error, 1), make(chan struct{}, 1)
+	refusing := false // the outcome of busy is unknown and the store cannot be asked: nothing can be done meanwhile
 	for {
 		if busy == nil && len(next.members) > 0 {
 			if len(next.batches) == 0 { // refusals only, and all they read is durable
@@ -202,7 +203,7 @@ func (w *Writer) Run(ctx context.Context) error {
 				continue
 			}
 			busy, next = next, &group{world: next.world}
-			go w.commit(busy, results)
+			go w.commit(busy, results, lost)
 		}
 		requests := w.requests
 		if len(next.members) >= w.cfg.MaxGroup || next.bytes >= maxGroupBytes {
@@ -214,11 +215,25 @@ func (w *Writer) Run(ctx context.Context) error {
 		}
 		select {
 		case r := <-requests:
+			if refusing {
+				r.refuse()
+				continue
+			}
 			w.take(next, r)
 			w.drain(next)
+		case <-lost:
+			refusing = true
+			for _, p := range next.members {
+				p.answer <- answer{nil, errNotDone()}
+			}
+			next = &group{world: busy.world}
 		case err := <-results:
 			next = w.settle(ctx, busy, next, err)
-			busy = nil
+			busy, refusing = nil, false
+			select { // said before the result
+			case <-lost:
+			default:
+			}
 		case <-stop:
 			return nil
 		}
@@ -235,6 +250,18 @@ func (w *Writer) drain(g *group) {
 			return
 		}
 	}
+}
+
+// refuse answers a write that has not begun.
+func (r *request) refuse() {
+	if r.state.CompareAndSwap(stateWaiting, stateTaken) {
+		r.answer <- answer{nil, errNotDone()}
+	}
+}
+
+func errNotDone() error {
+	return &model.Error{Kind: model.KindUnavailable, Type: "ServiceUnavailable", RetryAfter: 1,
+		Message: "The database cannot be written at present; nothing was done. Try again."}
 }
 
 func (w *Writer) take(g *group, r *request) {
@@ -307,8 +334,9 @@ func (tx *Tx) batch(at time.Time) (store.Batch, int, error) {
 	return b, size, nil
 }
 
-// commit makes a group durable; it runs beside Run, one at a time. An unknown outcome is asked after until it is known.
-func (w *Writer) commit(g *group, results chan<- error) {
+// commit makes a group durable; it runs beside Run, one at a time. An unknown outcome is asked after until it is known;
+// lost says that the store cannot even be asked, which may last.
+func (w *Writer) commit(g *group, results chan<- error, lost chan<- struct{}) {
 	ctx := context.Background()
 	base := model.Position{Lineage: g.world.pos.Lineage, Revision: g.batches[0].Revision - 1}
 	err := w.cfg.Store.Append(ctx, base, g.batches)
@@ -323,6 +351,10 @@ func (w *Writer) commit(g *group, results chan<- error) {
 		case askErr == nil:
 			err = errors.New("commit was lost")
 		default:
+			select {
+			case lost <- struct{}{}:
+			default: // said before
+			}
 			time.Sleep(wait)
 		}
 	}
@@ -349,8 +381,7 @@ func (w *Writer) settle(ctx context.Context, g, next *group, err error) *group {
 		w.cfg.Log.Error("commit failed, its writes were not done", "writes", len(g.batches), "error", err)
 	}
 	for _, p := range g.members {
-		p.answer <- answer{nil, &model.Error{Kind: model.KindUnavailable, Type: "ServiceUnavailable", RetryAfter: 1,
-			Message: "The database cannot be written at present; nothing was done. Try again."}}
+		p.answer <- answer{nil, errNotDone()}
 	}
 	fresh := &group{world: w.Snapshot()}
 	for _, p := range again {

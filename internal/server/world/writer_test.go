@@ -162,6 +162,68 @@ func TestFailedCommit(t *testing.T) {
 	}
 }
 
+// gone is a store that goes away in the moment of a commit, and can be asked nothing until it is back.
+type gone struct {
+	store.Store
+	away chan struct{} // closed when it is back
+}
+
+func (g *gone) Append(ctx context.Context, base model.Position, b []store.Batch) error {
+	if err := g.Store.Append(ctx, base, b); err != nil {
+		return err
+	}
+	select {
+	case <-g.away:
+		return nil
+	default:
+		return store.ErrUnknown
+	}
+}
+
+func (g *gone) Committed(ctx context.Context, revision uint64, id model.UUID) (bool, error) {
+	select {
+	case <-g.away:
+		return g.Store.Committed(ctx, revision, id)
+	default:
+		return false, errors.New("nobody answers")
+	}
+}
+
+// TestStoreAway: the one write whose outcome nobody knows waits; all others are told at once that they were not done.
+func TestStoreAway(t *testing.T) {
+	g := &gone{Store: newStore(t), away: make(chan struct{})}
+	w := open(t, g)
+	first := make(chan error, 1)
+	go func() {
+		_, err := w.Do(t.Context(), "create", putNetwork("first", "p"))
+		first <- err
+	}()
+	for w.StoreError() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	var others sync.WaitGroup
+	for i := range 20 {
+		others.Go(func() {
+			if _, err := w.Do(t.Context(), "create", putNetwork(fmt.Sprint("other", i), "p")); model.KindOf(err) != model.KindUnavailable {
+				t.Errorf("another write: %v", err)
+			}
+		})
+	}
+	others.Wait()
+	select {
+	case err := <-first:
+		t.Fatalf("the first write was answered: %v", err)
+	default:
+	}
+	close(g.away)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Do(t.Context(), "create", putNetwork("after", "p")); err != nil || w.Snapshot().Networks.Len() != 2 {
+		t.Fatalf("%v, %d networks", err, w.Snapshot().Networks.Len())
+	}
+}
+
 func TestLostRaceCatchesUp(t *testing.T) {
 	s := newStore(t)
 	a, b := open(t, s), open(t, s)
