@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -90,6 +91,9 @@ func (p *serverParts) serveStatus(ctx context.Context, l net.Listener) error {
 		_ = json.NewEncoder(w).Encode(hosts) // as above
 	})
 	p.serveTrace(mux)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	return ignore(s.Serve(l), http.ErrServerClosed)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"time"
 )
 
 // conn is one keep-alive connection to the API: HTTP/1.1 with no more than this server's answers need, so that the
@@ -19,20 +20,34 @@ type conn struct {
 	r    *bufio.Reader
 	out  []byte
 	in   []byte
+	used time.Time
 }
+
+// idle is after what time a connection is made anew: the server closes those that nobody uses.
+const idle = 30 * time.Second
 
 func dial(addr string) (*conn, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{addr: addr, c: c, r: bufio.NewReaderSize(c, 64<<10)}, nil
+	return &conn{addr: addr, c: c, r: bufio.NewReaderSize(c, 64<<10), used: time.Now()}, nil
 }
 
 func (c *conn) close() { c.c.Close() }
 
 // do sends a request; path begins beneath /v2.0. The answer is good until the next call.
 func (c *conn) do(method, path string, body []byte) (int, []byte, error) {
+	now := time.Now()
+	if now.Sub(c.used) > idle {
+		fresh, err := dial(c.addr)
+		if err != nil {
+			return 0, nil, err
+		}
+		c.close()
+		*c = *fresh
+	}
+	c.used = now
 	o := append(append(append(append(c.out[:0], method...), " /v2.0"...), path...), " HTTP/1.1\r\nHost: "...)
 	o = append(append(o, c.addr...), "\r\nX-Project-Id: bench\r\n"...)
 	if body != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,6 +37,27 @@ func residentMemory(pid int) (float64, error) {
 	_, after, _ := bytes.Cut(b, []byte("VmRSS:"))
 	kb, err := strconv.Atoi(string(bytes.Fields(after)[0]))
 	return float64(kb) * 1024, err
+}
+
+// processorTime is how long a process's threads have run (/proc/PID/task/TID/schedstat, in nanoseconds).
+func processorTime(pid int) (time.Duration, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	for _, path := range threads {
+		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // the thread has ended
+		}
+		var ns int64
+		if _, scanErr := fmt.Sscan(string(b), &ns); err != nil || scanErr != nil {
+			return 0, errors.Join(err, scanErr)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum, nil
 }
 
 // machine measures the bare append of what a created port writes, and the bare round trip.

@@ -24,7 +24,9 @@ type sample struct {
 	PerSecond float64 `json:"per_second"`
 	P50       float64 `json:"p50_ms"`
 	P99       float64 `json:"p99_ms"`
-	Bytes     int     `json:"answer_bytes"` // of the last answer
+	// CPU is what the server's processors worked for one row, in microseconds: what other work on the machine does not change much.
+	CPU   float64 `json:"cpu_us"`
+	Bytes int     `json:"answer_bytes"` // of the last answer
 }
 
 // op is what is measured: do runs it once. It is called by many workers at once, each with a connection of its own.
@@ -46,6 +48,10 @@ func (b *bench) measure(ctx context.Context, o op, clients int) (sample, error) 
 	for range o.most {
 		tickets <- struct{}{}
 	}
+	worked, err := processorTime(b.server.PID())
+	if err != nil {
+		return s, err
+	}
 	began := time.Now()
 	deadline := began.Add(b.o.each)
 	var work sync.WaitGroup
@@ -60,6 +66,8 @@ func (b *bench) measure(ctx context.Context, o op, clients int) (sample, error) 
 	}
 	work.Wait()
 	elapsed := time.Since(began).Seconds()
+	after, err := processorTime(b.server.PID())
+	failed = errors.Join(failed, err)
 	if failed != nil {
 		return s, fmt.Errorf("%s, %d clients: %w", o.name, clients, failed)
 	}
@@ -69,6 +77,7 @@ func (b *bench) measure(ctx context.Context, o op, clients int) (sample, error) 
 	slices.Sort(took)
 	s.N, s.PerSecond = len(took), float64(len(took)*s.Rows)/elapsed
 	s.P50, s.P99 = ms(took[len(took)/2]), ms(took[min(len(took)-1, len(took)*99/100)])
+	s.CPU = (after - worked).Seconds() * 1e6 / float64(len(took)*s.Rows)
 	return s, nil
 }
 

@@ -60,14 +60,14 @@ func (s *sample) times() float64 {
 
 func (r *report) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "ports\tclients\t\tper second\tp50 ms\tp99 ms\ttimes Neutron's\t")
+	fmt.Fprintln(w, "ports\tclients\t\tper second\tp50 ms\tp99 ms\tserver CPU us/row\ttimes Neutron's\t")
 	for i := range r.Samples {
 		s := &r.Samples[i]
 		times := ""
 		if t := s.times(); t > 0 {
 			times = fmt.Sprintf("%.0f", t)
 		}
-		fmt.Fprintf(w, "%d\t%d\t%s\t%.0f\t%.2f\t%.2f\t%s\t\n", s.Ports, s.Clients, s.Op, s.PerSecond, s.P50, s.P99, times)
+		fmt.Fprintf(w, "%d\t%d\t%s\t%.0f\t%.2f\t%.2f\t%.1f\t%s\t\n", s.Ports, s.Clients, s.Op, s.PerSecond, s.P50, s.P99, s.CPU, times)
 	}
 	w.Flush()
 	fmt.Fprintln(out, "\nRates count rows. Neutron's: its best of 1 client, and of 8 beside our many.")
