@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -167,7 +168,7 @@ func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serve
 			p.store.Close()
 		}
 	}()
-	p.writer, err = world.Open(ctx, world.Config{Store: p.store, Log: log, Now: time.Now, Random: randomUUID})
+	p.writer, err = openWorld(ctx, world.Config{Store: p.store, Log: log, Now: time.Now, Random: randomUUID})
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +192,16 @@ func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serve
 	}
 	ok = true
 	return p, nil
+}
+
+// openWorld is world.Open without collecting garbage again and again while nothing but what stays is made; what it left
+// behind is given back to the system.
+func openWorld(ctx context.Context, cfg world.Config) (*world.Writer, error) {
+	was := debug.SetGCPercent(400)
+	w, err := world.Open(ctx, cfg)
+	debug.SetGCPercent(was)
+	go debug.FreeOSMemory()
+	return w, err
 }
 
 func randomUUID() model.UUID {

@@ -172,16 +172,31 @@ func (t *Table[K, T]) bind(tx *Tx) { t.tx, t.own = tx, false }
 // load decodes a stored after-image and puts it, keeping its own revision and times. It returns what was there before
 // and what is there now.
 func (t *Table[K, T]) load(body []byte, revision uint64) (before, after any, err error) {
+	v, err := t.decode(body, revision)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t.set(v), v, nil
+}
+
+// decode makes an object of a stored after-image. It may run beside anything else.
+func (t *Table[K, T]) decode(body []byte, revision uint64) (any, error) {
 	v := new(T)
 	if err := json.Unmarshal(body, v); err != nil {
-		return nil, nil, fmt.Errorf("decode: %w", err)
+		return nil, fmt.Errorf("decode: %w", err)
 	}
 	if t.spec.meta != nil {
 		t.spec.meta(v).Revision = revision
 	}
-	old := t.Get(t.spec.key(v))
-	t.replace(old, v)
-	return boxed(old), v, nil
+	return v, nil
+}
+
+// set puts what decode has made, and returns what was there before.
+func (t *Table[K, T]) set(v any) any {
+	row := v.(*T)
+	old := t.Get(t.spec.key(row))
+	t.replace(old, row)
+	return boxed(old)
 }
 
 // drop removes the row of a key in the store's text and returns it; a row that is not there is no error.

@@ -86,6 +86,8 @@ type table interface {
 	kind() model.Kind
 	bind(*Tx)
 	load(body []byte, revision uint64) (before, after any, err error)
+	decode(body []byte, revision uint64) (any, error)
+	set(v any) (before any)
 	drop(key string) (before any, err error)
 }
 

@@ -103,26 +103,6 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	return w, nil
 }
 
-func load(ctx context.Context, s store.Store) (*World, error) {
-	tx := begin(New(model.UUID{}), 0, 0)
-	snap, err := s.Load(ctx, func(e store.Entry) error {
-		t := tx.table(model.Kind(e.Kind))
-		if t == nil {
-			return nil // of a newer version; it stays in the store
-		}
-		if _, _, err := t.load(e.Body, e.Revision); err != nil {
-			return fmt.Errorf("object %s %s of revision %d: %w; repair with: weft store drop %s/%s", e.Kind, e.Key, e.Revision, err, e.Kind, e.Key)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load world: %w", err)
-	}
-	w := tx.end()
-	w.pos, w.batch = snap.Position, snap.Batch
-	return w, nil
-}
-
 // Snapshot is the newest published World.
 func (w *Writer) Snapshot() *World { return w.published.Load().World }
 

@@ -43,7 +43,9 @@ func (s *Store) Load(ctx context.Context, visit func(store.Entry) error) (store.
 			return visit(e)
 		})
 	})
-	if err != nil {
+	// The connection's map of the whole file would count as the process's memory for as long as the connection is kept.
+	_, unmapErr := s.read.ExecContext(ctx, "PRAGMA mmap_size = 0")
+	if err = errors.Join(err, s.wrap("load", unmapErr)); err != nil {
 		return store.Snapshot{}, err
 	}
 	return snap, nil
