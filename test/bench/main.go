@@ -62,6 +62,7 @@ type section struct {
 var sections = []section{
 	{name: "traffic", run: traffic, print: printTraffic},
 	{name: "run-time", run: runTimes, print: printRunTimes},
+	{name: "rules", once: true, run: policyCosts, print: printPolicyCosts},
 	{name: "first-ping", run: firstPings, print: printFirstPings},
 	{name: "ports", once: true, run: scale, print: printScale},
 }

@@ -27,6 +27,7 @@ type labResult struct {
 	LabUp     float64      `json:"lab_up_seconds"`
 	Traffic   []kindResult `json:"traffic,omitempty"`
 	RunTimes  []runTime    `json:"run_time,omitempty"`
+	Policies  []policyCost `json:"security_groups,omitempty"`
 	FirstPing *spread      `json:"first_ping_ms,omitempty"`
 	Scale     *scaleResult `json:"further_ports,omitempty"`
 }

@@ -26,6 +26,8 @@ func icmpCases() []Case {
 		out = append(out,
 			Case{p.title("port unreachable with a short quote"), group, []Send{p.passes(udp), b.passes(about(udp, short))}},
 			Case{p.title("port unreachable with a long quote"), group, []Send{p.passes(udp), b.passes(about(udp, 548))}},
+			Case{p.title("port unreachable with an extended quote"), group, []Send{p.passes(udp), b.passes(p.extended(b, udp))}},
+			Case{p.title("an extended quote of no connection"), group, []Send{p.passes(udp), b.dropped(p.extended(b, stranger), reason.PolicyIngress)}},
 			Case{p.title("too big reaches the TCP connection it is about"), group, []Send{p.passes(tcp), b.passes(tooBig(tcp))}},
 			Case{p.title("an error about a ping"), group, []Send{p.passes(ping), b.passes(about(ping, 548))}},
 			Case{p.title("an error about no connection"), group, []Send{p.passes(udp), b.dropped(about(stranger, 548), reason.PolicyIngress)}},
@@ -40,4 +42,17 @@ func icmpCases() []Case {
 		}
 	}
 	return out
+}
+
+// extended is a port unreachable from b about x with 128 bytes of quote, zeros where x is shorter, and an object of MPLS labels
+// behind it (RFC 4884, section 4; the length of the quote is in words of 4 bytes for IPv4, of 8 for IPv6; RFC 4950).
+func (p place) extended(b place, x IP) IP {
+	quote := make([]byte, 128)
+	copy(quote, x.Bytes())
+	object := []byte{0x20, 0, 0xdf, 0x0f, 0, 8, 1, 1, 0, 0x01, 0x01, 0x40}
+	rest := uint32(128 / 4 << 16)
+	if p.v6 {
+		rest = 128 / 8 << 24
+	}
+	return b.ip().ICMP(p.pick(3, 1), p.pick(3, 4), rest, append(quote, object...))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
@@ -212,20 +213,11 @@ func forget(coll *ebpf.Collection, g *generations) error {
 
 // Run puts one packet to the programs.
 func (r *Runner) Run(p Packet) (Outcome, error) {
-	in := weftTestIn{Vni: p.VNI}
-	prog := r.coll.Programs["from_instance"]
-	if p.Physnet != "" {
-		prog = r.coll.Programs["from_physical"]
-		in.Ifindex, in.Vlan = r.nics[p.Physnet], uint32(p.VLAN)
-	} else if p.From.IsZero() {
-		prog = r.coll.Programs["from_overlay"]
-		in.Vtep = ip16(p.VTEP)
-	} else {
-		in.Ifindex = fakeIfindex(r.t.ids[rootEndpoint].find(p.From.UUID))
+	prog, err := r.enter(p)
+	if err != nil {
+		return Outcome{}, err
 	}
-	if err := r.coll.Maps["test_input"].Put(uint32(0), &in); err != nil {
-		return Outcome{}, fmt.Errorf("write test_input: %w", err)
-	}
+
 	recs := make([]weftRecord, ebpf.MustPossibleCPU())
 	if err := r.coll.Maps["decision"].Put(uint32(0), recs); err != nil {
 		return Outcome{}, fmt.Errorf("clear the decision record: %w", err)
@@ -255,6 +247,39 @@ func (r *Runner) Run(p Packet) (Outcome, error) {
 		return Outcome{Verdict: Pass}, nil // let go before anything was looked at
 	}
 	return Outcome{}, fmt.Errorf("the program wrote no decision")
+}
+
+// enter says where the packet comes from, and returns the program that it meets first.
+func (r *Runner) enter(p Packet) (*ebpf.Program, error) {
+	in := weftTestIn{Vni: p.VNI}
+	prog := r.coll.Programs["from_instance"]
+	if p.Physnet != "" {
+		prog = r.coll.Programs["from_physical"]
+		in.Ifindex, in.Vlan = r.nics[p.Physnet], uint32(p.VLAN)
+	} else if p.From.IsZero() {
+		prog = r.coll.Programs["from_overlay"]
+		in.Vtep = ip16(p.VTEP)
+	} else {
+		in.Ifindex = fakeIfindex(r.t.ids[rootEndpoint].find(p.From.UUID))
+	}
+	if err := r.coll.Maps["test_input"].Put(uint32(0), &in); err != nil {
+		return nil, fmt.Errorf("write test_input: %w", err)
+	}
+	return prog, nil
+}
+
+// Measure runs the programs n times on a packet that is delivered as it is or tunnelled, and returns the mean time of one
+// run. What the first run makes, a connection or a flow, the others find.
+func (r *Runner) Measure(p Packet, n int) (time.Duration, error) {
+	prog, err := r.enter(p)
+	if err != nil {
+		return 0, err
+	}
+	_, took, err := prog.Benchmark(p.Frame, n, nil)
+	if err != nil {
+		return 0, fmt.Errorf("run the program: %w", err)
+	}
+	return took, nil
 }
 
 // skbContext is struct __sk_buff as BPF_PROG_RUN takes it.

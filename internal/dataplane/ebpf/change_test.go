@@ -1,0 +1,157 @@
+package ebpf
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/linux"
+)
+
+// conversation is a UDP flow from red1 to red2 that is answered, a datagram each millisecond.
+type conversation struct {
+	c        *testCloud
+	answered atomic.Int64
+	stop     atomic.Bool
+	done     chan error
+}
+
+func newConversation(c *testCloud, v6 bool) *conversation {
+	x := &conversation{c: c, done: make(chan error, 2)}
+	ready := make(chan struct{})
+	go func() { x.done <- linux.InNetns(c.ns("red2"), func() error { return x.answer(v6, ready) }) }()
+	<-ready
+	go func() {
+		x.done <- linux.InNetns(c.ns("red1"), func() error { return x.ask(portText(c.addr("red2", v6), 9000)) })
+	}()
+	c.t.Cleanup(func() {
+		x.stop.Store(true)
+		for range 2 {
+			if err := <-x.done; err != nil {
+				c.t.Error(err)
+			}
+		}
+	})
+	return x
+}
+
+func (x *conversation) answer(v6 bool, ready chan<- struct{}) error {
+	conn, err := net.ListenPacket(map[bool]string{false: "udp4", true: "udp6"}[v6], ":9000")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	close(ready)
+	for buf := make([]byte, 100); !x.stop.Load(); {
+		if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			return err
+		}
+		if n, from, err := conn.ReadFrom(buf); err == nil {
+			_, _ = conn.WriteTo(buf[:n], from) // what the policy refuses is not told
+		}
+	}
+	return nil
+}
+
+func (x *conversation) ask(to string) error {
+	conn, err := net.Dial("udp", to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	go func() {
+		for buf := make([]byte, 100); ; {
+			if _, err := conn.Read(buf); err == nil {
+				x.answered.Add(1)
+			} else if x.stop.Load() {
+				return
+			}
+		}
+	}()
+	for !x.stop.Load() {
+		_, _ = conn.Write([]byte("x"))
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// change applies a change to both hosts and says whether the conversation goes on after it. What was on its way when Apply
+// returned has 50 ms.
+func (x *conversation) change(change func(*dptest.Cloud)) bool {
+	change(x.c.cloud)
+	x.c.states = x.c.cloud.States()
+	for _, h := range x.c.cloud.Hosts {
+		x.c.apply(h.Name)
+	}
+	time.Sleep(50 * time.Millisecond)
+	before := x.answered.Load()
+	for range 40 {
+		time.Sleep(10 * time.Millisecond)
+		if x.answered.Load() > before {
+			return true
+		}
+	}
+	return false
+}
+
+// Rules, groups and members change under an established flow: what no rule allows any more stops, what one allows goes on at
+// once, without either end's doing anything.
+func TestRulesChangeUnderTraffic(t *testing.T) {
+	for _, vif := range []string{"veth", "tap"} {
+		for fam, v6 := range families() {
+			t.Run(vif+" "+fam, func(t *testing.T) { rulesChange(t, vif, v6) })
+		}
+	}
+}
+
+func rulesChange(t *testing.T, vif string, v6 bool) {
+	in, out := dptest.Allow(false, v6, 17, 9000, 9000), dptest.Any(true, v6)
+	both := dptest.Stateful(in, out)
+	c := newCloudOn(t, Config{}, vif, func(d *dptest.Cloud) { d.Port("red2").Policy = both })
+	x := newConversation(c, v6)
+	me := netip.PrefixFrom(c.addr("red1", v6), c.addr("red1", v6).BitLen())
+	other := netip.PrefixFrom(c.addr("red3", v6), c.addr("red3", v6).BitLen())
+	group := dptest.Any(false, v6)
+	group.RemoteSet = dptest.SetID("members")
+	policy := func(f func(p *dptest.Port)) func(*dptest.Cloud) {
+		return func(d *dptest.Cloud) {
+			p := d.Port("red2")
+			p.Policy, p.NoGroups, p.Open = nil, false, false
+			f(p)
+		}
+	}
+	members := func(m ...netip.Prefix) func(*dptest.Cloud) {
+		return func(d *dptest.Cloud) { d.Sets = []dptest.Set{{Name: "members", Prefixes: m}} }
+	}
+	for _, step := range []struct {
+		what   string
+		change func(*dptest.Cloud)
+		goesOn bool
+	}{
+		{"as it begins", func(*dptest.Cloud) {}, true},
+		{"the ingress rule is removed", policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(out) }), false},
+		{"it is added again", policy(func(p *dptest.Port) { p.Policy = both }), true},
+		{"another rule takes its place", policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(dptest.Any(false, v6)) }), true},
+		{"stateful to stateless without a way back", policy(func(p *dptest.Port) { p.Policy = dptest.Stateless(in) }), false},
+		{"stateless with a way back", policy(func(p *dptest.Port) { p.Policy = dptest.Stateless(in, out) }), true},
+		{"stateless to stateful without egress rules", policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(in) }), true},
+		{"a remote group that the sender is in", func(d *dptest.Cloud) {
+			policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(group) })(d)
+			members(me, other)(d)
+		}, true},
+		{"another member goes", members(me), true},
+		{"the sender goes", members(other), false},
+		{"the sender comes back", members(me, other), true},
+		{"the group is deleted", func(d *dptest.Cloud) { d.Sets = nil }, false},
+		{"the port has no group at all", policy(func(p *dptest.Port) { p.NoGroups = true }), false},
+		{"the port has no port security", policy(func(p *dptest.Port) { p.NoGroups, p.Open = true, true }), true},
+		{"the first group again", policy(func(p *dptest.Port) { p.Policy = both }), true},
+	} {
+		if got := x.change(step.change); got != step.goesOn {
+			t.Errorf("%s: goes on: %v, want %v", step.what, got, step.goesOn)
+		}
+	}
+}
