@@ -23,6 +23,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/feed"
+	"github.com/weft-cloud/weft/internal/server/promise"
 	"github.com/weft-cloud/weft/internal/server/rules"
 )
 
@@ -38,6 +39,8 @@ type serverStatus struct {
 	Agents     []agentHealth `json:"agents"`
 	// Problems are those that no agent can tell.
 	Problems []rules.Problem `json:"problems"`
+	// NotEnforced is what objects ask for that no data plane carries out.
+	NotEnforced []promise.Use `json:"not_enforced"`
 }
 
 type agentHealth struct {
@@ -102,6 +105,7 @@ func (p *serverParts) serveStatus(ctx context.Context, l net.Listener) error {
 func (p *serverParts) status(ctx context.Context) serverStatus {
 	w := p.writer.Snapshot()
 	s := serverStatus{Server: p.cfg.Host, Position: w.Position(), Agents: []agentHealth{}, Problems: append([]rules.Problem{}, p.rules.Problems(w)...)}
+	s.NotEnforced = promise.InUse(w)
 	if err := p.writer.StoreError(); err != nil {
 		s.StoreError = err.Error()
 	}
@@ -195,6 +199,9 @@ func printServerStatus(out io.Writer, s *serverStatus, now time.Time) error {
 		for _, p := range a.Problems {
 			fmt.Fprintf(w, "problem\t%s %s %s: %s\n", a.Host, p.Kind, p.ID, p.Why)
 		}
+	}
+	for _, u := range s.NotEnforced {
+		fmt.Fprintf(w, "not enforced\t%s, objects: %d; %s\n", u.Name, u.Objects, u.Why)
 	}
 	return w.Flush()
 }

@@ -66,6 +66,7 @@ type Port struct {
 	DeviceProfile         string          `json:"device_profile,omitempty"`
 	NUMAAffinityPolicy    string          `json:"numa_affinity_policy,omitempty"`
 	Hints                 json.RawMessage `json:"hints,omitempty"`
+	HardwareOffload       string          `json:"hardware_offload,omitempty"` // hardware_offload_type
 	// IPAllocation is "", "immediate", "deferred" or "none".
 	IPAllocation string `json:"ip_allocation,omitempty"`
 	Meta

@@ -14,6 +14,8 @@ type Router struct {
 	// GatewayPort is the port on the external network (device_owner network:router_gateway); zero: no gateway.
 	GatewayPort PortID `json:"gateway_port,omitzero"`
 	EnableSNAT  bool   `json:"enable_snat,omitempty"`
+	// GatewayQoS is the policy for what goes through the gateway; zero: none.
+	GatewayQoS QoSPolicyID `json:"gateway_qos,omitzero"`
 	// GatewayHost is where the central part (SNAT, or the whole of a centralized router) is; "" = not scheduled.
 	GatewayHost    string   `json:"gateway_host,omitempty"`
 	FlavorID       string   `json:"flavor_id,omitempty"`

@@ -52,7 +52,7 @@ func (c *cloud) begin(ctx context.Context) error {
 	return c.populate(ctx)
 }
 
-// populate makes the external network that the suites expect, and reads the extensions.
+// populate makes the external network and the default pools that the suites expect, and reads the extensions.
 func (c *cloud) populate(ctx context.Context) error {
 	token, err := c.Token(ctx, "admin", rig.AdminPassword, "admin")
 	if err != nil {
@@ -69,6 +69,15 @@ func (c *cloud) populate(ctx context.Context) error {
 		{"name": "public-v6", "network_id": c.public, "ip_version": 6, "cidr": "2001:db8:ffff::/64", "enable_dhcp": false},
 	} {
 		if err := c.Do(ctx, token, "POST", "/v2.0/subnets", object{"subnet": subnet}, nil); err != nil {
+			return err
+		}
+	}
+	// The default pools are what an auto-allocated topology is made of.
+	for _, pool := range []object{
+		{"name": "default-v4", "prefixes": []string{"10.250.0.0/16"}, "default_prefixlen": 26, "is_default": true, "shared": true},
+		{"name": "default-v6", "prefixes": []string{"fd00:250::/48"}, "default_prefixlen": 64, "is_default": true, "shared": true},
+	} {
+		if err := c.Do(ctx, token, "POST", "/v2.0/subnetpools", object{"subnetpool": pool}, nil); err != nil {
 			return err
 		}
 	}

@@ -74,6 +74,9 @@ func (r *Resource[T, X]) inScope(x *View) func(v *T) bool {
 	if s.All {
 		return func(*T) bool { return true }
 	}
+	if r.project == nil && r.parentProject == nil && r.network == nil { // nobody's: policy alone decides
+		return func(v *T) bool { return x.May.Allows("get_"+r.policy, target[T, X]{r, v, x}) }
+	}
 	me := x.By.Project
 	return func(v *T) bool {
 		if s.Own && r.project != nil && r.project(v) == me {

@@ -111,6 +111,9 @@ func (r *Resource[T, X]) doCreate(c *call) error {
 	if err != nil {
 		return err
 	}
+	for _, id := range ids {
+		c.warn(w, r.source.get(w, id), nil)
+	}
 	x := c.viewOf(w)
 	x.Created = true
 	m := r.mask(x, nil)
@@ -151,7 +154,9 @@ func (r *Resource[T, X]) doUpdate(c *call, id string) error {
 		return err
 	}
 	action := "update_" + r.policy
+	var before *T
 	w, err := r.change(c, id, action, func(tx *world.Tx, old *T) error {
+		before = old
 		v, x := want.make(old, r.extraInit)
 		if err := r.allowed(c.viewOf(&tx.World), action, want.asked, v); err != nil {
 			return r.conceal(id, err)
@@ -161,8 +166,10 @@ func (r *Resource[T, X]) doUpdate(c *call, id string) error {
 	if err != nil {
 		return err
 	}
+	after := r.source.get(w, idOf(id))
+	c.warn(w, after, before)
 	x := c.viewOf(w)
-	r.answer(c, http.StatusOK, r.source.get(w, idOf(id)), x, r.mask(x, nil))
+	r.answer(c, http.StatusOK, after, x, r.mask(x, nil))
 	return nil
 }
 

@@ -105,6 +105,14 @@ func appendRaw(b []byte, raw json.RawMessage) []byte {
 	return append(b, raw...)
 }
 
+// appendRawOrNull appends stored JSON, null for none.
+func appendRawOrNull(b []byte, raw json.RawMessage) []byte {
+	if len(raw) == 0 {
+		return append(b, "null"...)
+	}
+	return append(b, raw...)
+}
+
 // appendList appends a JSON list of what one appends for each item.
 func appendList[E any](b []byte, items []E, one func([]byte, E) []byte) []byte {
 	b = append(b, '[')

@@ -35,10 +35,10 @@ func (c *call) extensions(rest []string) error {
 
 // offered are the extensions that the configuration has not switched off.
 func (s *server) offered() []extension {
-	if !s.deps.Rules.Config().NoDVR {
-		return extensions
-	}
-	return slices.DeleteFunc(slices.Clone(extensions), func(e extension) bool { return e.alias == "dvr" })
+	cfg := s.deps.Rules.Config()
+	return slices.DeleteFunc(slices.Clone(extensions), func(e extension) bool {
+		return e.alias == "dvr" && cfg.NoDVR || e.alias == "vlan-transparent" && !cfg.VLANTransparent
+	})
 }
 
 func appendExtension(b []byte, e extension) []byte {

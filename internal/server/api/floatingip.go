@@ -56,7 +56,7 @@ func floatingIPResource(ru *rules.Rules) *floatingIPs {
 		})
 	r.text("dns_name", func(f *T) *string { return &f.DNSName }).inPost().limit(63).check(checkDNSName)
 	r.text("dns_domain", func(f *T) *string { return &f.DNSDomain }).inPost().check(checkDomain)
-	r.uuid("qos_policy_id", func(f *T) *model.UUID { return &f.QoSPolicy.UUID })
+	r.uuid("qos_policy_id", func(f *T) *model.UUID { return &f.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)
 	r.derived("port_details", appendPortDetails)
 	r.derived("port_forwardings", func(b []byte, f *T, x *View) []byte {
 		return appendList(b, slices.Collect(x.W.PortForwardings.ByFloatingIP(f.ID)), appendNestedForwarding)

@@ -22,6 +22,7 @@ import (
 	"github.com/weft-cloud/weft/internal/server/identity"
 	"github.com/weft-cloud/weft/internal/server/policy"
 	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/store"
 	"github.com/weft-cloud/weft/internal/server/store/memory"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
@@ -60,6 +61,7 @@ type env struct {
 	t       testing.TB
 	handler http.Handler
 	writer  *world.Writer
+	store   store.Store
 	rules   *rules.Rules
 	live    *liveness
 	headers map[string]string
@@ -83,6 +85,7 @@ func newEnv(t testing.TB, change func(*rules.Config)) *env {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.store = s
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	e.writer, err = world.Open(context.Background(), world.Config{Store: s, Log: log, Now: time.Now, Random: repeatable()})
 	if err != nil {

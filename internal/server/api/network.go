@@ -49,6 +49,7 @@ func networkResource(ru *rules.Rules) *networks {
 		initially(func(n *model.Network, _ *rules.NetworkExtra) { n.PortSecurity = true })
 	r.text("dns_domain", func(n *model.Network) *string { return &n.DNSDomain }).rw().check(checkDomain)
 	r.uuid("qos_policy_id", func(n *model.Network) *model.UUID { return &n.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)
+	networkTransparency(r, ru)
 	sharedAttr(r)
 	networkProvider(r)
 	networkDerived(r)
@@ -76,6 +77,25 @@ func networkMTU(r *networks) {
 			}
 			return func(n *model.Network, _ *rules.NetworkExtra) { n.MTU = uint32(mtu) }, nil
 		})
+}
+
+// networkTransparency declares vlan_transparent: shown where the cloud allows it.
+func networkTransparency(r *networks, ru *rules.Rules) {
+	r.derived("vlan_transparent", func(b []byte, n *model.Network, _ *View) []byte {
+		if n.VLANTransparent == nil {
+			return append(b, "null"...)
+		}
+		return appendBool(b, *n.VLANTransparent)
+	}).inPost().when(func(*model.Network, *View) bool { return ru.Config().VLANTransparent }).
+		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
+			if v.kind == isNull {
+				return func(*model.Network, *rules.NetworkExtra) {}, nil
+			}
+			on, err := boolValue(v)
+			return func(n *model.Network, _ *rules.NetworkExtra) { n.VLANTransparent = &on }, err
+		}).filterBy(func(_ *View, values []string) (func(*model.Network) bool, error) {
+		return boolFilter(values, func(n *model.Network) bool { return n.VLANTransparent != nil && *n.VLANTransparent })
+	})
 }
 
 func sharedAttr(r *networks) {

@@ -396,6 +396,8 @@ func portRest(r *ports) {
 	r.nullable("data_plane_status", func(p *model.Port) *string { return &p.DataPlaneStatus }).inPut().guard().check(checkPlaneStatus)
 	r.nullable("device_profile", func(p *model.Port) *string { return &p.DeviceProfile }).inPost()
 	r.nullable("numa_affinity_policy", func(p *model.Port) *string { return &p.NUMAAffinityPolicy }).rw().check(checkNUMA)
+	r.nullable("hardware_offload_type", func(p *model.Port) *string { return &p.HardwareOffload }).inPost().check(checkOffload)
+	r.derived("hints", func(b []byte, p *model.Port, _ *View) []byte { return appendRawOrNull(b, p.Hints) }).rw().guardAny().convert(hintsValue)
 	r.flag("propagate_uplink_status", func(p *model.Port) *bool { return &p.PropagateUplinkStatus }).rw().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.PropagateUplinkStatus = true })
 	r.text("ip_allocation", func(p *model.Port) *string { return &p.IPAllocation }).noSort().noFilter()
@@ -406,6 +408,19 @@ func checkPlaneStatus(v Value) error {
 		return reasonf("'%s' is not in ['ACTIVE', 'DOWN'].", v)
 	}
 	return nil
+}
+
+func checkOffload(v Value) error {
+	if v.kind == isNull || v.text == "switchdev" {
+		return nil
+	}
+	return reasonf("'%s' is not in [None, 'switchdev'].", v)
+}
+
+// hintsValue reads hints, which are for outside drivers and kept as they are.
+func hintsValue(v Value) (assign[model.Port, rules.PortExtra], error) {
+	raw, err := dictValue(v)
+	return func(p *model.Port, _ *rules.PortExtra) { p.Hints = raw }, err
 }
 
 func checkNUMA(v Value) error {

@@ -40,6 +40,8 @@ func TestReplay(t *testing.T) {
 	e.host("peer-host1", "192.0.2.1", "dvr_snat")
 	e.host("peer-host2", "192.0.2.2", "dvr_snat")
 	public := e.create("network", object{"name": "public", "router:external": true, "is_default": true, "provider:network_type": "flat", "provider:physical_network": "public"})
+	e.create("subnetpool", object{"name": "default4", "prefixes": []string{"10.200.0.0/16"}, "is_default": true, "shared": true, "default_prefixlen": 26})
+	e.create("subnetpool", object{"name": "default6", "prefixes": []string{"fd00:200::/56"}, "is_default": true, "shared": true, "default_prefixlen": 64})
 	tr := translator{"caa22d6f-20b0-4785-ab90-681f324949ab": public["id"].(string)}
 	ran := 0
 	for i, call := range file.Calls {
@@ -50,7 +52,8 @@ func TestReplay(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", i, call.Label), func(t *testing.T) { e.t = t; tr.replay(t, e, call) })
 	}
 	e.t = t
-	if ran < 60 {
+	e.reloaded(t)
+	if ran < 185 {
 		t.Fatalf("only %d exchanges were replayed", ran)
 	}
 }
@@ -65,9 +68,9 @@ func replayable(c recorded) bool {
 	path, _, _ := strings.Cut(strings.TrimPrefix(c.Path, "/v2.0"), "?")
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch parts[0] {
-	case "qos", "trunks":
-		return true
-	case "segments", "network_segment_ranges":
+	case "qos", "trunks", "segments", "network_segment_ranges", "metering", "flavors", "service_profiles", "service-providers", "log",
+		"local_ips", "ndp_proxies", "auto-allocated-topology", "network-ip-availabilities", "quotas", "security-groups",
+		"security-group-rules", "address-groups", "rbac-policies":
 		return true
 	case "networks", "subnets", "ports", "routers", "no-such-things", "extensions", "":
 	case "availability_zones", "subnetpools", "address-scopes", "floatingips", "floatingip_pools":
@@ -189,6 +192,9 @@ func (tr translator) compare(t *testing.T, where string, want, got any) {
 	}
 }
 
+// newer are attributes of extensions that the recorded Neutron has not got.
+var newer = []string{"hints", "hardware_offload_type"}
+
 func (tr translator) compareKeys(t *testing.T, where string, want, got map[string]any) {
 	var missing, extra []string
 	for k := range want {
@@ -197,9 +203,12 @@ func (tr translator) compareKeys(t *testing.T, where string, want, got map[strin
 		}
 	}
 	for k := range got {
-		if _, ok := want[k]; !ok {
+		if _, ok := want[k]; !ok && !slices.Contains(newer, k) {
 			extra = append(extra, k)
 		}
+	}
+	if where == ".address_group" && missing == nil {
+		extra = nil // Neutron's answer to a creation leaves out what it shows later; ours does not
 	}
 	slices.Sort(missing)
 	slices.Sort(extra)

@@ -21,6 +21,8 @@ type View struct {
 	Parent model.UUID
 	// Created: the answer to a POST; Detail: one that shows more than others. Neutron's answers differ so.
 	Created, Detail bool
+	// Families restricts the addresses that are counted to those of IP versions; nil: all.
+	Families []int
 }
 
 // source is a table of the world as the engine needs it.

@@ -24,5 +24,17 @@ func resources(s *server) []endpoint {
 		custom{"floatingip-pools", serveFloatingPools},
 		segmentResource(r).compiled(),
 		segmentRangeResource(r).compiled(),
+		meteringLabelResource(r).compiled(),
+		meteringRuleResource(r).compiled(),
+		flavorResource(r).compiled(),
+		serviceProfileResource(r).compiled(),
+		custom{"service-providers", serviceProviders},
+		logResource(r).compiled(),
+		custom{"log/loggable-resources", loggableResources},
+		localIPResource(r).compiled(),
+		ndpProxyResource(r).compiled(),
+		custom{"auto-allocated-topology", autoTopology},
+		availabilityResource().compiled(),
+		defaultRuleResource(r).compiled(),
 	}, qosResources(r)...)
 }

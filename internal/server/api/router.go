@@ -81,6 +81,9 @@ func appendGateway(b []byte, v *model.Router, x *View) []byte {
 		b = appendUUID(append(b, `{"subnet_id": `...), f.SubnetID.UUID)
 		return append(appendAddr(append(b, `, "ip_address": `...), f.Address), '}')
 	})
+	if !v.GatewayQoS.IsZero() {
+		b = appendUUID(append(b, `, "qos_policy_id": `...), v.GatewayQoS.UUID)
+	}
 	return append(b, '}')
 }
 
@@ -109,6 +112,12 @@ func gatewayValue(v Value) (assign[model.Router, rules.RouterExtra], error) {
 			var want []rules.FixedIPRequest
 			want, err = fixedIPsValue(m.value)
 			q.FixedIPs = rules.Some(want)
+		case "qos_policy_id":
+			if err = checkQoSPolicyID(m.value); err == nil {
+				var u model.UUID
+				u, err = uuidValue(m.value, true)
+				q.QoS = rules.Some(model.QoSPolicyID{UUID: u})
+			}
 		default:
 			err = reasonf("Unexpected key '%s'.", m.name)
 		}
@@ -134,8 +143,15 @@ func routerRest(r *routers) {
 		}
 		return appendStrings(b, zones(x, v.GatewayHost))
 	})
-	r.nullable("flavor_id", func(v *model.Router) *string { return &v.FlavorID })
-	r.flag("enable_ndp_proxy", func(v *model.Router) *bool { return &v.EnableNDPProxy })
+	r.nullable("flavor_id", func(v *model.Router) *string { return &v.FlavorID }).inPost().guardAny()
+	r.flag("enable_ndp_proxy", func(v *model.Router) *bool { return &v.EnableNDPProxy }).rw().
+		convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
+			if v.kind == isNull {
+				return func(*model.Router, *rules.RouterExtra) {}, nil
+			}
+			on, err := boolValue(v)
+			return func(_ *model.Router, x *rules.RouterExtra) { x.NDP = rules.Some(on) }, err
+		})
 	r.derived("conntrack_helpers", func(b []byte, v *model.Router, x *View) []byte {
 		return appendList(b, slices.Collect(x.W.ConntrackHelpers.ByRouter(v.ID)), appendNestedHelper)
 	})

@@ -152,7 +152,18 @@ func protocolValue(v Value) (assign[model.SecurityGroupRule, rules.SecurityGroup
 
 func portBound(r *secRules, name string, field func(*model.SecurityGroupRule) **int) {
 	a := r.derived(name, func(b []byte, v *model.SecurityGroupRule, _ *View) []byte { return appendIntOrNull(b, *field(v)) }).inPost()
-	a.convert(func(v Value) (assign[model.SecurityGroupRule, rules.SecurityGroupRuleExtra], error) {
+	a.convert(boundValue(field))
+	a.filterBy(func(_ *View, values []string) (func(*model.SecurityGroupRule) bool, error) {
+		return func(v *model.SecurityGroupRule) bool {
+			p := *field(v)
+			return p != nil && slices.Contains(values, strconv.Itoa(*p)) || p == nil && slices.Contains(values, "")
+		}, nil
+	})
+}
+
+// boundValue reads an end of a range of ports.
+func boundValue(field func(*model.SecurityGroupRule) **int) func(Value) (assign[model.SecurityGroupRule, rules.SecurityGroupRuleExtra], error) {
+	return func(v Value) (assign[model.SecurityGroupRule, rules.SecurityGroupRuleExtra], error) {
 		if v.kind == isNull {
 			return func(*model.SecurityGroupRule, *rules.SecurityGroupRuleExtra) {}, nil
 		}
@@ -162,13 +173,7 @@ func portBound(r *secRules, name string, field func(*model.SecurityGroupRule) **
 		}
 		i := int(n)
 		return func(r *model.SecurityGroupRule, _ *rules.SecurityGroupRuleExtra) { *field(r) = &i }, nil
-	})
-	a.filterBy(func(_ *View, values []string) (func(*model.SecurityGroupRule) bool, error) {
-		return func(v *model.SecurityGroupRule) bool {
-			p := *field(v)
-			return p != nil && slices.Contains(values, strconv.Itoa(*p)) || p == nil && slices.Contains(values, "")
-		}, nil
-	})
+	}
 }
 
 func appendIntOrNull(b []byte, p *int) []byte {

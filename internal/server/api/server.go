@@ -63,7 +63,10 @@ func New(deps Deps) http.Handler {
 	s := &server{deps: deps, endpoints: map[string]endpoint{}}
 	s.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
 	for _, e := range resources(s) {
-		s.endpoints[e.pathName()] = e
+		name := e.pathName()
+		for _, also := range []string{strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "_", "-"), name} {
+			s.endpoints[also] = e // clients write either, and Neutron takes both
+		}
 	}
 	return s
 }
@@ -78,6 +81,7 @@ type server struct {
 	deps      Deps
 	endpoints map[string]endpoint
 	buffers   sync.Pool
+	warned    warned
 }
 
 // call is one request under way.

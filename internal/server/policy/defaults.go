@@ -95,7 +95,8 @@ func coreGrants() []grant {
 			update_port:fixed_ips update_port:fixed_ips:ip_address update_port:port_security_enabled`},
 		{networkOwnerServiceOrShared, "create_port:fixed_ips create_port:fixed_ips:subnet_id update_port:fixed_ips:subnet_id"},
 		{admin, `
-			create_port:binding:host_id create_port:binding:profile get_port:binding:vif_type
+			create_port:binding:host_id create_port:binding:profile create_port:hints get_port:hints update_port:hints
+			get_port:binding:vif_type
 			get_port:binding:vif_details get_port:binding:host_id get_port:binding:profile get_port:resource_request
 			update_port:binding:host_id update_port:binding:profile`},
 		{networkOwner, `
@@ -116,6 +117,8 @@ func coreGrants() []grant {
 			create_security_group update_security_group delete_security_group create_security_group_rule
 			delete_security_group_rule`},
 		{readerOnlyWasAny, "get_security_group"},
+		{admin, "create_default_security_group_rule delete_default_security_group_rule"},
+		{"role:reader | rule:regular_user", "get_default_security_group_rule"},
 		{"role:reader and project_id:%(project_id)s or rule:sg_owner | rule:admin_owner_or_sg_owner", "get_security_group_rule"},
 		{"role:reader and project_id:%(project_id)s or rule:shared_address_groups | rule:admin_or_owner or rule:shared_address_groups", "get_address_group"},
 		{memberWasAny, "create_rbac_policy"},

@@ -36,6 +36,9 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 		return errFloating("Network %s does not contain any IPv4 subnet", n.ID)
 	}
 	f.ID = model.FloatingIPID{UUID: tx.NewUUID()}
+	if err := changeQoSPolicy(tx, by, model.QoSPolicyID{}, f.QoSPolicy); err != nil {
+		return err
+	}
 	p := &model.Port{NetworkID: n.ID, AdminStateUp: true, DeviceID: f.ID.String(), DeviceOwner: model.OwnerFloatingIP, VNICType: model.VNICNormal}
 	ask := &PortExtra{}
 	if x.Address.IsValid() || !x.Subnet.IsZero() {
@@ -66,6 +69,11 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 // UpdateFloatingIP puts f, which is old with what the client changed. An empty update (blank) makes it lead nowhere, as
 // in the API's first days.
 func (r *Rules) UpdateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x *FloatingIPExtra, blank bool) error {
+	if old := tx.FloatingIPs.Get(f.ID); old != nil && old.QoSPolicy != f.QoSPolicy {
+		if err := changeQoSPolicy(tx, by, old.QoSPolicy, f.QoSPolicy); err != nil {
+			return err
+		}
+	}
 	if blank {
 		x.Port = Some(model.PortID{})
 	}
@@ -302,6 +310,7 @@ func (r *Rules) loosen(tx *world.Tx, p *model.Port, left []model.FixedIP) {
 			r.dropForwarding(tx, w)
 		}
 	}
+	unproxy(tx, p.ID, gone)
 }
 
 // checkGatewayFree refuses to take away a gateway that floating IPs need.

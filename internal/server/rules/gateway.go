@@ -29,6 +29,9 @@ func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayR
 	} else {
 		v.EnableSNAT = r.cfg.EnableSNAT
 	}
+	if err := setGatewayQoS(tx, by, v, q); err != nil {
+		return err
+	}
 	old := tx.Ports.Get(v.GatewayPort)
 	if old != nil && old.NetworkID == n.ID {
 		if !q.FixedIPs.Set {
@@ -94,7 +97,7 @@ func (r *Rules) clearGateway(tx *world.Tx, v *model.Router) error {
 		}
 		r.dropPort(tx, p)
 	}
-	v.GatewayPort = model.PortID{}
+	v.GatewayPort, v.GatewayQoS = model.PortID{}, model.QoSPolicyID{}
 	v.EnableSNAT = r.cfg.EnableSNAT
 	return nil
 }

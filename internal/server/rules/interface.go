@@ -236,5 +236,8 @@ func (r *Rules) checkUnused(tx *world.Tx, v *model.Router, id model.SubnetID) er
 				"Router interface for subnet %s on router %s cannot be deleted, as it is required by one or more routes.", id, v.ID)
 		}
 	}
+	if err := checkProxied(tx, v, s); err != nil {
+		return err
+	}
 	return checkFloating(tx, v, s)
 }

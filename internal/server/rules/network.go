@@ -28,6 +28,9 @@ func (r *Rules) CreateNetwork(tx *world.Tx, by *Actor, n *model.Network, x *Netw
 		return err
 	}
 	n.ID = model.NetworkID{UUID: tx.NewUUID()}
+	if err := soleDefaultNetwork(tx, n); err != nil {
+		return err
+	}
 	if err := checkZones(tx, n.AZHints); err != nil {
 		return err
 	}
@@ -146,6 +149,9 @@ func (r *Rules) UpdateNetwork(tx *world.Tx, by *Actor, old, n *model.Network, x 
 			return err
 		}
 	}
+	if err := soleDefaultNetwork(tx, n); err != nil {
+		return err
+	}
 	if err := r.changeSharing(tx, old, n, x); err != nil {
 		return err
 	}
@@ -245,6 +251,7 @@ func (r *Rules) DeleteNetwork(tx *world.Tx, _ *Actor, n *model.Network) error {
 		tx.Segments.Delete(s.ID)
 	}
 	unshare(tx, n.ID.UUID)
+	leaveTopology(tx, n.ProjectID, n.ID, model.RouterID{})
 	tx.Networks.Delete(n.ID)
 	return nil
 }

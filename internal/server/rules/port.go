@@ -30,6 +30,9 @@ func (r *Rules) CreatePort(tx *world.Tx, by *Actor, p *model.Port, x *PortExtra)
 	if isTrusted(p.DeviceOwner) {
 		p.PortSecurity = false
 	}
+	if err := r.overrideMAC(tx, nil, p); err != nil {
+		return err
+	}
 	if err := r.giveMAC(tx, p); err != nil {
 		return err
 	}
@@ -150,6 +153,9 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 			return err
 		}
 	}
+	if err := r.overrideMAC(tx, old, p); err != nil {
+		return err
+	}
 	if err := r.checkPort(p); err != nil {
 		return err
 	}
@@ -158,6 +164,9 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 	}
 	if x.FixedIPs.Set || p.MAC != old.MAC {
 		if err := r.readdress(tx, old, p, x.FixedIPs); err != nil {
+			return err
+		}
+		if err := checkLegMoves(tx, r, old, p); err != nil {
 			return err
 		}
 		r.loosen(tx, old, p.FixedIPs)
@@ -256,6 +265,9 @@ func (r *Rules) DeletePort(tx *world.Tx, _ *Actor, p *model.Port) error {
 	if err := trunkNeeds(tx, p.ID); err != nil {
 		return err
 	}
+	if err := localIPNeeds(tx, p.ID); err != nil {
+		return err
+	}
 	r.dropPort(tx, p)
 	if isDHCPPort(p) {
 		r.settleDHCP(tx, p.NetworkID) // as a DHCP agent makes a new one
@@ -284,6 +296,7 @@ func (r *Rules) isServed(tx *world.Tx, p *model.Port) bool {
 // dropPort deletes a port with its bindings and gives its addresses back.
 func (r *Rules) dropPort(tx *world.Tx, p *model.Port) {
 	r.loosen(tx, p, nil)
+	dropLogs(tx, model.UUID{}, p.ID)
 	for _, b := range slices.Collect(tx.Bindings.ByPort(p.ID)) {
 		tx.Bindings.Delete(world.BindingKey{Port: b.PortID, Host: b.Host})
 	}

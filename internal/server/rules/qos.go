@@ -77,6 +77,14 @@ func (r *Rules) DeleteQoSPolicy(tx *world.Tx, _ *Actor, p *model.QoSPolicy) erro
 	for o := range tx.Ports.ByQoSPolicy(p.ID) {
 		return inUse("port", o.ID.UUID)
 	}
+	for f := range tx.FloatingIPs.ByQoSPolicy(p.ID) {
+		return inUse("floatingip", f.ID.UUID)
+	}
+	for v := range tx.Routers.All() {
+		if v.GatewayQoS == p.ID {
+			return inUse("router", v.ID.UUID)
+		}
+	}
 	for _, rule := range slices.Collect(tx.QoSRules.ByPolicy(p.ID)) {
 		tx.QoSRules.Delete(rule.ID)
 	}
@@ -110,6 +118,23 @@ func changeQoSPolicy(tx *world.Tx, by *Actor, old, next model.QoSPolicyID) error
 	}
 	_, err := qosPolicyFor(tx, by, next)
 	return err
+}
+
+// setGatewayQoS gives a router's gateway the policy asked for, none if the gateway is a new one and nothing was said. The
+// router itself is put by the caller.
+func setGatewayQoS(tx *world.Tx, by *Actor, v *model.Router, q *GatewayRequest) error {
+	next := q.QoS.V
+	if g := tx.Ports.Get(v.GatewayPort); !q.QoS.Set && g != nil && g.NetworkID == q.Network {
+		next = v.GatewayQoS
+	}
+	if next == v.GatewayQoS {
+		return nil
+	}
+	if err := changeQoSPolicy(tx, by, v.GatewayQoS, next); err != nil {
+		return err
+	}
+	v.GatewayQoS = next
+	return nil
 }
 
 // onPhysnet reports whether a network's first segment is one of a physical network; only there bandwidth can be

@@ -229,6 +229,14 @@ func users(w *world.World, p *model.RBACPolicy, yield func(project string)) {
 		for port := range w.Ports.ByQoSPolicy(model.QoSPolicyID{UUID: p.ObjectID}) {
 			yield(port.ProjectID)
 		}
+		for f := range w.FloatingIPs.ByQoSPolicy(model.QoSPolicyID{UUID: p.ObjectID}) {
+			yield(f.ProjectID)
+		}
+		for v := range w.Routers.All() {
+			if v.GatewayQoS.UUID == p.ObjectID {
+				yield(v.ProjectID)
+			}
+		}
 	case p.ObjectType == string(model.KindAddressGroup):
 		for rule := range w.SecurityGroupRules.ByAddressGroup(model.AddressGroupID{UUID: p.ObjectID}) {
 			yield(rule.ProjectID)

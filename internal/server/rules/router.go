@@ -13,8 +13,8 @@ import (
 // RouterExtra is what a client sends for a router beyond what is stored in it.
 type RouterExtra struct {
 	// Gateway nil: no gateway.
-	Gateway         Opt[*GatewayRequest]
-	Distributed, HA Opt[bool]
+	Gateway              Opt[*GatewayRequest]
+	Distributed, HA, NDP Opt[bool]
 }
 
 // GatewayRequest is external_gateway_info.
@@ -22,12 +22,17 @@ type GatewayRequest struct {
 	Network    model.NetworkID
 	EnableSNAT Opt[bool]
 	FixedIPs   Opt[[]FixedIPRequest]
+	// QoS zero: no policy.
+	QoS Opt[model.QoSPolicyID]
 }
 
 // CreateRouter completes v, puts it and sets its gateway.
 func (r *Rules) CreateRouter(tx *world.Tx, by *Actor, v *model.Router, x *RouterExtra) error {
 	v.ID = model.RouterID{UUID: tx.NewUUID()}
 	if err := checkZones(tx, v.AZHints); err != nil {
+		return err
+	}
+	if err := r.flavored(tx, v, x); err != nil {
 		return err
 	}
 	v.Status = model.StatusActive
@@ -47,6 +52,9 @@ func (r *Rules) CreateRouter(tx *world.Tx, by *Actor, v *model.Router, x *Router
 			return err
 		}
 	}
+	if err := ndpProxying(tx, v, x.NDP); err != nil {
+		return err
+	}
 	r.schedule(tx, v)
 	tx.Routers.Put(v)
 	return r.settleRouter(tx, v)
@@ -54,6 +62,9 @@ func (r *Rules) CreateRouter(tx *world.Tx, by *Actor, v *model.Router, x *Router
 
 // UpdateRouter puts v, which is old with what the client changed.
 func (r *Rules) UpdateRouter(tx *world.Tx, by *Actor, old, v *model.Router, x *RouterExtra) error {
+	if err := keepsFlavor(old, x); err != nil {
+		return err
+	}
 	if err := changeKind(old, v, x); err != nil {
 		return err
 	}
@@ -70,6 +81,9 @@ func (r *Rules) UpdateRouter(tx *world.Tx, by *Actor, old, v *model.Router, x *R
 		if err != nil {
 			return err
 		}
+	}
+	if err := ndpProxying(tx, v, x.NDP); err != nil {
+		return err
 	}
 	if !slices.Equal(old.Routes, v.Routes) {
 		if err := r.checkRoutes(tx, v); err != nil {
@@ -154,6 +168,7 @@ func (r *Rules) DeleteRouter(tx *world.Tx, _ *Actor, v *model.Router) error {
 	for _, h := range slices.Collect(tx.ConntrackHelpers.ByRouter(v.ID)) {
 		tx.ConntrackHelpers.Delete(h.ID)
 	}
+	leaveTopology(tx, v.ProjectID, model.NetworkID{}, v.ID)
 	tx.Routers.Delete(v.ID)
 	return nil
 }

@@ -26,8 +26,7 @@ func HasDefaultGroup(w *world.World, project string) bool {
 	return project == "" || defaultGroup(w, project) != nil
 }
 
-// EnsureDefaultGroup gives a project its default group: everything out, and in from the group's own members. It is
-// made at the project's first touch, as Neutron does.
+// EnsureDefaultGroup gives a project its default group, with the default rules for such. It is made at the project's first touch, as Neutron does.
 func (r *Rules) EnsureDefaultGroup(tx *world.Tx, project string) *model.SecurityGroup {
 	if g := defaultGroup(&tx.World, project); g != nil || project == "" {
 		return g
@@ -35,24 +34,14 @@ func (r *Rules) EnsureDefaultGroup(tx *world.Tx, project string) *model.Security
 	g := &model.SecurityGroup{ID: model.SecurityGroupID{UUID: tx.NewUUID()}, ProjectID: project, Name: DefaultGroup, Stateful: true}
 	g.Description = "Default security group"
 	tx.SecurityGroups.Put(g)
-	for _, ether := range []string{model.EtherIP4, model.EtherIP6} {
-		putStandardRule(tx, g, model.Egress, ether, model.SecurityGroupID{})
-		putStandardRule(tx, g, model.Ingress, ether, g.ID)
-	}
+	putBeginning(tx, g)
 	return g
-}
-
-func putStandardRule(tx *world.Tx, g *model.SecurityGroup, direction, ether string, remote model.SecurityGroupID) {
-	tx.SecurityGroupRules.Put(&model.SecurityGroupRule{
-		ID: model.SecurityGroupRuleID{UUID: tx.NewUUID()}, ProjectID: g.ProjectID, GroupID: g.ID, Direction: direction,
-		EtherType: ether, RemoteGroup: remote, BelongsDefault: g.Name == DefaultGroup,
-	})
 }
 
 // SecurityGroupExtra is what a client sends for a group beyond what is stored in it.
 type SecurityGroupExtra struct{}
 
-// CreateSecurityGroup completes g, gives it the two egress rules that every new group has, and puts it.
+// CreateSecurityGroup completes g, gives it the default rules for new groups, and puts it.
 func (r *Rules) CreateSecurityGroup(tx *world.Tx, _ *Actor, g *model.SecurityGroup, _ *SecurityGroupExtra) error {
 	if g.Name == DefaultGroup && defaultGroup(&tx.World, g.ProjectID) != nil {
 		return model.Errf(model.KindConflict, "SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
@@ -60,17 +49,12 @@ func (r *Rules) CreateSecurityGroup(tx *world.Tx, _ *Actor, g *model.SecurityGro
 	if g.Name != DefaultGroup {
 		r.EnsureDefaultGroup(tx, g.ProjectID)
 	}
-	if err := r.CheckQuota(tx, model.KindSecurityGroupRule, g.ProjectID, 2); err != nil {
+	if err := r.CheckQuota(tx, model.KindSecurityGroupRule, g.ProjectID, len(beginningRules(&tx.World, g))); err != nil {
 		return err
 	}
 	g.ID = model.SecurityGroupID{UUID: tx.NewUUID()}
 	tx.SecurityGroups.Put(g)
-	for _, ether := range []string{model.EtherIP4, model.EtherIP6} {
-		putStandardRule(tx, g, model.Egress, ether, model.SecurityGroupID{})
-		if g.Name == DefaultGroup {
-			putStandardRule(tx, g, model.Ingress, ether, g.ID)
-		}
-	}
+	putBeginning(tx, g)
 	return nil
 }
 
@@ -115,6 +99,7 @@ func (r *Rules) DeleteSecurityGroup(tx *world.Tx, by *Actor, g *model.SecurityGr
 		tx.SecurityGroupRules.Delete(rule.ID)
 	}
 	unshare(tx, g.ID.UUID)
+	dropLogs(tx, g.ID.UUID, model.PortID{})
 	tx.SecurityGroups.Delete(g.ID)
 	return nil
 }

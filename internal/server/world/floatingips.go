@@ -31,6 +31,11 @@ func newFloatingIPs() FloatingIPs {
 		}),
 		indexBy[K](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
 		indexBy[K](byAddr, func(v *T, yield func(netip.Addr)) { yield(v.Address) }),
+		indexBy[K](byUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) {
+			if !v.QoSPolicy.IsZero() {
+				yield(v.QoSPolicy)
+			}
+		}),
 	}
 	return FloatingIPs{newTable(s)}
 }
@@ -56,6 +61,11 @@ func (t *FloatingIPs) ByNetwork(n model.NetworkID) iter.Seq[*model.FloatingIP] {
 // ByAddress yields the floating IPs of an address, in all networks.
 func (t *FloatingIPs) ByAddress(a netip.Addr) iter.Seq[*model.FloatingIP] {
 	return with(&t.Table, 4, a)
+}
+
+// ByQoSPolicy yields the floating IPs that refer to a policy.
+func (t *FloatingIPs) ByQoSPolicy(p model.QoSPolicyID) iter.Seq[*model.FloatingIP] {
+	return with(&t.Table, 5, p)
 }
 
 // PortForwardings by id; indexes by floating IP and internal port.

@@ -41,6 +41,17 @@ type World struct {
 	Trunks Trunks
 
 	SegmentRanges SegmentRanges
+
+	MeteringLabels      MeteringLabels
+	MeteringLabelRules  MeteringLabelRules
+	Flavors             Flavors
+	ServiceProfiles     ServiceProfiles
+	Topologies          Topologies
+	DefaultRules        DefaultRules
+	Logs                Logs
+	LocalIPs            LocalIPs
+	LocalIPAssociations LocalIPAssociations
+	NDPProxies          NDPProxies
 }
 
 // New is the empty World of a lineage.
@@ -75,6 +86,17 @@ func New(lineage model.UUID) *World {
 		Trunks: newTrunks(),
 
 		SegmentRanges: newSegmentRanges(),
+
+		MeteringLabels:      newMeteringLabels(),
+		MeteringLabelRules:  newMeteringLabelRules(),
+		Flavors:             newFlavors(),
+		ServiceProfiles:     newServiceProfiles(),
+		Topologies:          newTopologies(),
+		DefaultRules:        newDefaultRules(),
+		Logs:                newLogs(),
+		LocalIPs:            newLocalIPs(),
+		LocalIPAssociations: newLocalIPAssociations(),
+		NDPProxies:          newNDPProxies(),
 	}
 }
 
@@ -98,7 +120,9 @@ func (w *World) tables() []table {
 		&w.QoSPolicies, &w.QoSRules,
 		&w.SubnetPools, &w.AddressScopes,
 		&w.FloatingIPs, &w.PortForwardings, &w.ConntrackHelpers, &w.Trunks,
-		&w.SegmentRanges}
+		&w.SegmentRanges,
+		&w.MeteringLabels, &w.MeteringLabelRules, &w.Flavors, &w.ServiceProfiles, &w.Topologies, &w.DefaultRules,
+		&w.Logs, &w.LocalIPs, &w.LocalIPAssociations, &w.NDPProxies}
 }
 
 func (w *World) table(kind model.Kind) table {

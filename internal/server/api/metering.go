@@ -1,0 +1,93 @@
+package api
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+type (
+	meteringLabels = Resource[model.MeteringLabel, rules.MeteringExtra]
+	meteringRules  = Resource[model.MeteringLabelRule, rules.MeteringExtra]
+)
+
+func meteringLabelResource(ru *rules.Rules) *meteringLabels {
+	type T = model.MeteringLabel
+	r := &meteringLabels{
+		name: "metering_label", plural: "metering_labels", path: "metering/metering-labels", word: "MeteringLabel",
+		source:     table(func(w *world.World) *world.Table[model.MeteringLabelID, T] { return &w.MeteringLabels.Table }),
+		id:         func(l *T) model.UUID { return l.ID.UUID },
+		meta:       func(l *T) *model.Meta { return &l.Meta },
+		project:    func(l *T) string { return l.ProjectID },
+		setProject: func(l *T, p string) { l.ProjectID = p },
+		create:     ru.CreateMeteringLabel,
+		update:     unchanged[T, rules.MeteringExtra],
+		remove:     ru.DeleteMeteringLabel,
+		gone:       "Metering label '%s' does not exist.",
+	}
+	r.identified()
+	r.text("name", func(l *T) *string { return &l.Name }).inPost()
+	ownDescription(r)
+	r.owned()
+	r.flag("shared", func(l *T) *bool { return &l.Shared }).inPost()
+	return r
+}
+
+// unchanged is the update of a resource none of whose attributes may be changed.
+func unchanged[T, X any](*world.Tx, *rules.Actor, Change[T, X]) error { return nil }
+
+// ownDescription declares a description of a resource without standard attributes, set at creation.
+func ownDescription[T, X any](r *Resource[T, X]) *attr[T, X] {
+	return r.text("description", func(v *T) *string { return &r.meta(v).Description }).inPost().orNull()
+}
+
+func meteringRuleResource(ru *rules.Rules) *meteringRules {
+	type T = model.MeteringLabelRule
+	r := &meteringRules{
+		name: "metering_label_rule", plural: "metering_label_rules", path: "metering/metering-label-rules", word: "MeteringLabelRule",
+		source:  table(func(w *world.World) *world.Table[model.MeteringLabelRuleID, T] { return &w.MeteringLabelRules.Table }),
+		id:      func(m *T) model.UUID { return m.ID.UUID },
+		meta:    func(m *T) *model.Meta { return &m.Meta },
+		project: func(m *T) string { return m.ProjectID },
+		create:  ru.CreateMeteringLabelRule,
+		update:  unchanged[T, rules.MeteringExtra],
+		remove:  ru.DeleteMeteringLabelRule,
+		gone:    "Metering label rule '%s' does not exist.",
+		indexes: []index[T]{{"metering_label_id", func(w *world.World, v string) rows[T] {
+			return w.MeteringLabelRules.ByLabel(model.MeteringLabelID{UUID: idOf(v)})
+		}}},
+	}
+	r.identified()
+	ignoredOwner(r)
+	r.uuid("metering_label_id", func(m *T) *model.UUID { return &m.LabelID.UUID }).must()
+	oneOf(r.text("direction", func(m *T) *string { return &m.Direction }).must(), model.Ingress, model.Egress)
+	r.flag("excluded", func(m *T) *bool { return &m.Excluded }).inPost()
+	prefixAttr(r, "remote_ip_prefix", func(m *T) *netip.Prefix { return &m.Remote }).inPost()
+	prefixAttr(r, "source_ip_prefix", func(m *T) *netip.Prefix { return &m.Source }).inPost()
+	prefixAttr(r, "destination_ip_prefix", func(m *T) *netip.Prefix { return &m.Destination }).inPost()
+	return r
+}
+
+// prefixAttr declares a stored prefix, null when there is none.
+func prefixAttr[T, X any](r *Resource[T, X], name string, field func(*T) *netip.Prefix) *attr[T, X] {
+	a := r.derived(name, func(b []byte, v *T, _ *View) []byte { return appendPrefixOrNull(b, *field(v)) })
+	a.convert(func(v Value) (assign[T, X], error) {
+		if v.kind == isNull {
+			return func(t *T, _ *X) { *field(t) = netip.Prefix{} }, nil
+		}
+		p, err := cidrValue(v)
+		return func(t *T, _ *X) { *field(t) = p }, err
+	})
+	a.compare = func(p, q *T) int { return field(p).Addr().Compare(field(q).Addr()) }
+	return a.filterBy(func(_ *View, values []string) (func(*T) bool, error) {
+		return func(v *T) bool {
+			if !field(v).IsValid() {
+				return slices.Contains(values, "")
+			}
+			return slices.Contains(values, field(v).String())
+		}, nil
+	})
+}

@@ -1,0 +1,126 @@
+package promise
+
+import (
+	"iter"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// table is everything that is not carried out, in the order of names.
+var table = []*Gap{
+	{
+		Name: "external DNS", Extensions: []string{"dns-integration", "subnet-dns-publish-fixed-ip"},
+		Asked: "floating IPs with dns_name or dns_domain, subnets with dns_publish_fixed_ip",
+		Why:   "the name is stored and shown; it is published to no DNS service outside the cloud",
+		parts: []part{
+			by(func(w *world.World) iter.Seq[*model.FloatingIP] { return w.FloatingIPs.All() },
+				func(_ *world.World, f *model.FloatingIP) bool { return f.DNSName != "" || f.DNSDomain != "" }),
+			by(func(w *world.World) iter.Seq[*model.Subnet] { return w.Subnets.All() },
+				func(_ *world.World, s *model.Subnet) bool { return s.PublishDNS }),
+		},
+	},
+	{
+		Name: "high availability", Extensions: []string{"l3-ha"}, Asked: "routers with ha",
+		Why: "ha is stored and shown; a router has one central part, on the host that its l3-agents show",
+		parts: []part{by(func(w *world.World) iter.Seq[*model.Router] { return w.Routers.All() },
+			func(_ *world.World, v *model.Router) bool { return v.HA })},
+	},
+	{
+		Name: "local IPs", Extensions: []string{"local_ip"}, Asked: "local IPs and their associations",
+		Why: "local IPs and their associations are stored and shown; no data plane translates them",
+		parts: []part{
+			by(func(w *world.World) iter.Seq[*model.LocalIP] { return w.LocalIPs.All() }, always[model.LocalIP]),
+			by(func(w *world.World) iter.Seq[*model.LocalIPAssociation] { return w.LocalIPAssociations.All() }, always[model.LocalIPAssociation]),
+		},
+	},
+	{
+		Name: "logging", Extensions: []string{"logging"}, Asked: "logs",
+		Why:   "logs are stored and shown; no host writes what security groups accept or drop into a log",
+		parts: []part{by(func(w *world.World) iter.Seq[*model.Log] { return w.Logs.All() }, always[model.Log])},
+	},
+	{
+		Name: "metering", Extensions: []string{"metering", "metering_source_and_destination_fields"}, Asked: "metering labels and their rules",
+		Why: "metering labels and rules are stored and shown; nobody counts the traffic",
+		parts: []part{
+			by(func(w *world.World) iter.Seq[*model.MeteringLabel] { return w.MeteringLabels.All() }, always[model.MeteringLabel]),
+			by(func(w *world.World) iter.Seq[*model.MeteringLabelRule] { return w.MeteringLabelRules.All() }, always[model.MeteringLabelRule]),
+		},
+	},
+	{
+		Name: "NDP proxies", Extensions: []string{"l3-ndp-proxy", "l3-ext-ndp-proxy"}, Asked: "NDP proxies, routers with enable_ndp_proxy",
+		Why: "NDP proxies are stored and shown; no router answers for the address on the external network",
+		parts: []part{
+			by(func(w *world.World) iter.Seq[*model.NDPProxy] { return w.NDPProxies.All() }, always[model.NDPProxy]),
+			by(func(w *world.World) iter.Seq[*model.Router] { return w.Routers.All() },
+				func(_ *world.World, v *model.Router) bool { return v.EnableNDPProxy }),
+		},
+	},
+	{
+		Name: "network types", Extensions: []string{"provider"}, Asked: "networks and segments of type gre or local",
+		Why: "the network is stored and shown; no data plane carries networks of type gre or local",
+		parts: []part{
+			by(func(w *world.World) iter.Seq[*model.Network] { return w.Networks.All() },
+				func(w *world.World, n *model.Network) bool { return segments(w, n.ID, uncarried) }),
+			by(func(*world.World) iter.Seq[*model.Segment] { return func(func(*model.Segment) bool) {} }, // counted by their networks
+				func(_ *world.World, s *model.Segment) bool { return uncarried(s) }),
+		},
+	},
+	{
+		Name: "port hints", Extensions: []string{"port-hints", "port-hardware-offload-type"}, Asked: "ports with hints or hardware_offload_type",
+		Why: "the attribute is stored and shown; no data plane does anything by it",
+		parts: []part{by(func(w *world.World) iter.Seq[*model.Port] { return w.Ports.All() },
+			func(_ *world.World, p *model.Port) bool { return len(p.Hints) > 0 || p.HardwareOffload != "" })},
+	},
+	{
+		Name: "QoS", Extensions: []string{"qos", "qos-bw-limit-direction", "qos-bw-minimum-ingress", "qos-default", "qos-fip", "qos-gateway-ip",
+			"qos-port-network-policy", "qos-pps", "qos-pps-minimum", "qos-pps-minimum-rule-alias", "qos-rules-alias"},
+		Asked: "QoS rules, and networks, ports, floating IPs and gateways with a QoS policy",
+		Why:   "QoS policies and rules are stored and shown; no data plane limits, marks or guarantees traffic by them",
+		parts: []part{
+			by(func(w *world.World) iter.Seq[*model.QoSPolicy] { return w.QoSPolicies.All() }, always[model.QoSPolicy]),
+			by(func(w *world.World) iter.Seq[*model.QoSRule] { return w.QoSRules.All() }, always[model.QoSRule]),
+			by(func(w *world.World) iter.Seq[*model.Network] { return w.Networks.All() },
+				func(_ *world.World, n *model.Network) bool { return !n.QoSPolicy.IsZero() }),
+			by(func(w *world.World) iter.Seq[*model.Port] { return w.Ports.All() },
+				func(_ *world.World, p *model.Port) bool { return !p.QoSPolicy.IsZero() }),
+			by(func(w *world.World) iter.Seq[*model.FloatingIP] { return w.FloatingIPs.All() },
+				func(_ *world.World, f *model.FloatingIP) bool { return !f.QoSPolicy.IsZero() }),
+			by(func(w *world.World) iter.Seq[*model.Router] { return w.Routers.All() },
+				func(_ *world.World, v *model.Router) bool { return !v.GatewayQoS.IsZero() }),
+		},
+	},
+	{
+		Name: "several segments", Extensions: []string{"segment", "multi-provider"}, Asked: "networks of several segments",
+		Why: "the segments are stored and shown; the data planes carry one of them, the same on all hosts: VXLAN before VLAN before flat",
+		parts: []part{
+			by(func(w *world.World) iter.Seq[*model.Network] { return w.Networks.All() },
+				func(w *world.World, n *model.Network) bool { return several(w, n.ID) }),
+			by(func(*world.World) iter.Seq[*model.Segment] { return func(func(*model.Segment) bool) {} }, // counted by their networks
+				func(w *world.World, s *model.Segment) bool { return several(w, s.NetworkID) }),
+		},
+	},
+	{
+		Name: "trunks", Extensions: []string{"trunk", "trunk-details"}, Asked: "trunks",
+		Why:   "trunks and subports are stored and shown; no data plane carries a subport's tagged frames, and the trunk stays DOWN",
+		parts: []part{by(func(w *world.World) iter.Seq[*model.Trunk] { return w.Trunks.All() }, always[model.Trunk])},
+	},
+	{
+		Name: "VLAN transparency", Extensions: []string{"vlan-transparent"}, Asked: "networks with vlan_transparent",
+		Why: "vlan_transparent is stored and shown; frames that instances tag themselves are not tested to arrive",
+		parts: []part{by(func(w *world.World) iter.Seq[*model.Network] { return w.Networks.All() },
+			func(_ *world.World, n *model.Network) bool { return n.VLANTransparent != nil && *n.VLANTransparent })},
+	},
+}
+
+func uncarried(s *model.Segment) bool {
+	return s.NetworkType == model.TypeGRE || s.NetworkType == model.TypeLocal
+}
+
+func several(w *world.World, n model.NetworkID) bool {
+	count := 0
+	for range w.Segments.ByNetwork(n) {
+		count++
+	}
+	return count > 1
+}

@@ -1,0 +1,137 @@
+package rules
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+// NDPProxyExtra is what a client sends for an NDP proxy beyond what is stored in it.
+type NDPProxyExtra struct{}
+
+// CreateNDPProxy completes n and puts it.
+func (r *Rules) CreateNDPProxy(tx *world.Tx, by *Actor, n *model.NDPProxy, _ *NDPProxyExtra) error {
+	v := tx.Routers.Get(n.Router)
+	if v == nil || !(by.Admin || by.AdvSvc || v.ProjectID == by.Project) {
+		return model.NotFound("Router", idText(n.Router.UUID))
+	}
+	if !v.EnableNDPProxy {
+		return model.Errf(model.KindConflict, "RouterNDPProxyNotEnable",
+			"The enable_ndp_proxy parameter of router %s must be set as True while create ndp proxy entry on it.", v.ID)
+	}
+	p, err := portFor(tx, by, n.PortID)
+	if err != nil {
+		return err
+	}
+	at, err := proxied(p, n.Address)
+	if err != nil {
+		return err
+	}
+	connected := slices.ContainsFunc(interfaces(&tx.World, v.ID), func(i *model.Port) bool { return on(i, at.SubnetID) })
+	if !connected {
+		return model.Errf(model.KindConflict, "PortUnreachableRouter", "The port %s cannot reach the router %s by IPv6 subnet %s.", p.ID, v.ID, at.SubnetID)
+	}
+	outside := gatewayScope(tx, v)
+	if inside := NetworkScope(&tx.World, p.NetworkID, 6); outside.IsZero() || inside != outside {
+		return model.Errf(model.KindConflict, "AddressScopeConflict",
+			"The IPv6 address scope %s of the router's external network and %s of the internal network are not the same one.", idText(outside.UUID), idText(inside.UUID))
+	}
+	for o := range tx.NDPProxies.ByPort(p.ID) {
+		if o.Address == at.Address {
+			return model.Errf(model.KindConflict, "NDPProxyExists", "NDP proxy %s is for address %s of port %s already.", o.ID, at.Address, p.ID)
+		}
+	}
+	n.ID, n.Address = model.NDPProxyID{UUID: tx.NewUUID()}, at.Address
+	tx.NDPProxies.Put(n)
+	return nil
+}
+
+// proxied is the address of a port that a proxy is for: the one asked for, or its first IPv6 one.
+func proxied(p *model.Port, want netip.Addr) (model.FixedIP, error) {
+	for _, f := range p.FixedIPs {
+		if f.Address.Is6() && (f.Address == want || !want.IsValid()) {
+			return f, nil
+		}
+	}
+	if want.IsValid() {
+		return model.FixedIP{}, model.Errf(model.KindConflict, "InvalidAddress", "The address %s is no IPv6 address of port %s.", want, p.ID)
+	}
+	return model.FixedIP{}, model.Errf(model.KindConflict, "PortUnreachableRouter", "The port %s has no IPv6 address to proxy.", p.ID)
+}
+
+// gatewayScope is the IPv6 address scope of a router's external network; zero: none.
+func gatewayScope(tx *world.Tx, v *model.Router) model.AddressScopeID {
+	g := tx.Ports.Get(v.GatewayPort)
+	if g == nil {
+		return model.AddressScopeID{}
+	}
+	return NetworkScope(&tx.World, g.NetworkID, 6)
+}
+
+// UpdateNDPProxy puts n.
+func (r *Rules) UpdateNDPProxy(tx *world.Tx, _ *Actor, n *model.NDPProxy) error {
+	tx.NDPProxies.Put(n)
+	return nil
+}
+
+// DeleteNDPProxy deletes a proxy.
+func (r *Rules) DeleteNDPProxy(tx *world.Tx, _ *Actor, n *model.NDPProxy) error {
+	tx.NDPProxies.Delete(n.ID)
+	return nil
+}
+
+// ndpProxying settles enable_ndp_proxy of v, whose gateway is set: asked is what the client sent. A router whose gateway
+// goes does not proxy any more.
+func ndpProxying(tx *world.Tx, v *model.Router, asked Opt[bool]) error {
+	used := false
+	for range tx.NDPProxies.ByRouter(v.ID) {
+		used = true
+		break
+	}
+	wants := v.EnableNDPProxy
+	if asked.Set {
+		wants = asked.V
+	}
+	switch possible := !gatewayScope(tx, v).IsZero(); {
+	case asked.Set && asked.V && !possible:
+		return model.Errf(model.KindConflict, "RouterGatewayNotValid",
+			"Can not enable ndp proxy on router %s: its external gateway must be on a network with an IPv6 subnet in an address scope.", v.ID)
+	case used && !possible:
+		return model.Errf(model.KindConflict, "RouterGatewayInUseByNDPProxy",
+			"Unable to change the external gateway of router %s: there are one or more ndp proxies still in use on the router.", v.ID)
+	case used && !wants:
+		return model.Errf(model.KindConflict, "RouterNDPProxyInUse",
+			"Unable to disable ndp proxy on router %s: there are one or more ndp proxies still in use on the router.", v.ID)
+	default:
+		v.EnableNDPProxy = wants && possible
+	}
+	return nil
+}
+
+// checkProxied refuses to disconnect a subnet that an NDP proxy of the router leads to.
+func checkProxied(tx *world.Tx, v *model.Router, s *model.Subnet) error {
+	for n := range tx.NDPProxies.ByRouter(v.ID) {
+		p := tx.Ports.Get(n.PortID)
+		if p != nil && slices.Contains(p.FixedIPs, model.FixedIP{SubnetID: s.ID, Address: n.Address}) {
+			return model.Errf(model.KindConflict, "RouterInterfaceInUseByNDPProxy",
+				"Unable to remove subnet %s from router %s: there are one or more ndp proxies still in use on the subnet.", s.ID, v.ID)
+		}
+	}
+	return nil
+}
+
+// unproxy deletes the proxies, and the associations of local IPs, for addresses that a port has no more.
+func unproxy(tx *world.Tx, p model.PortID, gone func(netip.Addr) bool) {
+	for _, n := range slices.Collect(tx.NDPProxies.ByPort(p)) {
+		if gone(n.Address) {
+			tx.NDPProxies.Delete(n.ID)
+		}
+	}
+	for _, a := range slices.Collect(tx.LocalIPAssociations.ByPort(p)) {
+		if gone(a.FixedIP) {
+			tx.LocalIPAssociations.Delete(a.ID)
+		}
+	}
+}
