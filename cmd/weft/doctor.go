@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-cloud/weft/internal/agent"
+	"github.com/weft-cloud/weft/internal/agent/drops"
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
 	"github.com/weft-cloud/weft/internal/doctor"
@@ -50,6 +51,12 @@ func newDoctorCmd() *cobra.Command {
 // doctorFacts asks the agent and the kernel.
 func doctorFacts(ctx context.Context, cfg *config.Agent, want string) (doctor.Facts, error) {
 	f := doctor.Facts{Want: want, Now: time.Now()}
+	if cfg.DataPlane == "ebpf" {
+		var err error
+		if f.TunnelPort, err = linux.UDPHolder(ebpf.VXLANPort); err != nil {
+			return f, err
+		}
+	}
 	s, err := agent.ReadStatus(ctx, cfg.StateDir)
 	if err != nil {
 		f.AgentError = err.Error()
@@ -83,7 +90,25 @@ func doctorFacts(ctx context.Context, cfg *config.Agent, want string) (doctor.Fa
 		d.Attached, d.Unknown = attached, !can || s.DataPlane != "ebpf"
 		f.Device = d
 	}
+	f.Drops = portDrops(ctx, cfg.StateDir, device)
 	return f, nil
+}
+
+// portDrops is what the agent says was dropped at one device, by reason; nil if it cannot tell: the walk goes on without.
+func portDrops(ctx context.Context, dir, device string) map[string]uint64 {
+	var out map[string]uint64
+	err := drops.Read(ctx, dir, func(r drops.Report) {
+		out = map[string]uint64{}
+		for _, c := range r.Counts {
+			if c.Device == device && device != "" {
+				out[c.Reason] += c.Packets
+			}
+		}
+	}, nil)
+	if err != nil {
+		return nil
+	}
+	return out
 }
 
 func printSteps(out io.Writer, steps []doctor.Step) {

@@ -9,9 +9,9 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane"
 )
 
-// waitingPunts is how many packets of one kind may wait for their responder. The plane has limited each port before; who
-// comes on top of a full queue is dropped, and asks again.
-const waitingPunts = 256
+// waitingPunts is how many packets of one kind may wait for their responder: enough for a host whose instances all boot at
+// once. The plane has limited each port before; who comes on top of a full queue is dropped, and asks again.
+const waitingPunts = 4096
 
 // puntCounts are updated by the dispatcher and the responders' goroutines.
 type puntCounts struct {

@@ -57,6 +57,12 @@ type EndpointStatus struct {
 	AdminUp  bool   `json:"admin_up"`
 	MTU      uint32 `json:"mtu"`
 	Lease    string `json:"lease,omitempty"`
+	// Resolvers are the DNS servers that it is told; Gateways those of the subnets that it has addresses on.
+	Resolvers []string        `json:"resolvers,omitempty"`
+	Gateways  []GatewayStatus `json:"gateways,omitempty"`
+	// Secured: port security is on. Rules is how many security group rules there are; -1: none are needed.
+	Secured bool `json:"port_security"`
+	Rules   int  `json:"rules"`
 	// Present: the device is there. Programmed: the plane carries the port out.
 	Present    bool `json:"present"`
 	Programmed bool `json:"programmed"`
@@ -84,14 +90,8 @@ func (a *Agent) status() Status {
 	for _, id := range sortedIDs(st.Endpoints) {
 		e := st.Endpoints[id]
 		_, present := c.found.Devices[e.Device]
-		es := EndpointStatus{Port: id, Name: e.Name, Network: e.Network, MAC: e.MAC, Addresses: []string{}, Device: e.Device,
-			Present: present, Programmed: c.done.result.Programmed[id], Instance: e.DeviceID, AdminUp: e.AdminUp, MTU: e.MTU}
-		if e.DHCP4 != nil {
-			es.Lease = e.DHCP4.Address.String()
-		}
-		for _, p := range e.Addresses {
-			es.Addresses = append(es.Addresses, p.Addr().String())
-		}
+		es := endpointStatus(st, e)
+		es.Present, es.Programmed = present, c.done.result.Programmed[id]
 		if a.Services != nil {
 			if p := a.Services(id); p.Asked > 0 {
 				es.Services = &p

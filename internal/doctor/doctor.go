@@ -27,7 +27,11 @@ type Facts struct {
 	Device *Device
 	// Strangers are interfaces that look like instances' and belong to no port of this host.
 	Strangers []string
-	Now       time.Time
+	// Drops are the packets from and to the port that the data plane dropped, by reason's name; nil: not known.
+	Drops map[string]uint64
+	// TunnelPort is what else has UDP 4789 on this host, "" for nothing.
+	TunnelPort string
+	Now        time.Time
 }
 
 // Device is what the kernel says of the interface.
@@ -58,12 +62,19 @@ const clockLimit = 2 * time.Second
 // patient is under the packets that any system sends in its first seconds.
 const patient = 1
 
+// settled is past the packets that a system without an address sends; lately is well below half of a day's lease, in which a
+// client asks for nothing.
+const (
+	settled = 50
+	lately  = 10 * time.Hour
+)
+
 // Diagnose walks the chain and stops at the first broken link, which is then the last step.
 func Diagnose(f Facts) []Step {
 	var out []Step
 	d := diagnosis{f: f}
-	for _, check := range []func() Step{d.agent, d.feed, d.port, d.problem, d.admin, d.device, d.deviceUp, d.mtu, d.program, d.attached,
-		d.speaks, d.asks, d.limited, d.answered, d.delivered, d.bound, d.metadata, d.clock} {
+	for _, check := range []func() Step{d.agent, d.feed, d.plane, d.port, d.problem, d.admin, d.device, d.deviceUp, d.mtu, d.program, d.attached,
+		d.speaks, d.own, d.asks, d.limited, d.answered, d.delivered, d.bound, d.rogue, d.resolver, d.gateway, d.rules, d.metadata, d.clock} {
 		s := check()
 		if s.Name == "" {
 			continue // nothing to say
@@ -111,6 +122,10 @@ func warn(name, cure, format string, args ...any) Step {
 }
 
 func (d *diagnosis) agent() Step {
+	if d.f.Status == nil && d.f.TunnelPort != "" {
+		return bad("agent runs", "stop "+d.f.TunnelPort+", or give it another port: VXLAN's is the data plane's; then start the agent (systemctl start weft-agent)",
+			"it does not answer (%s), and UDP port 4789 is taken by %s", d.f.AgentError, d.f.TunnelPort)
+	}
 	if d.f.Status == nil {
 		return bad("agent runs", "start the agent on this host (systemctl start weft-agent) and read its log; packets of ports that were programmed before still flow",
 			"it does not answer: %s", d.f.AgentError)
@@ -244,6 +259,10 @@ func (d *diagnosis) asks() Step {
 	if d.ep.Services == nil || d.ep.Services.Asked == 0 {
 		if d.ep.Lease == "" {
 			return warn("asks for an address", "enable_dhcp on the subnet, or set the address inside", "it never asked, and no subnet of the port has DHCP")
+		}
+		if d.f.Device.Received >= settled && d.f.Now.Sub(d.f.Status.StartedAt) < lately {
+			return warn("asks for an address", "nothing, if it had its address before; else start its DHCP client", "not since the agent started, %s ago; %d packets have come from it",
+				d.f.Now.Sub(d.f.Status.StartedAt).Round(time.Second), d.f.Device.Received)
 		}
 		return bad("asks for an address", "start a DHCP client inside; an instance with an address of its own needs "+d.ep.Lease, "since the agent started, it has asked for nothing (DHCP, router advertisements)")
 	}

@@ -29,6 +29,7 @@ type labResult struct {
 	RunTimes  []runTime    `json:"run_time,omitempty"`
 	Policies  []policyCost `json:"security_groups,omitempty"`
 	FirstPing *spread      `json:"first_ping_ms,omitempty"`
+	Boot      *bootResult  `json:"boot,omitempty"`
 	Scale     *scaleResult `json:"further_ports,omitempty"`
 }
 

@@ -123,7 +123,7 @@ func New(cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 256), events: make(chan dataplane.DropEvent, 256),
+	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 4096), events: make(chan dataplane.DropEvent, 256),
 		stop: make(chan struct{}), raw: -1, over: over,
 		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", name: filterName + "_" + own, done: map[int]string{}},
 		quiet: map[int]string{}, ifindex: map[model.PortID]int{}}
