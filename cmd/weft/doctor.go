@@ -90,25 +90,28 @@ func doctorFacts(ctx context.Context, cfg *config.Agent, want string) (doctor.Fa
 		d.Attached, d.Unknown = attached, !can || s.DataPlane != "ebpf"
 		f.Device = d
 	}
-	f.Drops = portDrops(ctx, cfg.StateDir, device)
+	portDrops(ctx, cfg.StateDir, device, &f)
 	return f, nil
 }
 
-// portDrops is what the agent says was dropped at one device, by reason; nil if it cannot tell: the walk goes on without.
-func portDrops(ctx context.Context, dir, device string) map[string]uint64 {
-	var out map[string]uint64
-	err := drops.Read(ctx, dir, func(r drops.Report) {
-		out = map[string]uint64{}
+// portDrops puts into f what the agent says was dropped at one device; if it cannot tell, the walk goes on without.
+func portDrops(ctx context.Context, dir, device string, f *doctor.Facts) {
+	if device == "" {
+		return
+	}
+	_ = drops.Read(ctx, dir, func(r drops.Report) { //nolint:errcheck // see above
+		f.Drops, f.Lately = map[string]uint64{}, map[string]int{}
 		for _, c := range r.Counts {
-			if c.Device == device && device != "" {
-				out[c.Reason] += c.Packets
+			if c.Device == device {
+				f.Drops[c.Reason] += c.Packets
+			}
+		}
+		for _, e := range r.Events {
+			if e.Device == device && f.Now.Sub(e.Time) < time.Minute {
+				f.Lately[e.Reason]++
 			}
 		}
 	}, nil)
-	if err != nil {
-		return nil
-	}
-	return out
 }
 
 func printSteps(out io.Writer, steps []doctor.Step) {

@@ -112,6 +112,8 @@ type core struct {
 	devicesKnown bool
 	central      gateway.Result
 	claims       []hostplan.Problem // of addresses that are served here
+	// appeared is when devices came that were not there when the agent started.
+	appeared map[string]time.Time
 	// inSync: the server has listed all that is this host's business since the agent started. held: it has asked to keep
 	// what it did not list.
 	inSync, held bool
@@ -148,7 +150,7 @@ func New(d Deps) *Agent {
 	return &Agent{
 		Deps: d, started: time.Now(), calls: make(chan func()), reportable: make(chan struct{}, 1), retries: make(chan struct{}, 1),
 		applies: make(chan dataplane.Desired, 1), savable: make(chan struct{}, 1), saves: make(chan saved, 1),
-		core: core{scope: newScope(d.Config.Host, d.Config.Options), told: newTold()},
+		core: core{scope: newScope(d.Config.Host, d.Config.Options), told: newTold(), appeared: map[string]time.Time{}},
 	}
 }
 
@@ -284,12 +286,23 @@ func (a *Agent) recompile() {
 }
 
 func (a *Agent) found(f Found) {
+	c := &a.core
 	for _, p := range f.Problems {
-		if !slices.Contains(a.core.found.Problems, p) {
+		if !slices.Contains(c.found.Problems, p) {
 			a.Log.Error("a physical network is not reachable as it should be", "physnet", p.ID, "problem", p.Why)
 		}
 	}
-	a.core.found, a.core.devicesKnown, a.core.compile = f, true, true
+	for name := range f.Devices {
+		if _, had := c.found.Devices[name]; !had && c.devicesKnown {
+			c.appeared[name] = time.Now()
+		}
+	}
+	for name := range c.appeared {
+		if _, has := f.Devices[name]; !has {
+			delete(c.appeared, name)
+		}
+	}
+	c.found, c.devicesKnown, c.compile = f, true, true
 }
 
 // applier is the goroutine that drives the plane.

@@ -64,8 +64,10 @@ type EndpointStatus struct {
 	Secured bool `json:"port_security"`
 	Rules   int  `json:"rules"`
 	// Present: the device is there. Programmed: the plane carries the port out.
-	Present    bool `json:"present"`
-	Programmed bool `json:"programmed"`
+	Present bool `json:"present"`
+	// Appeared is when the device came; zero: it was there when the agent started.
+	Appeared   time.Time `json:"appeared,omitzero"`
+	Programmed bool      `json:"programmed"`
 	// Services: what the port asked of DHCP, router advertisements and so on, and what it was answered.
 	Services *tally.Port `json:"services,omitempty"`
 }
@@ -91,7 +93,7 @@ func (a *Agent) status() Status {
 		e := st.Endpoints[id]
 		_, present := c.found.Devices[e.Device]
 		es := endpointStatus(st, e)
-		es.Present, es.Programmed = present, c.done.result.Programmed[id]
+		es.Present, es.Programmed, es.Appeared = present, c.done.result.Programmed[id], c.appeared[e.Device]
 		if a.Services != nil {
 			if p := a.Services(id); p.Asked > 0 {
 				es.Services = &p

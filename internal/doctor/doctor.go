@@ -29,6 +29,8 @@ type Facts struct {
 	Strangers []string
 	// Drops are the packets from and to the port that the data plane dropped, by reason's name; nil: not known.
 	Drops map[string]uint64
+	// Lately are those of them that were told in the last minute: at most ten a second.
+	Lately map[string]int
 	// TunnelPort is what else has UDP 4789 on this host, "" for nothing.
 	TunnelPort string
 	Now        time.Time
@@ -62,12 +64,8 @@ const clockLimit = 2 * time.Second
 // patient is under the packets that any system sends in its first seconds.
 const patient = 1
 
-// settled is past the packets that a system without an address sends; lately is well below half of a day's lease, in which a
-// client asks for nothing.
-const (
-	settled = 50
-	lately  = 10 * time.Hour
-)
+// lately is below half of a day's lease, in which a client asks for nothing.
+const lately = 10 * time.Hour
 
 // Diagnose walks the chain and stops at the first broken link, which is then the last step.
 func Diagnose(f Facts) []Step {
@@ -256,11 +254,15 @@ func (d *diagnosis) last(services ...string) (tally.Exchange, bool) {
 }
 
 func (d *diagnosis) asks() Step {
+	if d.ep.Lease == "" && d.ep.Services != nil && d.ep.Services.Asked > 0 {
+		return warn("asks for an address", "enable_dhcp on the subnet, or set the address inside", "%d questions; no IPv4 subnet of the port has DHCP now", d.ep.Services.Asked)
+	}
 	if d.ep.Services == nil || d.ep.Services.Asked == 0 {
 		if d.ep.Lease == "" {
 			return warn("asks for an address", "enable_dhcp on the subnet, or set the address inside", "it never asked, and no subnet of the port has DHCP")
 		}
-		if d.f.Device.Received >= settled && d.f.Now.Sub(d.f.Status.StartedAt) < lately {
+		// What was there before the agent may have asked before.
+		if d.ep.Appeared.IsZero() && d.f.Now.Sub(d.f.Status.StartedAt) < lately {
 			return warn("asks for an address", "nothing, if it had its address before; else start its DHCP client", "not since the agent started, %s ago; %d packets have come from it",
 				d.f.Now.Sub(d.f.Status.StartedAt).Round(time.Second), d.f.Device.Received)
 		}

@@ -21,7 +21,7 @@ var (
 func healthy() Facts {
 	s := &agent.Status{Host: "compute1", InSync: true, StartedAt: time.Unix(1, 0), Endpoints: []agent.EndpointStatus{{
 		Port: portID, Name: "red1", MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 1}, Addresses: []string{"10.0.0.5"}, Device: portID.DeviceName(), Instance: "5e55-vm",
-		AdminUp: true, MTU: 1450, Lease: "10.0.0.5", Present: true, Programmed: true, Secured: true, Rules: 4, Resolvers: []string{"10.0.0.2"},
+		AdminUp: true, MTU: 1450, Lease: "10.0.0.5", Present: true, Appeared: time.Unix(50, 0), Programmed: true, Secured: true, Rules: 4, Resolvers: []string{"10.0.0.2"},
 		Gateways: []agent.GatewayStatus{{Address: netip.MustParseAddr("10.0.0.1"), Router: routerID, Up: true}},
 		Services: &tally.Port{Asked: 4, Answered: 4, Last: []tally.Exchange{
 			{Service: "dhcpv4", Got: "DISCOVER", Answer: "OFFER 10.0.0.5"}, {Service: "dhcpv4", Got: "REQUEST", Answer: "ACK 10.0.0.5"},
@@ -29,7 +29,7 @@ func healthy() Facts {
 		}},
 	}}}
 	s.Server.Connected, s.Server.Server = true, "controller"
-	return Facts{Want: "red1", Status: s, Device: &Device{Name: portID.DeviceName(), Up: true, MTU: 1450, Attached: true, Received: 20, Sent: 20}, Drops: map[string]uint64{}, Now: time.Unix(100, 0)}
+	return Facts{Want: "red1", Status: s, Device: &Device{Name: portID.DeviceName(), Up: true, MTU: 1450, Attached: true, Received: 20, Sent: 20}, Drops: map[string]uint64{}, Lately: map[string]int{}, Now: time.Unix(100, 0)}
 }
 
 func ep(f *Facts) *agent.EndpointStatus { return &f.Status.Endpoints[0] }
@@ -62,8 +62,8 @@ func TestFaults(t *testing.T) {
 		{"the kernel refuses the programs", func(f *Facts) {
 			f.Status.Problems = []hostplan.Problem{{Kind: "data_plane", ID: "compute1", Why: "load the BPF programs: operation not permitted"}}
 		}, "data plane works", "not permitted"},
-		{"another address inside, set by hand", func(f *Facts) { f.Drops["spoofed_arp"] = 15 }, "uses its own address", "15 of 20 packets had another address"},
-		{"another MAC inside", func(f *Facts) { f.Drops["spoofed_mac"] = 19 }, "uses its own address", "19 of 20 packets had another MAC"},
+		{"another address inside, set by hand", func(f *Facts) { f.Drops["spoofed_arp"], f.Lately["spoofed_arp"] = 15, 9 }, "uses its own address", "15 of 20 packets had another address"},
+		{"another MAC inside", func(f *Facts) { f.Drops["spoofed_mac"], f.Lately["spoofed_mac"] = 19, 9 }, "uses its own address", "19 of 20 packets had another MAC"},
 		{"router down", func(f *Facts) { ep(f).Gateways[0].Up = false }, "gateway answers", "administratively down"},
 		{"no security group", func(f *Facts) { ep(f).Rules = 0 }, "security groups allow", "no security group rule"},
 		{"port disabled", func(f *Facts) { ep(f).AdminUp = false }, "administratively up", "admin_state_up"},
@@ -115,10 +115,11 @@ func TestWarnings(t *testing.T) {
 		{"no router", func(f *Facts) { ep(f).Gateways[0].Router = model.RouterID{} }, "gateway answers"},
 		{"a DHCP server inside", func(f *Facts) { f.Drops["rogue_dhcp"] = 3 }, "is no DHCP server"},
 		{"a router inside", func(f *Facts) { f.Drops["rogue_ra"] = 3 }, "is no router"},
-		{"a packet from an old address", func(f *Facts) { f.Drops["spoofed_ip"] = 1 }, "uses its own address"},
+		{"a packet from an old address", func(f *Facts) { f.Drops["spoofed_ip"], f.Lately["spoofed_ip"] = 1, 1 }, "uses its own address"},
 		{"packets that no rule allows", func(f *Facts) { f.Drops["policy_egress"] = 1 }, "security groups allow"},
 		{"UDP 4789 taken since", func(f *Facts) { f.TunnelPort = "nc (pid 8)" }, "data plane works"},
-		{"agent restarted", func(f *Facts) { ep(f).Services, f.Device.Received = nil, 5000 }, "asks for an address"},
+		{"agent restarted", func(f *Facts) { ep(f).Services, ep(f).Appeared = nil, time.Time{} }, "asks for an address"},
+		{"DHCP switched off", func(f *Facts) { ep(f).Lease, ep(f).Resolvers = "", nil }, "asks for an address"},
 		{"static address", func(f *Facts) { ep(f).Services, ep(f).Lease = nil, "" }, "asks for an address"},
 	} {
 		f := healthy()

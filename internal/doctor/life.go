@@ -43,9 +43,12 @@ func (d *diagnosis) own() Step {
 	macs, addresses := d.dropped("spoofed_mac"), d.dropped("spoofed_ip", "spoofed_arp")
 	const name, cure = "uses its own address", "give the interface inside the port's MAC and address (%s, %s), or the port what is used inside (fixed_ips, allowed_address_pairs)"
 	told := fmt.Sprintf(cure, d.ep.MAC, strings.Join(d.ep.Addresses, ", "))
+	lately := d.f.Lately["spoofed_mac"] + d.f.Lately["spoofed_ip"] + d.f.Lately["spoofed_arp"]
 	switch most := (macs + addresses) * 2; {
 	case macs+addresses == 0:
 		return good(name, "no packet had another sender")
+	case lately == 0:
+		return good(name, "now; before, %d packets with another MAC and %d with another address were dropped", macs, addresses)
 	case most <= d.f.Device.Received:
 		return warn(name, told, "%d packets with another MAC and %d with another address were dropped", macs, addresses)
 	case macs > addresses:

@@ -201,3 +201,22 @@ func until(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+// FuzzAnswer: whatever is on the wire, an answer goes to the outsider alone, from the DHCP server.
+func FuzzAnswer(f *testing.F) {
+	m, err := dhcpv4.NewDiscovery(net.HardwareAddr(metal[:]))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(frame.UDP{SrcMAC: metal, DstMAC: model.Broadcast, Src: netip.AddrPortFrom(netip.IPv4Unspecified(), 68), Dst: netip.AddrPortFrom(everyone, 67), Payload: m.ToBytes()}.Bytes())
+	f.Add(append(append(model.Broadcast[:], metal[:]...), 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0, 0, 1, 10, 0, 0, 5, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2))
+	s := newServer(nil)
+	s.Update(state(7))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, out := range s.answer("rack", 7, b) {
+			if len(out) < 42 || model.MAC(out[6:12]) != dhcpMAC || model.MAC(out[:6]) != metal && model.MAC(out[:6]) != model.Broadcast {
+				t.Errorf("%x", out)
+			}
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// examine runs weft doctor as the operator of a host does; it returns what was printed, whatever it says.
+func examine(dir, host, instance string) string {
+	args := []string{"netns", "exec", "weft-" + host, binary(), "doctor"}
+	for _, f := range []string{"neutron.conf", "ml2_conf.ini", "l3_agent.ini", "weft.conf"} {
+		args = append(args, "--config-file", filepath.Join(dir, "etc", host, f))
+	}
+	out, _ := exec.Command("ip", append(args, instance)...).CombinedOutput() //nolint:gosec,errcheck // the status says only that a link is broken
+	return string(out)
+}
+
+// says reports whether one line has all words, in that order.
+func says(text string, words ...string) bool {
+	for line := range strings.Lines(text) {
+		at := 0
+		for _, w := range words {
+			i := strings.Index(line[at:], w)
+			if i < 0 {
+				at = -1
+				break
+			}
+			at += i + len(w)
+		}
+		if at >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// TestDoctor breaks one thing at a time in a lab that is well; `weft doctor` must find each by name, and nothing once it is
+// mended.
+func TestDoctor(t *testing.T) {
+	dir := up(t)
+	admin := newClient(t, "admin")
+	device := map[string]string{}
+	for _, i := range labStatus(t).Instances {
+		device[i.Name] = i.Device
+	}
+	on := func(args ...string) { // on compute1, as root
+		t.Helper()
+		if out, err := exec.Command("ip", append([]string{"netns", "exec", "weft-compute1"}, args...)...).CombinedOutput(); err != nil { //nolint:gosec // a test's own words
+			t.Fatalf("%v: %v %s", args, err, out)
+		}
+	}
+	inside := func(instance string, args ...string) string {
+		out, _ := weft(append([]string{"lab", "exec", instance, "--"}, args...)...) //nolint:errcheck // what is broken fails
+		return out
+	}
+	until := func(host, instance string, ok func(text string) bool) {
+		t.Helper()
+		text := ""
+		for end := time.Now().Add(40 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+			if text = examine(dir, host, instance); ok(text) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Errorf("the doctor says of %s:\n%s", instance, text)
+				return
+			}
+		}
+	}
+	red1, port := device["red1"], ""
+	for _, p := range admin.list("port", "list", "--long") {
+		if id, _ := p["ID"].(string); strings.HasPrefix("tap"+id, red1) {
+			port = id
+		}
+	}
+	subnet := fmt.Sprint(admin.list("subnet", "list", "--network", "red", "--ip-version", "4", "--project", fmt.Sprint(admin.show("port", "show", port)["project_id"]))[0]["ID"])
+	group := fmt.Sprint(admin.show("port", "show", port)["security_group_ids"])
+	group = strings.Trim(group, "[] ")
+	router := fmt.Sprint(admin.show("port", "show", fmt.Sprint(admin.list("port", "list", "--device-owner", "network:router_interface_distributed", "--network",
+		fmt.Sprint(admin.show("port", "show", port)["network_id"]))[0]["ID"]))["device_id"])
+	well := func(text string) bool {
+		return !strings.Contains(text, "BROKEN") && strings.Contains(text, "clocks agree")
+	}
+	until("compute1", red1, well)
+	for _, f := range []struct {
+		name        string
+		host, of    string
+		inject      func()
+		words       []string
+		mend        func()
+		staysForNow bool // a trace of it stays for a minute
+	}{
+		{name: "MTU too small", inject: func() { on("ip", "link", "set", red1, "mtu", "1300") }, words: []string{"BROKEN", "interface MTU", "1300"},
+			mend: func() { on("ip", "link", "set", red1, "mtu", "1450") }},
+		{name: "interface of a wrong name", inject: func() { on("ip", "link", "set", red1, "down"); on("ip", "link", "set", red1, "name", "tapwrong") },
+			words: []string{"BROKEN", "interface there", red1, "tapwrong"},
+			mend:  func() { on("ip", "link", "set", "tapwrong", "name", red1); on("ip", "link", "set", red1, "up") }},
+		{name: "asked on another host", host: "compute2", inject: func() {}, words: []string{"BROKEN", "port on this host"}, mend: func() {}},
+		{name: "port disabled", inject: func() { admin.do("port", "set", "--disable", port) }, words: []string{"BROKEN", "administratively up"},
+			mend: func() { admin.do("port", "set", "--enable", port) }},
+		{name: "no security group", inject: func() { admin.do("port", "set", "--no-security-group", port) }, words: []string{"BROKEN", "security groups allow"},
+			mend: func() { admin.do("port", "set", "--security-group", group, port) }},
+		{name: "router down", inject: func() { admin.do("router", "set", "--disable", router) }, words: []string{"BROKEN", "gateway answers", router},
+			mend: func() { admin.do("router", "set", "--enable", router) }},
+		{name: "DHCP switched off", inject: func() { admin.do("subnet", "set", "--no-dhcp", subnet) }, words: []string{"WARN", "asks for an address", "DHCP"},
+			mend: func() { admin.do("subnet", "set", "--dhcp", subnet) }},
+		{name: "metadata service dead", inject: func() {
+			kill(t, "compute")
+			inside("red1", "curl", "-s", "-m", "8", "http://169.254.169.254/openstack")
+		},
+			words: []string{"BROKEN", "metadata answered", "502"},
+			mend: func() {
+				must(t, "lab", "restart", "compute")
+				inside("red1", "curl", "-s", "-m", "8", "--retry", "5", "--retry-all-errors", "http://169.254.169.254/openstack")
+			}},
+		{name: "a DHCP server inside", inject: func() {
+			inside("red1", "python3", "-c", "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.setsockopt(1,6,1);s.bind(('',67));s.sendto(b'x'*240,('255.255.255.255',68))")
+		}, words: []string{"WARN", "is no DHCP server"}, mend: func() {}, staysForNow: true},
+		{name: "another MAC inside", of: "blue1", inject: func() {
+			inside("blue1", "ip", "link", "set", "eth0", "address", "02:00:00:00:00:99")
+			inside("blue1", "ping", "-c", "3000", "-i", "0.001", "-W", "1", "172.16.43.1")
+		}, words: []string{"BROKEN", "uses its own address", "another MAC"}, mend: func() {}, staysForNow: true},
+		{name: "another address inside", of: "red3", inject: func() {
+			inside("red3", "ip", "addr", "add", "172.16.42.99/24", "dev", "eth0")
+			inside("red3", "ping", "-c", "3000", "-i", "0.001", "-W", "1", "-I", "172.16.42.99", "172.16.42.1")
+		}, words: []string{"BROKEN", "uses its own address", "another address"}, mend: func() {}, staysForNow: true},
+		{name: "agent dead", inject: func() { kill(t, "agent-compute1") }, words: []string{"BROKEN", "agent runs"},
+			mend: func() { must(t, "lab", "restart", "agent-compute1") }},
+		{name: "server dead", inject: func() { kill(t, "server") }, words: []string{"WARN", "server connected"},
+			mend: func() { must(t, "lab", "restart", "server") }},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			host, of := "compute1", red1
+			if f.host != "" {
+				host = f.host
+			}
+			if f.of != "" {
+				of = device[f.of]
+			}
+			f.inject()
+			until(host, of, func(text string) bool { return says(text, f.words...) })
+			f.mend()
+			if !f.staysForNow && host == "compute1" {
+				until(host, of, well)
+			}
+		})
+	}
+}
