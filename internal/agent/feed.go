@@ -138,7 +138,7 @@ func (a *Agent) hello(vtep netip.Addr) *wire.AgentMessage {
 	return &wire.AgentMessage{Kind: &wire.AgentMessage_Hello{Hello: &wire.Hello{
 		Host: c.Host, Version: c.Version, Vtep: wire.AddrBytes(vtep), AgentMode: c.AgentMode, DataPlane: c.DataPlane,
 		BridgeMappings: c.BridgeMappings, AvailabilityZone: c.AvailabilityZone, StartedAt: a.started.Unix(),
-		Position: wire.FromPosition(s.position), Have: s.refs(),
+		Position: wire.FromPosition(s.position), Have: s.refs(), SetChanges: !s.wholeSets,
 	}}}
 }
 
@@ -169,6 +169,7 @@ func (a *Agent) listen(ctx context.Context, stream feedStream) error {
 			whole = part
 		default:
 			whole.Puts, whole.Deletes = append(whole.Puts, part.Puts...), append(whole.Deletes, part.Deletes...)
+			whole.SetChanges = append(whole.SetChanges, part.SetChanges...)
 			whole.Listed, whole.Position = append(whole.Listed, part.Listed...), part.Position
 			whole.Snapshot, whole.Hold = whole.Snapshot || part.Snapshot, whole.Hold || part.Hold
 		}

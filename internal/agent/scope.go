@@ -18,6 +18,8 @@ type scope struct {
 	position model.Position
 	objects  map[key]*wire.Object
 	compiler *hostplan.Compiler
+	// wholeSets: a change of an address set did not come to what the server said; sets are to be sent whole from now on.
+	wholeSets bool
 	// dropped are floating IPs that were taken away since somebody looked; they may be there again.
 	dropped []model.FloatingIPID
 }
@@ -47,6 +49,11 @@ func (s *scope) refs() []*wire.Ref {
 func (s *scope) step(u *wire.Update) error {
 	for _, o := range u.Puts {
 		s.put(o)
+	}
+	for _, c := range u.SetChanges {
+		if err := s.change(c); err != nil {
+			return err
+		}
 	}
 	for _, r := range u.Deletes {
 		s.delete(key{r.Kind, string(r.Id)})
@@ -89,6 +96,27 @@ func (s *scope) put(o *wire.Object) {
 		return
 	}
 	s.compiler.Release(kind, id)
+}
+
+// change makes a change in an address set. An error leaves the set as it was.
+func (s *scope) change(c *wire.SetChange) error {
+	k := key{wire.Kind_KIND_ADDRESS_SET, string(c.Id)}
+	o := s.objects[k]
+	if o == nil || o.Version != c.From {
+		return fmt.Errorf("address set %x is to change from version %d, which is not here", c.Id, c.From)
+	}
+	var m wire.AddressSet
+	if err := proto.Unmarshal(o.Body, &m); err != nil {
+		return fmt.Errorf("address set %x: decode: %w", c.Id, err)
+	}
+	m.Prefixes = c.Apply(m.Prefixes)
+	body := wire.Encode(&m)
+	if v := wire.Version(body); v != c.Version {
+		s.wholeSets = true
+		return fmt.Errorf("address set %x changed to version %d, not to %d", c.Id, v, c.Version)
+	}
+	s.put(&wire.Object{Kind: k.kind, Id: c.Id, Version: c.Version, Body: body})
+	return nil
 }
 
 func (s *scope) delete(k key) {

@@ -80,3 +80,37 @@ func FuzzScope(f *testing.F) {
 		}
 	})
 }
+
+// A member that comes or goes changes the set; a change that does not fit what is here changes nothing and is an error.
+func TestSetChange(t *testing.T) {
+	id := wire.ID(uuid('a', 1))
+	ip := func(n byte) *wire.Prefix { return &wire.Prefix{Address: []byte{10, 0, 0, n}, Bits: 32} }
+	of := func(p ...*wire.Prefix) *wire.AddressSet { return &wire.AddressSet{Id: id, Prefixes: p} }
+	version := func(p ...*wire.Prefix) uint64 { return wire.Version(wire.Encode(of(p...))) }
+	s := newScope("h0", hostplan.Options{})
+	b := wire.Encode(of(ip(1), ip(3)))
+	s.put(&wire.Object{Kind: wire.Kind_KIND_ADDRESS_SET, Id: id, Version: wire.Version(b), Body: b})
+	for _, x := range []struct {
+		name  string
+		c     *wire.SetChange
+		fails bool
+		want  uint64
+	}{
+		{"one comes, one goes", &wire.SetChange{Id: id, From: version(ip(1), ip(3)), Version: version(ip(2), ip(3)), Added: []*wire.Prefix{ip(2)}, Removed: []*wire.Prefix{ip(1)}}, false, version(ip(2), ip(3))},
+		{"from another version", &wire.SetChange{Id: id, From: 7, Version: version(ip(2)), Removed: []*wire.Prefix{ip(3)}}, true, version(ip(2), ip(3))},
+		{"to another version", &wire.SetChange{Id: id, From: version(ip(2), ip(3)), Version: 7, Removed: []*wire.Prefix{ip(3)}}, true, version(ip(2), ip(3))},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			if err := s.change(x.c); (err != nil) != x.fails {
+				t.Errorf("error %v", err)
+			}
+			o := s.objects[key{wire.Kind_KIND_ADDRESS_SET, string(id)}]
+			if o.Version != x.want || wire.Version(o.Body) != x.want {
+				t.Errorf("version %d, body's %d, want %d", o.Version, wire.Version(o.Body), x.want)
+			}
+		})
+	}
+	if !s.wholeSets {
+		t.Error("the agent would be sent changes again")
+	}
+}

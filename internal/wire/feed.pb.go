@@ -289,9 +289,10 @@ type Hello struct {
 	DataPlane        string                 `protobuf:"bytes,5,opt,name=data_plane,json=dataPlane,proto3" json:"data_plane,omitempty"` // ebpf, ovs, null
 	BridgeMappings   map[string]string      `protobuf:"bytes,6,rep,name=bridge_mappings,json=bridgeMappings,proto3" json:"bridge_mappings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	AvailabilityZone string                 `protobuf:"bytes,7,opt,name=availability_zone,json=availabilityZone,proto3" json:"availability_zone,omitempty"`
-	StartedAt        int64                  `protobuf:"varint,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"` // seconds since the epoch, by the agent's clock
-	Position         *Position              `protobuf:"bytes,9,opt,name=position,proto3" json:"position,omitempty"`                     // zero lineage: the agent has nothing
-	Have             []*Ref                 `protobuf:"bytes,10,rep,name=have,proto3" json:"have,omitempty"`                            // every object that the agent holds, so that only what it lacks is sent
+	StartedAt        int64                  `protobuf:"varint,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`     // seconds since the epoch, by the agent's clock
+	Position         *Position              `protobuf:"bytes,9,opt,name=position,proto3" json:"position,omitempty"`                         // zero lineage: the agent has nothing
+	Have             []*Ref                 `protobuf:"bytes,10,rep,name=have,proto3" json:"have,omitempty"`                                // every object that the agent holds, so that only what it lacks is sent
+	SetChanges       bool                   `protobuf:"varint,11,opt,name=set_changes,json=setChanges,proto3" json:"set_changes,omitempty"` // the agent takes changes of address sets (Update.set_changes); else it is sent each set whole
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -394,6 +395,13 @@ func (x *Hello) GetHave() []*Ref {
 		return x.Have
 	}
 	return nil
+}
+
+func (x *Hello) GetSetChanges() bool {
+	if x != nil {
+		return x.SetChanges
+	}
+	return false
 }
 
 type Position struct {
@@ -584,7 +592,9 @@ type Update struct {
 	Listed   []*Ref `protobuf:"bytes,6,rep,name=listed,proto3" json:"listed,omitempty"`
 	// hold: the step would remove most of this host's ports, or follows a restore: apply puts, delete nothing until a
 	// later step without hold.
-	Hold          bool `protobuf:"varint,7,opt,name=hold,proto3" json:"hold,omitempty"`
+	Hold bool `protobuf:"varint,7,opt,name=hold,proto3" json:"hold,omitempty"`
+	// set_changes are applied after puts: members of address sets that come and go, one by one.
+	SetChanges    []*SetChange `protobuf:"bytes,8,rep,name=set_changes,json=setChanges,proto3" json:"set_changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,6 +678,91 @@ func (x *Update) GetHold() bool {
 	return false
 }
 
+func (x *Update) GetSetChanges() []*SetChange {
+	if x != nil {
+		return x.SetChanges
+	}
+	return nil
+}
+
+// SetChange makes of the address set at one version the one at another. An agent that has another version than from, or whose
+// result has another version, says so by connecting again.
+type SetChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	From          uint64                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Added         []*Prefix              `protobuf:"bytes,4,rep,name=added,proto3" json:"added,omitempty"`     // each is not in the set yet
+	Removed       []*Prefix              `protobuf:"bytes,5,rep,name=removed,proto3" json:"removed,omitempty"` // each is in the set
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChange) Reset() {
+	*x = SetChange{}
+	mi := &file_feed_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChange) ProtoMessage() {}
+
+func (x *SetChange) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChange.ProtoReflect.Descriptor instead.
+func (*SetChange) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SetChange) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *SetChange) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *SetChange) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SetChange) GetAdded() []*Prefix {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *SetChange) GetRemoved() []*Prefix {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=weft.v1.Kind" json:"kind,omitempty"`
@@ -680,7 +775,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +787,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[7]
+	mi := &file_feed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +800,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{7}
+	return file_feed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Object) GetKind() Kind {
@@ -748,7 +843,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_feed_proto_msgTypes[8]
+	mi := &file_feed_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +855,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[8]
+	mi := &file_feed_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +868,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{8}
+	return file_feed_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Host) GetName() string {
@@ -818,7 +913,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_feed_proto_msgTypes[9]
+	mi := &file_feed_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +925,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[9]
+	mi := &file_feed_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +938,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{9}
+	return file_feed_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Network) GetId() []byte {
@@ -900,7 +995,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_feed_proto_msgTypes[10]
+	mi := &file_feed_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1007,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[10]
+	mi := &file_feed_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1020,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{10}
+	return file_feed_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Segment) GetId() []byte {
@@ -973,7 +1068,7 @@ type Subnet struct {
 
 func (x *Subnet) Reset() {
 	*x = Subnet{}
-	mi := &file_feed_proto_msgTypes[11]
+	mi := &file_feed_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1080,7 @@ func (x *Subnet) String() string {
 func (*Subnet) ProtoMessage() {}
 
 func (x *Subnet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[11]
+	mi := &file_feed_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1093,7 @@ func (x *Subnet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subnet.ProtoReflect.Descriptor instead.
 func (*Subnet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{11}
+	return file_feed_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Subnet) GetId() []byte {
@@ -1074,7 +1169,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_feed_proto_msgTypes[12]
+	mi := &file_feed_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1181,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[12]
+	mi := &file_feed_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1194,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{12}
+	return file_feed_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Prefix) GetAddress() []byte {
@@ -1126,7 +1221,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_feed_proto_msgTypes[13]
+	mi := &file_feed_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1233,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[13]
+	mi := &file_feed_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1246,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{13}
+	return file_feed_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Route) GetDestination() *Prefix {
@@ -1187,7 +1282,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_feed_proto_msgTypes[14]
+	mi := &file_feed_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1294,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[14]
+	mi := &file_feed_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1307,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{14}
+	return file_feed_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Port) GetId() []byte {
@@ -1302,7 +1397,7 @@ type FixedIP struct {
 
 func (x *FixedIP) Reset() {
 	*x = FixedIP{}
-	mi := &file_feed_proto_msgTypes[15]
+	mi := &file_feed_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1409,7 @@ func (x *FixedIP) String() string {
 func (*FixedIP) ProtoMessage() {}
 
 func (x *FixedIP) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[15]
+	mi := &file_feed_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1422,7 @@ func (x *FixedIP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FixedIP.ProtoReflect.Descriptor instead.
 func (*FixedIP) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{15}
+	return file_feed_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FixedIP) GetSubnetId() []byte {
@@ -1354,7 +1449,7 @@ type AddressPair struct {
 
 func (x *AddressPair) Reset() {
 	*x = AddressPair{}
-	mi := &file_feed_proto_msgTypes[16]
+	mi := &file_feed_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1461,7 @@ func (x *AddressPair) String() string {
 func (*AddressPair) ProtoMessage() {}
 
 func (x *AddressPair) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[16]
+	mi := &file_feed_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1474,7 @@ func (x *AddressPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressPair.ProtoReflect.Descriptor instead.
 func (*AddressPair) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{16}
+	return file_feed_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AddressPair) GetMac() []byte {
@@ -1414,7 +1509,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_feed_proto_msgTypes[17]
+	mi := &file_feed_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1521,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[17]
+	mi := &file_feed_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1534,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{17}
+	return file_feed_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Endpoint) GetId() []byte {
@@ -1523,7 +1618,7 @@ type Outsider struct {
 
 func (x *Outsider) Reset() {
 	*x = Outsider{}
-	mi := &file_feed_proto_msgTypes[18]
+	mi := &file_feed_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1630,7 @@ func (x *Outsider) String() string {
 func (*Outsider) ProtoMessage() {}
 
 func (x *Outsider) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[18]
+	mi := &file_feed_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1643,7 @@ func (x *Outsider) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outsider.ProtoReflect.Descriptor instead.
 func (*Outsider) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{18}
+	return file_feed_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Outsider) GetPort() *Port {
@@ -1576,7 +1671,7 @@ type DHCPOption struct {
 
 func (x *DHCPOption) Reset() {
 	*x = DHCPOption{}
-	mi := &file_feed_proto_msgTypes[19]
+	mi := &file_feed_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1683,7 @@ func (x *DHCPOption) String() string {
 func (*DHCPOption) ProtoMessage() {}
 
 func (x *DHCPOption) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[19]
+	mi := &file_feed_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1696,7 @@ func (x *DHCPOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DHCPOption.ProtoReflect.Descriptor instead.
 func (*DHCPOption) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{19}
+	return file_feed_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DHCPOption) GetName() string {
@@ -1643,7 +1738,7 @@ type Router struct {
 
 func (x *Router) Reset() {
 	*x = Router{}
-	mi := &file_feed_proto_msgTypes[20]
+	mi := &file_feed_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1750,7 @@ func (x *Router) String() string {
 func (*Router) ProtoMessage() {}
 
 func (x *Router) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[20]
+	mi := &file_feed_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1763,7 @@ func (x *Router) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Router.ProtoReflect.Descriptor instead.
 func (*Router) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{20}
+	return file_feed_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Router) GetId() []byte {
@@ -1752,7 +1847,7 @@ type ConntrackHelper struct {
 
 func (x *ConntrackHelper) Reset() {
 	*x = ConntrackHelper{}
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1859,7 @@ func (x *ConntrackHelper) String() string {
 func (*ConntrackHelper) ProtoMessage() {}
 
 func (x *ConntrackHelper) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1872,7 @@ func (x *ConntrackHelper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConntrackHelper.ProtoReflect.Descriptor instead.
 func (*ConntrackHelper) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{21}
+	return file_feed_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConntrackHelper) GetProtocol() uint32 {
@@ -1813,7 +1908,7 @@ type External struct {
 
 func (x *External) Reset() {
 	*x = External{}
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1920,7 @@ func (x *External) String() string {
 func (*External) ProtoMessage() {}
 
 func (x *External) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1933,7 @@ func (x *External) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use External.ProtoReflect.Descriptor instead.
 func (*External) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{22}
+	return file_feed_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *External) GetId() []byte {
@@ -1880,7 +1975,7 @@ type ExternalSubnet struct {
 
 func (x *ExternalSubnet) Reset() {
 	*x = ExternalSubnet{}
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1987,7 @@ func (x *ExternalSubnet) String() string {
 func (*ExternalSubnet) ProtoMessage() {}
 
 func (x *ExternalSubnet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +2000,7 @@ func (x *ExternalSubnet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalSubnet.ProtoReflect.Descriptor instead.
 func (*ExternalSubnet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{23}
+	return file_feed_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExternalSubnet) GetId() []byte {
@@ -1948,7 +2043,7 @@ type FloatingIP struct {
 
 func (x *FloatingIP) Reset() {
 	*x = FloatingIP{}
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2055,7 @@ func (x *FloatingIP) String() string {
 func (*FloatingIP) ProtoMessage() {}
 
 func (x *FloatingIP) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2068,7 @@ func (x *FloatingIP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FloatingIP.ProtoReflect.Descriptor instead.
 func (*FloatingIP) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{24}
+	return file_feed_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FloatingIP) GetId() []byte {
@@ -2062,7 +2157,7 @@ type PortForwarding struct {
 
 func (x *PortForwarding) Reset() {
 	*x = PortForwarding{}
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2169,7 @@ func (x *PortForwarding) String() string {
 func (*PortForwarding) ProtoMessage() {}
 
 func (x *PortForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2182,7 @@ func (x *PortForwarding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortForwarding.ProtoReflect.Descriptor instead.
 func (*PortForwarding) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{25}
+	return file_feed_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PortForwarding) GetId() []byte {
@@ -2157,7 +2252,7 @@ type SecurityGroup struct {
 
 func (x *SecurityGroup) Reset() {
 	*x = SecurityGroup{}
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2264,7 @@ func (x *SecurityGroup) String() string {
 func (*SecurityGroup) ProtoMessage() {}
 
 func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2277,7 @@ func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityGroup.ProtoReflect.Descriptor instead.
 func (*SecurityGroup) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{26}
+	return file_feed_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SecurityGroup) GetId() []byte {
@@ -2222,7 +2317,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2329,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2342,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{27}
+	return file_feed_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Rule) GetId() []byte {
@@ -2316,7 +2411,7 @@ type AddressSet struct {
 
 func (x *AddressSet) Reset() {
 	*x = AddressSet{}
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2423,7 @@ func (x *AddressSet) String() string {
 func (*AddressSet) ProtoMessage() {}
 
 func (x *AddressSet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2436,7 @@ func (x *AddressSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSet.ProtoReflect.Descriptor instead.
 func (*AddressSet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{28}
+	return file_feed_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AddressSet) GetId() []byte {
@@ -2373,7 +2468,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2480,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2493,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{29}
+	return file_feed_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Report) GetApplied() *Position {
@@ -2454,7 +2549,7 @@ type FloatingIPState struct {
 
 func (x *FloatingIPState) Reset() {
 	*x = FloatingIPState{}
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2561,7 @@ func (x *FloatingIPState) String() string {
 func (*FloatingIPState) ProtoMessage() {}
 
 func (x *FloatingIPState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2574,7 @@ func (x *FloatingIPState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FloatingIPState.ProtoReflect.Descriptor instead.
 func (*FloatingIPState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{30}
+	return file_feed_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FloatingIPState) GetId() []byte {
@@ -2513,7 +2608,7 @@ type PortState struct {
 
 func (x *PortState) Reset() {
 	*x = PortState{}
-	mi := &file_feed_proto_msgTypes[31]
+	mi := &file_feed_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2620,7 @@ func (x *PortState) String() string {
 func (*PortState) ProtoMessage() {}
 
 func (x *PortState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[31]
+	mi := &file_feed_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2633,7 @@ func (x *PortState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortState.ProtoReflect.Descriptor instead.
 func (*PortState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{31}
+	return file_feed_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PortState) GetId() []byte {
@@ -2565,7 +2660,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +2672,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +2685,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{32}
+	return file_feed_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RouterState) GetId() []byte {
@@ -2618,7 +2713,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2725,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2738,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{33}
+	return file_feed_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Problem) GetKind() string {
@@ -2680,7 +2775,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2692,7 +2787,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2705,7 +2800,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{34}
+	return file_feed_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Heartbeat) GetTimeUnixNano() int64 {
@@ -2753,7 +2848,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2860,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2873,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{35}
+	return file_feed_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SignRequest) GetPortId() []byte {
@@ -2807,7 +2902,7 @@ type SignReply struct {
 
 func (x *SignReply) Reset() {
 	*x = SignReply{}
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2914,7 @@ func (x *SignReply) String() string {
 func (*SignReply) ProtoMessage() {}
 
 func (x *SignReply) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2927,7 @@ func (x *SignReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignReply.ProtoReflect.Descriptor instead.
 func (*SignReply) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{36}
+	return file_feed_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SignReply) GetInstanceId() string {
@@ -2877,7 +2972,7 @@ const file_feed_proto_rawDesc = "" +
 	"\rServerMessage\x12,\n" +
 	"\awelcome\x18\x01 \x01(\v2\x10.weft.v1.WelcomeH\x00R\awelcome\x12)\n" +
 	"\x06update\x18\x02 \x01(\v2\x0f.weft.v1.UpdateH\x00R\x06updateB\x06\n" +
-	"\x04kind\"\xb4\x03\n" +
+	"\x04kind\"\xd5\x03\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -2892,7 +2987,9 @@ const file_feed_proto_rawDesc = "" +
 	"started_at\x18\b \x01(\x03R\tstartedAt\x12-\n" +
 	"\bposition\x18\t \x01(\v2\x11.weft.v1.PositionR\bposition\x12 \n" +
 	"\x04have\x18\n" +
-	" \x03(\v2\f.weft.v1.RefR\x04have\x1aA\n" +
+	" \x03(\v2\f.weft.v1.RefR\x04have\x12\x1f\n" +
+	"\vset_changes\x18\v \x01(\bR\n" +
+	"setChanges\x1aA\n" +
 	"\x13BridgeMappingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"@\n" +
@@ -2906,7 +3003,7 @@ const file_feed_proto_rawDesc = "" +
 	"\aWelcome\x12$\n" +
 	"\x0etime_unix_nano\x18\x01 \x01(\x03R\ftimeUnixNano\x12+\n" +
 	"\x11heartbeat_seconds\x18\x02 \x01(\rR\x10heartbeatSeconds\x12\x16\n" +
-	"\x06server\x18\x03 \x01(\tR\x06server\"\xee\x01\n" +
+	"\x06server\x18\x03 \x01(\tR\x06server\"\xa3\x02\n" +
 	"\x06Update\x12-\n" +
 	"\bposition\x18\x01 \x01(\v2\x11.weft.v1.PositionR\bposition\x12#\n" +
 	"\x04puts\x18\x02 \x03(\v2\x0f.weft.v1.ObjectR\x04puts\x12&\n" +
@@ -2914,7 +3011,15 @@ const file_feed_proto_rawDesc = "" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12\x1a\n" +
 	"\bsnapshot\x18\x05 \x01(\bR\bsnapshot\x12$\n" +
 	"\x06listed\x18\x06 \x03(\v2\f.weft.v1.RefR\x06listed\x12\x12\n" +
-	"\x04hold\x18\a \x01(\bR\x04hold\"i\n" +
+	"\x04hold\x18\a \x01(\bR\x04hold\x123\n" +
+	"\vset_changes\x18\b \x03(\v2\x12.weft.v1.SetChangeR\n" +
+	"setChanges\"\x9b\x01\n" +
+	"\tSetChange\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12%\n" +
+	"\x05added\x18\x04 \x03(\v2\x0f.weft.v1.PrefixR\x05added\x12)\n" +
+	"\aremoved\x18\x05 \x03(\v2\x0f.weft.v1.PrefixR\aremoved\"i\n" +
 	"\x06Object\x12!\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\r.weft.v1.KindR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x18\n" +
@@ -3143,7 +3248,7 @@ func file_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_feed_proto_goTypes = []any{
 	(Kind)(0),               // 0: weft.v1.Kind
 	(*AgentMessage)(nil),    // 1: weft.v1.AgentMessage
@@ -3153,91 +3258,95 @@ var file_feed_proto_goTypes = []any{
 	(*Ref)(nil),             // 5: weft.v1.Ref
 	(*Welcome)(nil),         // 6: weft.v1.Welcome
 	(*Update)(nil),          // 7: weft.v1.Update
-	(*Object)(nil),          // 8: weft.v1.Object
-	(*Host)(nil),            // 9: weft.v1.Host
-	(*Network)(nil),         // 10: weft.v1.Network
-	(*Segment)(nil),         // 11: weft.v1.Segment
-	(*Subnet)(nil),          // 12: weft.v1.Subnet
-	(*Prefix)(nil),          // 13: weft.v1.Prefix
-	(*Route)(nil),           // 14: weft.v1.Route
-	(*Port)(nil),            // 15: weft.v1.Port
-	(*FixedIP)(nil),         // 16: weft.v1.FixedIP
-	(*AddressPair)(nil),     // 17: weft.v1.AddressPair
-	(*Endpoint)(nil),        // 18: weft.v1.Endpoint
-	(*Outsider)(nil),        // 19: weft.v1.Outsider
-	(*DHCPOption)(nil),      // 20: weft.v1.DHCPOption
-	(*Router)(nil),          // 21: weft.v1.Router
-	(*ConntrackHelper)(nil), // 22: weft.v1.ConntrackHelper
-	(*External)(nil),        // 23: weft.v1.External
-	(*ExternalSubnet)(nil),  // 24: weft.v1.ExternalSubnet
-	(*FloatingIP)(nil),      // 25: weft.v1.FloatingIP
-	(*PortForwarding)(nil),  // 26: weft.v1.PortForwarding
-	(*SecurityGroup)(nil),   // 27: weft.v1.SecurityGroup
-	(*Rule)(nil),            // 28: weft.v1.Rule
-	(*AddressSet)(nil),      // 29: weft.v1.AddressSet
-	(*Report)(nil),          // 30: weft.v1.Report
-	(*FloatingIPState)(nil), // 31: weft.v1.FloatingIPState
-	(*PortState)(nil),       // 32: weft.v1.PortState
-	(*RouterState)(nil),     // 33: weft.v1.RouterState
-	(*Problem)(nil),         // 34: weft.v1.Problem
-	(*Heartbeat)(nil),       // 35: weft.v1.Heartbeat
-	(*SignRequest)(nil),     // 36: weft.v1.SignRequest
-	(*SignReply)(nil),       // 37: weft.v1.SignReply
-	nil,                     // 38: weft.v1.Hello.BridgeMappingsEntry
+	(*SetChange)(nil),       // 8: weft.v1.SetChange
+	(*Object)(nil),          // 9: weft.v1.Object
+	(*Host)(nil),            // 10: weft.v1.Host
+	(*Network)(nil),         // 11: weft.v1.Network
+	(*Segment)(nil),         // 12: weft.v1.Segment
+	(*Subnet)(nil),          // 13: weft.v1.Subnet
+	(*Prefix)(nil),          // 14: weft.v1.Prefix
+	(*Route)(nil),           // 15: weft.v1.Route
+	(*Port)(nil),            // 16: weft.v1.Port
+	(*FixedIP)(nil),         // 17: weft.v1.FixedIP
+	(*AddressPair)(nil),     // 18: weft.v1.AddressPair
+	(*Endpoint)(nil),        // 19: weft.v1.Endpoint
+	(*Outsider)(nil),        // 20: weft.v1.Outsider
+	(*DHCPOption)(nil),      // 21: weft.v1.DHCPOption
+	(*Router)(nil),          // 22: weft.v1.Router
+	(*ConntrackHelper)(nil), // 23: weft.v1.ConntrackHelper
+	(*External)(nil),        // 24: weft.v1.External
+	(*ExternalSubnet)(nil),  // 25: weft.v1.ExternalSubnet
+	(*FloatingIP)(nil),      // 26: weft.v1.FloatingIP
+	(*PortForwarding)(nil),  // 27: weft.v1.PortForwarding
+	(*SecurityGroup)(nil),   // 28: weft.v1.SecurityGroup
+	(*Rule)(nil),            // 29: weft.v1.Rule
+	(*AddressSet)(nil),      // 30: weft.v1.AddressSet
+	(*Report)(nil),          // 31: weft.v1.Report
+	(*FloatingIPState)(nil), // 32: weft.v1.FloatingIPState
+	(*PortState)(nil),       // 33: weft.v1.PortState
+	(*RouterState)(nil),     // 34: weft.v1.RouterState
+	(*Problem)(nil),         // 35: weft.v1.Problem
+	(*Heartbeat)(nil),       // 36: weft.v1.Heartbeat
+	(*SignRequest)(nil),     // 37: weft.v1.SignRequest
+	(*SignReply)(nil),       // 38: weft.v1.SignReply
+	nil,                     // 39: weft.v1.Hello.BridgeMappingsEntry
 }
 var file_feed_proto_depIdxs = []int32{
 	3,  // 0: weft.v1.AgentMessage.hello:type_name -> weft.v1.Hello
-	30, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
-	35, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
+	31, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
+	36, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
 	6,  // 3: weft.v1.ServerMessage.welcome:type_name -> weft.v1.Welcome
 	7,  // 4: weft.v1.ServerMessage.update:type_name -> weft.v1.Update
-	38, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
+	39, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
 	4,  // 6: weft.v1.Hello.position:type_name -> weft.v1.Position
 	5,  // 7: weft.v1.Hello.have:type_name -> weft.v1.Ref
 	0,  // 8: weft.v1.Ref.kind:type_name -> weft.v1.Kind
 	4,  // 9: weft.v1.Update.position:type_name -> weft.v1.Position
-	8,  // 10: weft.v1.Update.puts:type_name -> weft.v1.Object
+	9,  // 10: weft.v1.Update.puts:type_name -> weft.v1.Object
 	5,  // 11: weft.v1.Update.deletes:type_name -> weft.v1.Ref
 	5,  // 12: weft.v1.Update.listed:type_name -> weft.v1.Ref
-	0,  // 13: weft.v1.Object.kind:type_name -> weft.v1.Kind
-	11, // 14: weft.v1.Network.segments:type_name -> weft.v1.Segment
-	13, // 15: weft.v1.Subnet.cidr:type_name -> weft.v1.Prefix
-	14, // 16: weft.v1.Subnet.host_routes:type_name -> weft.v1.Route
-	13, // 17: weft.v1.Route.destination:type_name -> weft.v1.Prefix
-	16, // 18: weft.v1.Port.fixed_ips:type_name -> weft.v1.FixedIP
-	17, // 19: weft.v1.Port.address_pairs:type_name -> weft.v1.AddressPair
-	13, // 20: weft.v1.AddressPair.prefix:type_name -> weft.v1.Prefix
-	20, // 21: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
-	15, // 22: weft.v1.Outsider.port:type_name -> weft.v1.Port
-	18, // 23: weft.v1.Outsider.endpoint:type_name -> weft.v1.Endpoint
-	15, // 24: weft.v1.Router.interfaces:type_name -> weft.v1.Port
-	14, // 25: weft.v1.Router.routes:type_name -> weft.v1.Route
-	15, // 26: weft.v1.Router.gateway:type_name -> weft.v1.Port
-	22, // 27: weft.v1.Router.helpers:type_name -> weft.v1.ConntrackHelper
-	13, // 28: weft.v1.Router.plain:type_name -> weft.v1.Prefix
-	11, // 29: weft.v1.External.segments:type_name -> weft.v1.Segment
-	24, // 30: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
-	13, // 31: weft.v1.ExternalSubnet.cidr:type_name -> weft.v1.Prefix
-	26, // 32: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
-	28, // 33: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
-	13, // 34: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
-	13, // 35: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
-	4,  // 36: weft.v1.Report.applied:type_name -> weft.v1.Position
-	32, // 37: weft.v1.Report.ports:type_name -> weft.v1.PortState
-	33, // 38: weft.v1.Report.routers:type_name -> weft.v1.RouterState
-	34, // 39: weft.v1.Report.problems:type_name -> weft.v1.Problem
-	31, // 40: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
-	33, // 41: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
-	4,  // 42: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
-	1,  // 43: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
-	36, // 44: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
-	2,  // 45: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
-	37, // 46: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
-	45, // [45:47] is the sub-list for method output_type
-	43, // [43:45] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	8,  // 13: weft.v1.Update.set_changes:type_name -> weft.v1.SetChange
+	14, // 14: weft.v1.SetChange.added:type_name -> weft.v1.Prefix
+	14, // 15: weft.v1.SetChange.removed:type_name -> weft.v1.Prefix
+	0,  // 16: weft.v1.Object.kind:type_name -> weft.v1.Kind
+	12, // 17: weft.v1.Network.segments:type_name -> weft.v1.Segment
+	14, // 18: weft.v1.Subnet.cidr:type_name -> weft.v1.Prefix
+	15, // 19: weft.v1.Subnet.host_routes:type_name -> weft.v1.Route
+	14, // 20: weft.v1.Route.destination:type_name -> weft.v1.Prefix
+	17, // 21: weft.v1.Port.fixed_ips:type_name -> weft.v1.FixedIP
+	18, // 22: weft.v1.Port.address_pairs:type_name -> weft.v1.AddressPair
+	14, // 23: weft.v1.AddressPair.prefix:type_name -> weft.v1.Prefix
+	21, // 24: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
+	16, // 25: weft.v1.Outsider.port:type_name -> weft.v1.Port
+	19, // 26: weft.v1.Outsider.endpoint:type_name -> weft.v1.Endpoint
+	16, // 27: weft.v1.Router.interfaces:type_name -> weft.v1.Port
+	15, // 28: weft.v1.Router.routes:type_name -> weft.v1.Route
+	16, // 29: weft.v1.Router.gateway:type_name -> weft.v1.Port
+	23, // 30: weft.v1.Router.helpers:type_name -> weft.v1.ConntrackHelper
+	14, // 31: weft.v1.Router.plain:type_name -> weft.v1.Prefix
+	12, // 32: weft.v1.External.segments:type_name -> weft.v1.Segment
+	25, // 33: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
+	14, // 34: weft.v1.ExternalSubnet.cidr:type_name -> weft.v1.Prefix
+	27, // 35: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
+	29, // 36: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
+	14, // 37: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
+	14, // 38: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
+	4,  // 39: weft.v1.Report.applied:type_name -> weft.v1.Position
+	33, // 40: weft.v1.Report.ports:type_name -> weft.v1.PortState
+	34, // 41: weft.v1.Report.routers:type_name -> weft.v1.RouterState
+	35, // 42: weft.v1.Report.problems:type_name -> weft.v1.Problem
+	32, // 43: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
+	34, // 44: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
+	4,  // 45: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
+	1,  // 46: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
+	37, // 47: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
+	2,  // 48: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
+	38, // 49: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
+	48, // [48:50] is the sub-list for method output_type
+	46, // [46:48] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_feed_proto_init() }
@@ -3260,7 +3369,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

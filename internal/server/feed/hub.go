@@ -260,6 +260,10 @@ func (h *hub) spread(before *world.World, objects map[item]struct{}, stays map[*
 		if was && is && old.version == now.version {
 			continue
 		}
+		var change *wire.SetChange
+		if k.kind == wire.Kind_KIND_ADDRESS_SET && was && is {
+			change = changeOf(k, old, now)
+		}
 		for s := range h.followers[t] {
 			if both, shifted := stays[s]; shifted {
 				if _, follows := both[t]; !follows {
@@ -267,6 +271,9 @@ func (h *hub) spread(before *world.World, objects map[item]struct{}, stays map[*
 				}
 			}
 			switch {
+			case is && change != nil && s.changes:
+				u := of(s)
+				u.changes = append(u.changes, change)
 			case is:
 				of(s).put(k, now)
 			case was:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -72,10 +73,13 @@ type mirror struct {
 	session *session
 	has     map[key]uint64
 	held    bool
+	// sets are the bodies of address sets, kept by changes where those come.
+	sets map[key]*wire.AddressSet
 }
 
 func (b *bench) connect(host string, have map[key]uint64, at model.Position) *mirror {
-	m := &mirror{session: newSession(host), has: maps.Clone(have)}
+	m := &mirror{session: newSession(host), has: maps.Clone(have), sets: map[key]*wire.AddressSet{}}
+	m.session.changes = have == nil // an agent that had a scope before may be an old one
 	if m.has == nil {
 		m.has = map[key]uint64{}
 	}
@@ -101,6 +105,10 @@ func (m *mirror) drain(t *rapid.T) {
 			}
 			for _, o := range p.Puts {
 				m.has[key{o.Kind, string(o.Id)}] = o.Version
+				m.keep(t, o)
+			}
+			for _, c := range p.SetChanges {
+				m.change(t, c)
 			}
 		}
 		if u.snapshot && !u.hold {
@@ -114,6 +122,30 @@ func (m *mirror) drain(t *rapid.T) {
 			m.held = u.hold
 		}
 	}
+}
+
+func (m *mirror) keep(t *rapid.T, o *wire.Object) {
+	if o.Kind != wire.Kind_KIND_ADDRESS_SET {
+		return
+	}
+	set := &wire.AddressSet{}
+	if err := proto.Unmarshal(o.Body, set); err != nil {
+		t.Fatal(err)
+	}
+	m.sets[key{o.Kind, string(o.Id)}] = set
+}
+
+func (m *mirror) change(t *rapid.T, c *wire.SetChange) {
+	k := key{wire.Kind_KIND_ADDRESS_SET, string(c.Id)}
+	set := m.sets[k]
+	if !m.session.changes || set == nil || m.has[k] != c.From {
+		t.Fatalf("a change of set %x from %d, which the agent does not have", c.Id, c.From)
+	}
+	set.Prefixes = c.Apply(set.Prefixes)
+	if b := encode(set); b.version != c.Version {
+		t.Fatalf("set %x changed to %d, want %d", c.Id, b.version, c.Version)
+	}
+	m.has[k] = c.Version
 }
 
 // scope is what the agent of a host should hold, from the world alone.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
+	"github.com/weft-cloud/weft/internal/wire"
 )
 
 // A provider network has ports that no agent plugs in: bare-metal machines, and whatever uses a port that is bound nowhere.
@@ -45,7 +46,7 @@ func elect(w *world.World, alive func(string) bool) map[model.NetworkID]string {
 			if _, has := h.BridgeMappings[s.Physnet]; !has {
 				continue
 			}
-			if rank := fnv64(append(s.NetworkID.UUID[:], h.Name...)); out[s.NetworkID] == "" || rank > best {
+			if rank := wire.Version(append(s.NetworkID.UUID[:], h.Name...)); out[s.NetworkID] == "" || rank > best {
 				best, out[s.NetworkID] = rank, h.Name
 			}
 		}

@@ -121,3 +121,17 @@ func prefixes(list []netip.Prefix) []*wire.Prefix {
 	}
 	return out
 }
+
+// changeOf is what makes one address set of another; nil: sending it whole is no more.
+func changeOf(k key, old, now body) *wire.SetChange {
+	var a, b wire.AddressSet
+	if proto.Unmarshal(old.bytes, &a) != nil || proto.Unmarshal(now.bytes, &b) != nil {
+		return nil
+	}
+	c := &wire.SetChange{Id: []byte(k.id), From: old.version, Version: now.version}
+	c.Added, c.Removed = wire.DiffSets(a.Prefixes, b.Prefixes)
+	if len(c.Added)+len(c.Removed) > len(b.Prefixes) {
+		return nil
+	}
+	return c
+}

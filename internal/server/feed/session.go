@@ -21,6 +21,8 @@ type session struct {
 	topics   interest
 	held     bool
 	released bool
+	// changes: the agent takes changes of address sets.
+	changes bool
 
 	mu     sync.Mutex
 	queue  []*update // guarded by mu
@@ -75,6 +77,7 @@ func (s *session) take() ([]*update, error) {
 type update struct {
 	position model.Position
 	puts     []*wire.Object
+	changes  []*wire.SetChange
 	deletes  []*wire.Ref
 	snapshot bool
 	listed   []*wire.Ref
@@ -87,7 +90,7 @@ func (u *update) put(k key, b body) {
 
 func (u *update) drop(k key) { u.deletes = append(u.deletes, k.ref(0)) }
 
-func (u *update) empty() bool { return len(u.puts) == 0 && len(u.deletes) == 0 && !u.snapshot }
+func (u *update) empty() bool { return len(u.puts)+len(u.changes)+len(u.deletes) == 0 && !u.snapshot }
 
 // partBytes bounds a message, well below gRPC's 4 MiB.
 const partBytes = 1 << 20
@@ -119,6 +122,10 @@ func (u *update) parts() []*wire.ServerMessage {
 	for _, o := range u.puts {
 		room(len(o.Body) + len(o.Id) + 24)
 		part.Puts = append(part.Puts, o)
+	}
+	for _, c := range u.changes {
+		room(48 + 24*(len(c.Added)+len(c.Removed)))
+		part.SetChanges = append(part.SetChanges, c)
 	}
 	flush(false)
 	return out

@@ -50,21 +50,10 @@ type body struct {
 	version uint64
 }
 
-// encode is the body of a message; the zero body for nil.
+// encode is the body of a message.
 func encode(m proto.Message) body {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil {
-		panic("feed: messages of ours always encode: " + err.Error()) // only invalid UTF-8 or missing required fields fail
-	}
-	return body{b, fnv64(b)}
-}
-
-func fnv64(b []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
-	return h
+	b := wire.Encode(m)
+	return body{b, wire.Version(b)}
 }
 
 // visible reports whether others on its network may know of the port: it is somewhere, and no router's leg (those are
