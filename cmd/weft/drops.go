@@ -62,8 +62,8 @@ func dropsDirs(ctx context.Context, flags *configFlags) ([]string, map[string]st
 	if len(flags.files)+len(flags.dirs) == 0 && flags.stateDir == "" {
 		if r, err := lab.Load(); err == nil {
 			var dirs []string
-			for _, h := range r.Computes() {
-				dirs = append(dirs, r.AgentDir(h))
+			for _, h := range r.Hosts() {
+				dirs = append(dirs, r.AgentDir(h.Name))
 			}
 			return dirs, labNames(ctx, r.ServerDir()), nil
 		}
