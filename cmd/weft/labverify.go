@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,15 +73,22 @@ func createPcap(path string) (keep func(*verify.Report) error, err error) {
 
 func printReport(w io.Writer, rep *verify.Report) {
 	p := painter{terminal(w)}
-	t := newTable("subnet", "host", "", "with DVR", "measured", "VNI", "TTL", "RTT", "controller saw", "pairs", "verdict")
+	printReference(w, rep)
+	t := newTable("router", "subnet", "host", "", "expected", "measured", "VNI", "TTL", "RTT", "network node saw", "pairs", "verdict")
 	for _, r := range rep.Rows {
-		t.Row(r.Subnet, r.Host, r.Family, r.Expected, r.Measured, vnis(r.VNIs), fmt.Sprint(r.TTL), fmt.Sprintf("%.3f ms", r.RTT),
+		t.Row(r.Router, r.Subnet, r.Host, r.Family, r.Expected, r.Measured, vnis(r.VNIs), fmt.Sprint(r.TTL), fmt.Sprintf("%.3f ms", r.RTT),
 			nothing(r.ControllerSaw), fmt.Sprintf("%d/%d", r.Good, r.Pairs), p.verdict(r.OK, "ok", "WRONG"))
 	}
 	fmt.Fprintln(w, t)
+	if len(rep.Passages) > 0 {
+		printPassages(w, p, rep.Passages)
+	}
 	fmt.Fprintln(w, "\nOne packet of each kind, at every interface it crossed:")
 	for _, r := range rep.Rows {
-		printPath(w, p, r)
+		printPath(w, p, fmt.Sprintf("%s router, %s subnet, %s host, %s", r.Router, r.Subnet, r.Host, r.Family), r.Example)
+	}
+	for _, j := range rep.Passages {
+		printPath(w, p, j.Name+", "+j.Family, &j.Pair)
 	}
 	iso := rep.Isolation
 	fmt.Fprintf(w, "\nTenants: %d with overlapping addresses, %d probes from one at the others' addresses, %d packets crossed: %s\n",
@@ -92,10 +100,43 @@ func printReport(w io.Writer, rep *verify.Report) {
 		fmt.Fprintln(w, p.bad(fmt.Sprintf("The captures lost %d frames, so this proves nothing: run it again.", rep.Dropped)))
 	}
 	if rep.OK {
-		fmt.Fprintln(w, p.good("All traffic went the way that distributed routing takes it."))
+		fmt.Fprintln(w, p.good("All traffic went the way that it must."))
 	} else {
 		fmt.Fprintln(w, p.bad("Not all traffic went the way that it must."))
 	}
+}
+
+// printReference is the table by which distributed routing is known, with what was measured in its columns.
+func printReference(w io.Writer, rep *verify.Report) {
+	type kind struct{ subnet, host string }
+	columns := map[string]map[kind]string{"distributed": {}, "centralized": {}}
+	var order []kind
+	for _, r := range rep.Rows {
+		k := kind{r.Subnet, r.Host}
+		if !slices.Contains(order, k) {
+			order = append(order, k)
+		}
+		if old := columns[r.Router][k]; old != "" && old != r.Measured {
+			r.Measured = old + "; " + r.Measured
+		}
+		columns[r.Router][k] = r.Measured
+	}
+	t := newTable("subnet", "host", "without DVR", "with DVR")
+	for _, k := range order {
+		t.Row(k.subnet, k.host, columns["centralized"][k], columns["distributed"][k])
+	}
+	fmt.Fprintln(w, "Measured, in the words of the reference table:")
+	fmt.Fprintln(w, t)
+	fmt.Fprintln(w)
+}
+
+// printPassages is the table of what goes in and out.
+func printPassages(w io.Writer, p painter, list []verify.Passage) {
+	t := newTable("north-south", "", "from", "to", "sent to", "arrives from", "interfaces crossed, measured", "TTL", "RTT", "verdict")
+	for _, j := range list {
+		t.Row(j.Name, j.Family, j.From, j.To, j.Dst, j.SeenAs, j.Measured, fmt.Sprint(j.TTL), fmt.Sprintf("%.3f ms", j.RTT), p.verdict(j.OK, "ok", "WRONG"))
+	}
+	fmt.Fprintln(w, t)
 }
 
 func vnis(list []int) string {
@@ -112,9 +153,8 @@ func nothing(n int) string {
 	return fmt.Sprintf("%d packets", n)
 }
 
-func printPath(w io.Writer, p painter, r verify.Row) {
-	e := r.Example
-	fmt.Fprintf(w, "\n  %s subnet, %s host, %s: %s (%s) to %s (%s), TTL %d on arrival, %.3f ms\n", r.Subnet, r.Host, r.Family, e.From, e.Src, e.To, e.Dst, e.TTL, e.RTT)
+func printPath(w io.Writer, p painter, what string, e *verify.Pair) {
+	fmt.Fprintf(w, "\n  %s: %s (%s) to %s (%s), TTL %d on arrival, %.3f ms\n", what, e.From, e.Src, e.To, e.Dst, e.TTL, e.RTT)
 	for _, h := range e.Request {
 		dir := "in "
 		if h.Out {

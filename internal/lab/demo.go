@@ -67,10 +67,18 @@ func makeExternal(ctx context.Context, admin *osclient.Client) error {
 	if err != nil {
 		return err
 	}
-	_, err = create(ctx, admin, "network", "/v2.0/subnets", "subnet", doc{"name": "external-v4", "network_id": id, "ip_version": 4,
-		"cidr": "203.0.113.0/24", "gateway_ip": "203.0.113.1", "enable_dhcp": false,
-		"allocation_pools": []doc{{"start": "203.0.113.100", "end": "203.0.113.199"}}})
-	return err
+	for _, s := range []doc{
+		{"name": "external-v4", "ip_version": 4, "cidr": "203.0.113.0/24", "gateway_ip": "203.0.113.1",
+			"allocation_pools": []doc{{"start": "203.0.113.100", "end": "203.0.113.199"}}},
+		{"name": "external-v6", "ip_version": 6, "cidr": "2001:db8:cb00:7100::/64", "gateway_ip": "2001:db8:cb00:7100::1",
+			"allocation_pools": []doc{{"start": "2001:db8:cb00:7100::100", "end": "2001:db8:cb00:7100::1ff"}}},
+	} {
+		s["network_id"], s["enable_dhcp"] = id, false
+		if _, err := create(ctx, admin, "network", "/v2.0/subnets", "subnet", s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Record) makeTenant(ctx context.Context, admin *osclient.Client, t tenant) error {
@@ -123,7 +131,10 @@ func makeTopology(ctx context.Context, c *osclient.Client, t tenant) error {
 			}
 		}
 	}
-	return nil
+	if t.suffix != "" { // the second tenant has the same addresses, of which the outside can know only one
+		return nil
+	}
+	return demoOutside(ctx, c, router)
 }
 
 // create makes a resource and returns its id.

@@ -95,7 +95,8 @@ func (r *Record) steps() []step {
 		{"start the agents", r.startAgents},
 	}
 	if r.Options.Demo {
-		steps = append(steps, step{"make the demo's networks", r.demoNetworks}, step{"boot the demo's instances", r.demoServers})
+		steps = append(steps, step{"make the demo's networks", r.demoNetworks}, step{"boot the demo's instances", r.demoServers},
+			step{"give red2 a floating IP", r.demoFloating})
 	}
 	return steps
 }

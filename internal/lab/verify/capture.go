@@ -44,6 +44,9 @@ func capturePoints(t Topology) []Point {
 		}
 		out = append(out, Point{in.Name, in.Netns, in.Interface, guestPort})
 	}
+	if t.Outside.Netns != "" {
+		out = append(out, Point{t.Outside.Name, t.Outside.Netns, t.Outside.Interface, guestPort})
+	}
 	return out
 }
 

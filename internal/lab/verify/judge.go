@@ -8,12 +8,14 @@ import (
 )
 
 // The four kinds of traffic, in the words of the reference table.
-func kindOf(sameSubnet, sameHost bool) string {
+func kindOf(sameSubnet, sameHost, central bool) string {
 	switch {
 	case sameSubnet && sameHost:
 		return "virtual switch"
 	case sameSubnet:
 		return "tunnel"
+	case central:
+		return "through the network node"
 	default:
 		return "DVR on the compute node"
 	}
@@ -34,32 +36,55 @@ func family(v6 bool) string {
 }
 
 // judge fills the report from what was seen.
-func (r *Report) judge(t Topology, pairs, probes []*task, seen []sighting) {
+func (r *Report) judge(t Topology, all tasks, seen []sighting) {
 	byTask := map[uint32][]sighting{}
 	for _, s := range seen {
 		byTask[s.task] = append(byTask[s.task], s)
 	}
 	r.OK = r.Dropped == 0
-	for _, v6 := range []bool{false, true} {
-		for _, k := range [][2]bool{{true, true}, {true, false}, {false, true}, {false, false}} {
-			var of []*Pair
-			for _, p := range pairs {
-				if p.v6 == v6 && (p.from.NetworkID == p.to.NetworkID) == k[0] && (p.from.Host == p.to.Host) == k[1] {
-					pair := judgePair(t, p, byTask[p.id])
-					r.Pairs = append(r.Pairs, pair)
-					of = append(of, &pair)
-				}
-			}
-			if len(of) > 0 {
-				row := makeRow(of)
-				row.Subnet, row.Host, row.Family, row.Expected = word(k[0]), word(k[1]), family(v6), kindOf(k[0], k[1])
-				r.Rows = append(r.Rows, row)
-				r.OK = r.OK && row.OK
+	for _, central := range []bool{false, true} {
+		for _, v6 := range []bool{false, true} {
+			for _, k := range [][2]bool{{true, true}, {true, false}, {false, true}, {false, false}} {
+				r.judgeRow(t, all.pairs, byTask, rowKind{k[0], k[1], v6, central})
 			}
 		}
 	}
-	r.Isolation = judgeIsolation(t, pairs, probes, byTask)
+	for _, p := range all.journeys {
+		passage := judgeJourney(p, byTask[p.id])
+		r.Passages = append(r.Passages, passage)
+		r.OK = r.OK && passage.OK
+	}
+	r.Isolation = judgeIsolation(t, all.pairs, all.probes, byTask)
 	r.OK = r.OK && r.Isolation.OK && len(r.Rows) > 0
+}
+
+// rowKind tells rows apart.
+type rowKind struct{ sameSubnet, sameHost, v6, central bool }
+
+func (k rowKind) has(p *task) bool {
+	return p.v6 == k.v6 && p.from.Central == k.central && (p.from.NetworkID == p.to.NetworkID) == k.sameSubnet && (p.from.Host == p.to.Host) == k.sameHost
+}
+
+func (r *Report) judgeRow(t Topology, pairs []*task, byTask map[uint32][]sighting, k rowKind) {
+	var of []*Pair
+	for _, p := range pairs {
+		if k.has(p) {
+			pair := judgePair(t, p, byTask[p.id])
+			r.Pairs = append(r.Pairs, pair)
+			of = append(of, &pair)
+		}
+	}
+	if len(of) == 0 {
+		return
+	}
+	row := makeRow(of)
+	row.Subnet, row.Host, row.Family, row.Router = word(k.sameSubnet), word(k.sameHost), family(k.v6), "distributed"
+	if k.central {
+		row.Router = "centralized"
+	}
+	row.Expected = kindOf(k.sameSubnet, k.sameHost, k.central)
+	r.Rows = append(r.Rows, row)
+	r.OK = r.OK && row.OK
 }
 
 func makeRow(of []*Pair) Row {
@@ -143,42 +168,22 @@ func judgePair(t Topology, p *task, seen []sighting) Pair {
 			out.Request = append(out.Request, s.hop)
 		}
 	}
-	inOrder(out.Request, p.from.Name)
-	inOrder(out.Reply, p.to.Name)
+	request, reply := way{"request", p.from, p.to}, way{"reply", p.to, p.from}
+	inWayOrder(out.Request, p.from.Name, request.crossings(t))
+	inWayOrder(out.Reply, p.to.Name, reply.crossings(t))
 	fault := func(format string, args ...any) { out.Faults = append(out.Faults, fmt.Sprintf(format, args...)) }
 	if out.Got < out.Sent || out.Sent == 0 {
 		fault("%d of %d requests were answered", out.Got, out.Sent)
 	}
-	if out.ControllerSaw > 0 {
+	if out.ControllerSaw > 0 && !request.central() {
 		fault("the controller saw %d packets", out.ControllerSaw)
 	}
-	out.TTL = judgeWay(t, way{"request", p.from, p.to}, out.Request, fault)
-	judgeWay(t, way{"reply", p.to, p.from}, out.Reply, fault)
+	out.TTL = judgeWay(t, request, out.Request, fault)
+	judgeWay(t, reply, out.Reply, fault)
 	if want := "Hello from " + p.to.Name + " "; out.Got > 0 && !strings.HasPrefix(out.HTTP, want) {
 		fault("TCP port 80 should greet with %q, but it says %q", want, out.HTTP)
 	}
 	return out
-}
-
-// inOrder sorts hops by their place on the way from that instance. Time alone would not do: the kernel stamps a frame
-// either where it is or only when it is read, and two captures are read by two threads.
-func inOrder(hops []Hop, from string) {
-	rank := func(h Hop) int {
-		switch {
-		case h.point.kind == guestPort && h.Where == from:
-			return 0
-		case h.point.kind == hostPort && !h.Out:
-			return 1
-		case h.point.kind == hostNIC && h.Out:
-			return 2
-		case h.point.kind == hostNIC:
-			return 3
-		case h.point.kind == hostPort:
-			return 4
-		}
-		return 5
-	}
-	slices.SortStableFunc(hops, func(a, b Hop) int { return rank(a) - rank(b) })
 }
 
 // showcase is the packet whose path is shown: the last one measured.
@@ -203,6 +208,24 @@ func isController(t Topology, where string) bool {
 type way struct {
 	what     string
 	from, to Instance
+}
+
+// central: it goes through the network node.
+func (w way) central() bool { return w.from.Central && w.from.NetworkID != w.to.NetworkID }
+
+// crossings are the physical interfaces that a packet must cross: none within a host, else a tunnel from host to host, or
+// by the network node.
+func (w way) crossings(t Topology) []Crossing {
+	src, dst := hostOf(t, w.from.Host), hostOf(t, w.to.Host)
+	if w.central() {
+		if i := slices.IndexFunc(t.Hosts, func(h Host) bool { return h.Controller }); i >= 0 {
+			return slices.Concat(Through(src, t.Hosts[i], w.from.VNI, false), Through(t.Hosts[i], dst, w.to.VNI, true))
+		}
+	}
+	if w.from.Host == w.to.Host {
+		return nil
+	}
+	return Through(src, dst, w.to.VNI, w.from.NetworkID != w.to.NetworkID)
 }
 
 // judgeWay checks the hops of one packet; it returns the TTL with which it arrived, 0 if it did not.
@@ -232,61 +255,8 @@ func judgeWay(t Topology, w way, hops []Hop, fault func(string, ...any)) (ttl in
 	if !arrived {
 		fault("the %s did not arrive in %s", w.what, w.to.Name)
 	}
-	judgeWire(t, w, hops, fault)
+	judgeCrossings(w.what, hops, w.crossings(t), w.from.MAC, fault)
 	return ttl
-}
-
-// judgeWire checks what the hosts' physical interfaces saw: nothing within a host, else just one packet leaving and
-// arriving in a tunnel between the two hosts.
-func judgeWire(t Topology, w way, hops []Hop, fault func(string, ...any)) {
-	var wire []Hop
-	for _, h := range hops {
-		if h.point.kind == hostNIC {
-			wire = append(wire, h)
-		}
-	}
-	if w.from.Host == w.to.Host {
-		if len(wire) > 0 {
-			fault("the %s left the host: seen on %s %s", w.what, wire[0].Where, wire[0].Interface)
-		}
-		return
-	}
-	src, dst := hostOf(t, w.from.Host), hostOf(t, w.to.Host)
-	out, in := 0, 0
-	for _, h := range wire {
-		switch {
-		case h.Where == src.Name && h.Out && h.Interface == src.NICs[0]:
-			out++
-		case h.Where == dst.Name && !h.Out && h.Interface == dst.NICs[0]:
-			in++
-		default:
-			fault("the %s was seen on %s %s", w.what, h.Where, h.Interface)
-			continue
-		}
-		judgeOuter(w, h, src, dst, fault)
-	}
-	if out != 1 || in != 1 {
-		fault("the %s left %s %d times and reached %s %d times by the underlay", w.what, src.Name, out, dst.Name, in)
-	}
-}
-
-func judgeOuter(w way, h Hop, src, dst Host, fault func(string, ...any)) {
-	if h.Outer == nil {
-		fault("the %s crossed %s %s outside of a tunnel", w.what, h.Where, h.Interface)
-		return
-	}
-	if h.Outer.Src != src.VTEP.String() || h.Outer.Dst != dst.VTEP.String() {
-		fault("the %s went in a tunnel from %s to %s, not from %s to %s", w.what, h.Outer.Src, h.Outer.Dst, src.VTEP, dst.VTEP)
-	}
-	if h.Outer.VNI != w.to.VNI {
-		fault("the %s went with VNI %d; the network it goes to has %d", w.what, h.Outer.VNI, w.to.VNI)
-	}
-	if !h.Outer.DF {
-		fault("the %s went in a tunnel without DF", w.what)
-	}
-	if own := h.SrcMAC == w.from.MAC; own == (w.from.NetworkID != w.to.NetworkID) {
-		fault("the %s went in a tunnel from MAC %s; the sender's is %s", w.what, h.SrcMAC, w.from.MAC)
-	}
 }
 
 func hostOf(t Topology, name string) Host {
@@ -312,7 +282,8 @@ func judgeIsolation(t Topology, pairs, probes []*task, byTask map[uint32][]sight
 	iso.Tenants, iso.Probes = len(names), len(probes)
 	for _, p := range slices.Concat(pairs, probes) {
 		for _, s := range byTask[p.id] {
-			other := s.hop.point.kind == guestPort && tenant[s.hop.Where] != p.from.Tenant
+			whose, instance := tenant[s.hop.Where]
+			other := s.hop.point.kind == guestPort && instance && whose != p.from.Tenant
 			if other {
 				iso.Crossed++
 				iso.Faults = append(iso.Faults, fmt.Sprintf("a packet of %s (%s) to %s was seen in %s (%s)", p.from.Name, p.from.Tenant, p.to.addr(p.v6), s.hop.Where, tenant[s.hop.Where]))

@@ -56,7 +56,7 @@ func (p *pinger) ping(seq uint16, timeout time.Duration) (rtt time.Duration, err
 	if err := p.conn.SetReadDeadline(sent.Add(timeout)); err != nil {
 		return 0, fmt.Errorf("ping: %w", err)
 	}
-	dst := p.t.to.addr(p.t.v6)
+	dst := p.t.target()
 	if _, err := p.conn.WriteTo(b, &net.IPAddr{IP: dst.AsSlice()}); err != nil {
 		return 0, nil //nolint:nilerr // unreachable, which the absence of an answer says
 	}
@@ -125,14 +125,16 @@ func (t *task) measure(ctx context.Context, run runID, o Options) error {
 			t.result.rtts = append(t.result.rtts, rtt)
 		}
 	}
-	t.result.http = t.greeting(ctx, o.Timeout)
+	if t.journey == nil || t.journey.Greets {
+		t.result.http = t.greeting(ctx, o.Timeout)
+	}
 	return nil
 }
 
 // greeting is what the instance says over TCP: its name, so that one cannot be taken for another of the same address.
 func (t *task) greeting(ctx context.Context, timeout time.Duration) string {
 	var conn net.Conn
-	addr := net.JoinHostPort(t.to.addr(t.v6).String(), "80")
+	addr := net.JoinHostPort(t.target().String(), "80")
 	err := linux.InNetns(t.from.Netns, func() (err error) {
 		conn, err = net.DialTimeout("tcp", addr, timeout)
 		return err

@@ -39,6 +39,8 @@ type Instance struct {
 	// Device is the interface on the host's side.
 	Device string
 	Addrs  []netip.Addr
+	// Central: its router is centralized, on the host Controller.
+	Central bool
 }
 
 func (in Instance) addr(v6 bool) netip.Addr {
@@ -54,6 +56,9 @@ func (in Instance) addr(v6 bool) netip.Addr {
 type Topology struct {
 	Hosts     []Host
 	Instances []Instance
+	// Outside is a machine on the external network; without a Netns there is none.
+	Outside  Instance
+	Journeys []Journey
 }
 
 // Options of a Run.
@@ -68,6 +73,7 @@ type Options struct {
 type Report struct {
 	OK        bool      `json:"ok"`
 	Rows      []Row     `json:"rows"`
+	Passages  []Passage `json:"passages"`
 	Isolation Isolation `json:"isolation"`
 	Pairs     []Pair    `json:"pairs"`
 	// Dropped is the number of frames that the captures lost; a verdict needs it to be 0.
@@ -81,6 +87,7 @@ type Report struct {
 type Row struct {
 	Subnet   string  `json:"subnet"` // "same" or "different"
 	Host     string  `json:"host"`   // "same" or "different"
+	Router   string  `json:"router"` // "distributed" or "centralized"
 	Family   string  `json:"family"` // "IPv4" or "IPv6"
 	Expected string  `json:"expected"`
 	Measured string  `json:"measured"`
@@ -146,8 +153,9 @@ func Run(ctx context.Context, t Topology, o Options) (*Report, error) {
 		return nil, err
 	}
 	pairs := pairsOf(t)
-	probes := crossings(t, len(pairs))
-	err = send(ctx, run, pairs, probes, o)
+	journeys := journeyTasks(t.Journeys, len(pairs))
+	probes := crossings(t, len(pairs)+len(journeys))
+	err = send(ctx, run, slices.Concat(pairs, journeys), probes, o)
 	if err == nil {
 		err = sleep(ctx, settle)
 	}
@@ -159,7 +167,7 @@ func Run(ctx context.Context, t Topology, o Options) (*Report, error) {
 		return nil, err
 	}
 	rep := &Report{Dropped: dropped, frames: frames, points: points}
-	rep.judge(t, pairs, probes, sightings(run, points, frames))
+	rep.judge(t, tasks{pairs, journeys, probes}, sightings(run, points, frames))
 	return rep, nil
 }
 
@@ -177,8 +185,12 @@ type task struct {
 	id       uint32
 	from, to Instance
 	v6       bool
+	journey  *Journey // nil: from instance to instance by their own addresses
 	result   measured
 }
+
+// tasks are all of a run.
+type tasks struct{ pairs, journeys, probes []*task }
 
 // measured is what the sender saw.
 type measured struct {
@@ -208,7 +220,7 @@ func crossings(t Topology, first int) []*task {
 	for _, v6 := range []bool{false, true} {
 		for _, a := range t.Instances {
 			for _, b := range t.Instances {
-				if a.Tenant != b.Tenant && a.addr(v6).IsValid() && b.addr(v6).IsValid() && !slices.Contains(a.Addrs, b.addr(v6)) {
+				if a.Tenant != b.Tenant && !a.Central && !b.Central && a.addr(v6).IsValid() && b.addr(v6).IsValid() && !slices.Contains(a.Addrs, b.addr(v6)) {
 					out = append(out, &task{id: uint32(first + len(out)), from: a, to: b, v6: v6}) //nolint:gosec // a few hundred
 				}
 			}
