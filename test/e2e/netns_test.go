@@ -43,9 +43,17 @@ func inNetns(name string, fn func() error) error {
 	return <-result
 }
 
+// netnsOf is the namespace of an instance, or of the outside.
+func netnsOf(name string) string {
+	if name == "internet" {
+		return "weft-internet"
+	}
+	return "weft-vm-" + name
+}
+
 func dialFrom(guest, addr string) (*net.TCPConn, error) {
 	var conn net.Conn
-	err := inNetns("weft-vm-"+guest, func() (err error) {
+	err := inNetns(netnsOf(guest), func() (err error) {
 		conn, err = net.DialTimeout("tcp4", addr, 5*time.Second)
 		return err
 	})
@@ -59,7 +67,7 @@ func dialFrom(guest, addr string) (*net.TCPConn, error) {
 func echo(t *testing.T, guest string, port int) {
 	t.Helper()
 	var l net.Listener
-	if err := inNetns("weft-vm-"+guest, func() (err error) {
+	if err := inNetns(netnsOf(guest), func() (err error) {
 		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
 		return err
 	}); err != nil {

@@ -273,7 +273,9 @@ func judgeIsolation(t Topology, pairs, probes []*task, byTask map[uint32][]sight
 	iso := Isolation{Faults: []string{}}
 	tenant := map[string]string{}
 	for _, in := range t.Instances {
-		tenant[in.Name] = in.Tenant
+		if !in.Central { // those are of nobody, and here for a moment
+			tenant[in.Name] = in.Tenant
+		}
 	}
 	names := map[string]bool{}
 	for _, v := range tenant {

@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// outsideAddr is weft-internet's.
+const outsideAddr = "203.0.113.1"
+
+// floatingOf is the floating IP of the lab's red2, and its id.
+func floatingOf(t *testing.T, c *client) (addr, id string) {
+	t.Helper()
+	rows := c.list("floating", "ip", "list")
+	if len(rows) != 1 {
+		t.Fatalf("floating IPs: %v", rows)
+	}
+	return rows[0]["Floating IP Address"].(string), rows[0]["ID"].(string)
+}
+
+// curl is what answers at a port of an address when weft-internet asks; "": nobody.
+func curl(addr string, port int) string {
+	out, _ := output(exec.Command("ip", "netns", "exec", "weft-internet", "curl", "-s", "-m", "3", fmt.Sprintf("http://%s:%d/", addr, port)))
+	return out
+}
+
+// answers waits until a ping is answered, and says how long that took.
+func answers(t *testing.T, from, to string) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for time.Since(start) < 10*time.Second {
+		if _, err := weft("lab", "exec", from, "--", "ping", "-c", "1", "-W", "1", to); err == nil {
+			return time.Since(start)
+		}
+	}
+	t.Errorf("%s does not reach %s", from, to)
+	return 0
+}
+
+// TestNorthSouth is what a floating IP, SNAT and port forwarding do for packets, and what they do not feel.
+func TestNorthSouth(t *testing.T) {
+	eachVIF(t, func(t *testing.T, args ...string) {
+		up(t, args...)
+		demo, admin := newClient(t, "demo"), newClient(t, "admin")
+		float, id := floatingOf(t, demo)
+		if got := curl(float, 80); !strings.HasPrefix(got, "Hello from red2 ") {
+			t.Errorf("%s greets with %q", float, got)
+		}
+		if got := greetSource(t, "red2"); got != float {
+			t.Errorf("red2 is seen as %s, not as %s", got, float)
+		}
+		gateway := greetSource(t, "red1")
+		if gateway == float || !strings.HasPrefix(gateway, "203.0.113.") {
+			t.Errorf("red1 is seen as %s", gateway)
+		}
+		icmpErrors(t)
+		restarts(t, demo, float)
+		forwarding(t, demo)
+		moves(t, demo, float, id, gateway)
+		withoutSNAT(t, admin, gateway)
+	})
+}
+
+// greetSource is the address as which weft-internet sees an instance.
+func greetSource(t *testing.T, guest string) string {
+	t.Helper()
+	seen := sourceServer(t)
+	c, err := dialFrom(guest, outsideAddr+":4321")
+	if err != nil {
+		t.Errorf("%s reaches nothing outside: %v", guest, err)
+		return ""
+	}
+	defer c.Close()
+	return <-seen
+}
+
+// sourceServer tells from where the next caller comes.
+func sourceServer(t *testing.T) <-chan string {
+	t.Helper()
+	var l net.Listener
+	if err := inNetns("weft-internet", func() (err error) { l, err = net.Listen("tcp4", ":4321"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 1)
+	go func() {
+		defer l.Close()
+		defer close(seen)
+		if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(8 * time.Second)); err != nil {
+			return
+		}
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		host, _, _ := net.SplitHostPort(c.RemoteAddr().String()) // of the kernel
+		c.Close()
+		seen <- host
+	}()
+	return seen
+}
+
+// icmpErrors: a router says where a packet ended, by an address of its own on the sender's side.
+func icmpErrors(t *testing.T) {
+	t.Helper()
+	for _, c := range []struct{ from, ttl, want string }{
+		{"red1", "1", "From 172.16.42.1"}, {"red1", "2", "From 172.16.42."}, {"red2", "1", "From 172.16.42.1"},
+	} {
+		out, _ := weft("lab", "exec", c.from, "--", "ping", "-c", "1", "-W", "2", "-t", c.ttl, outsideAddr) // it fails, and says why
+		if !strings.Contains(out, c.want) || !strings.Contains(out, "Time to live exceeded") {
+			t.Errorf("TTL %s from %s:\n%s", c.ttl, c.from, out)
+		}
+	}
+}
+
+// restarts: agents and server end by SIGKILL and come back under open connections; nothing is lost.
+func restarts(t *testing.T, demo *client, float string) {
+	t.Helper()
+	demo.do("security", "group", "rule", "create", "--protocol", "tcp", "--dst-port", "7", "default")
+	echo(t, "internet", 7)
+	echo(t, "red2", 7)
+	streams := []*stream{startStream(t, "red1", outsideAddr+":7"), startStream(t, "red2", outsideAddr+":7"), startStream(t, "internet", float+":7")}
+	stops := []func(){pinging(t, "red1", outsideAddr), pinging(t, "internet", float)}
+	kill(t, "agent-controller", "agent-compute1", "agent-compute2", "server")
+	time.Sleep(500 * time.Millisecond)
+	reach(t, "red3", outsideAddr+":7") // new ones work with everybody dead
+	reach(t, "internet", float+":7")
+	for _, name := range []string{"server", "controller", "compute1", "compute2"} {
+		must(t, "lab", "restart", name)
+	}
+	well(t)
+	time.Sleep(time.Second)
+	for _, s := range streams {
+		s.end(t)
+	}
+	for _, stop := range stops {
+		stop()
+	}
+}
+
+// forwarding leads a port of a floating IP to red1's greeting.
+func forwarding(t *testing.T, demo *client) {
+	t.Helper()
+	f := demo.show("floating", "ip", "create", "external")
+	addr, id := f["floating_ip_address"].(string), f["id"].(string)
+	port := demo.list("port", "list", "--fixed-ip", "ip-address=172.16.42.7")[0]["ID"].(string)
+	f = demo.show("floating", "ip", "port", "forwarding", "create", "--internal-ip-address", "172.16.42.7", "--port", port, "--internal-protocol-port", "80",
+		"--external-protocol-port", "8080", "--protocol", "tcp", id)
+	got := ""
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && got == ""; {
+		got = curl(addr, 8080)
+	}
+	if !strings.HasPrefix(got, "Hello from red1 ") {
+		t.Errorf("the forwarded port greets with %q", got)
+	}
+	demo.do("floating", "ip", "port", "forwarding", "delete", id, f["id"].(string))
+	demo.do("floating", "ip", "delete", id)
+}
+
+// moves: a floating IP that goes ends its connections, one that comes is there at once, on another host, too.
+func moves(t *testing.T, demo *client, float, id, gateway string) {
+	t.Helper()
+	c, err := dialFrom("red2", outsideAddr+":7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	demo.do("floating", "ip", "unset", "--port", id)
+	if got := greetSource(t, "red2"); got != gateway {
+		t.Errorf("without a floating IP red2 is seen as %s, not as %s", got, gateway)
+	}
+	b := []byte("still there?")
+	if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = c.Write(b)
+	if n, err := c.Read(b); err == nil {
+		t.Errorf("a connection of the floating IP outlives it: %d bytes", n)
+	}
+	if out, err := weft("lab", "exec", "internet", "--", "ping", "-c", "1", "-W", "1", float); err == nil {
+		t.Errorf("a floating IP without a port answers:\n%s", out)
+	}
+	port := demo.list("port", "list", "--fixed-ip", "ip-address=172.16.42.7")[0]["ID"].(string)
+	demo.do("floating", "ip", "set", "--port", port, id)
+	t.Logf("first answer %v after the client had its own", answers(t, "internet", float))
+	if got := curl(float, 80); !strings.HasPrefix(got, "Hello from red1 ") {
+		t.Errorf("moved to red1 it greets with %q", got)
+	}
+	if s := demo.show("floating", "ip", "show", id)["status"]; s != "ACTIVE" {
+		t.Errorf("status %v", s)
+	}
+}
+
+// withoutSNAT: packets leave as they are.
+func withoutSNAT(t *testing.T, admin *client, gateway string) {
+	t.Helper()
+	var id string
+	for _, r := range admin.list("router", "list") {
+		if r["Name"] == "router" {
+			id = r["ID"].(string)
+		}
+	}
+	admin.do("router", "set", "--external-gateway", "external", "--disable-snat", id)
+	if _, err := output(exec.Command("ip", "netns", "exec", "weft-internet", "ip", "route", "replace", "172.16.42.0/24", "via", gateway)); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && got != "172.16.42.8"; {
+		got = greetSource(t, "red3")
+	}
+	if got != "172.16.42.8" {
+		t.Errorf("without SNAT red3 is seen as %s", got)
+	}
+}
