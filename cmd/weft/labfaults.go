@@ -16,8 +16,8 @@ func newLabKillCmd() *cobra.Command {
 		Use:   "kill HOST",
 		Short: "Pull a host's plug: its agent is gone and its cables are dead; `weft lab heal` mends it",
 		Args:  cobra.ExactArgs(1),
-		RunE: withLab(func(cmd *cobra.Command, args []string, r *lab.Record) error {
-			return r.Kill(cmd.Context(), args[0])
+		RunE: withLab(func(_ *cobra.Command, args []string, r *lab.Record) error {
+			return r.Kill(args[0])
 		}),
 	}
 }

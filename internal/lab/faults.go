@@ -1,13 +1,14 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-cloud/weft/internal/linux"
 )
@@ -37,12 +38,24 @@ func (r *Record) host(name string) (Host, error) {
 
 // Kill does to a host what pulling its plug does, as others see it: its agent is gone without a word, and none of its cables
 // carries anything. Its instances find out only by what does not answer.
-func (r *Record) Kill(ctx context.Context, name string) error {
+func (r *Record) Kill(name string) error {
 	h, err := r.host(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.Cut(h.Name, LinkUnderlay), r.Cut(h.Name, LinkExternal), r.Keeper().Stop(ctx, agentJob(h.Name), 0))
+	return errors.Join(r.Cut(h.Name, LinkUnderlay), r.Cut(h.Name, LinkExternal), r.killAgent(h))
+}
+
+// killAgent leaves the record, so that `weft lab status` misses it.
+func (r *Record) killAgent(h Host) error {
+	rec, err := r.Keeper().Find(agentJob(h.Name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	_, err = linux.Signal(rec.PID, rec.Start, unix.SIGKILL)
+	return err
 }
 
 // Cut takes a link of a host away.
