@@ -64,6 +64,7 @@ var sections = []section{
 	{name: "run-time", run: runTimes, print: printRunTimes},
 	{name: "rules", once: true, run: policyCosts, print: printPolicyCosts},
 	{name: "first-ping", run: firstPings, print: printFirstPings},
+	{name: "outside", run: outside, print: printOutside},
 	{name: "boot", once: true, run: boot, print: printBoot},
 	{name: "ports", once: true, run: scale, print: printScale},
 }

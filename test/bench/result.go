@@ -31,6 +31,8 @@ type labResult struct {
 	FirstPing *spread      `json:"first_ping_ms,omitempty"`
 	Boot      *bootResult  `json:"boot,omitempty"`
 	Scale     *scaleResult `json:"further_ports,omitempty"`
+	// Outside is what goes in and out of the cloud.
+	Outside *outsideResult `json:"outside,omitempty"`
 }
 
 // kindResult is one kind of traffic on all ways.
