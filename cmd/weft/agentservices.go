@@ -56,8 +56,11 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 		announcer: ra.NewAnnouncer(ra.Deps{Inject: plane.Inject, Log: log, Interval: ra.DefaultInterval, Now: time.Now, Rand: rand.Int64N}),
 	}
 	if p, ok := plane.(dataplane.Resender); ok {
-		s.responders[dataplane.PuntFragment] = fragment.New(fragment.Deps{Resend: p.Resend,
-			Failed: func(err error) { log.Debug("packet lost", "error", err) }})
+		deps := fragment.Deps{Resend: p.Resend, Failed: func(err error) { log.Debug("packet lost", "error", err) }}
+		if o, ok := plane.(dataplane.OutsideReceiver); ok {
+			deps.Receive = o.ReceiveOutside
+		}
+		s.responders[dataplane.PuntFragment] = fragment.New(deps)
 	}
 	// Servers of its own: a Responder is called by one goroutine at a time.
 	s.outside = outside.New(outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), Log: log, Retry: 10 * time.Second})

@@ -49,11 +49,11 @@ type Result struct {
 // Punt is a packet that the plane wants user space to answer.
 type Punt struct {
 	Kind PuntKind
-	// Port is the endpoint that the packet came from; zero for PuntExternal of a packet that came otherwise, and for
+	// Port is the endpoint that the packet came from; zero for PuntFragment of a packet that came from an external network, and for
 	// PuntNeighbor.
 	Port model.PortID
 	// External is the external network, NextHop the address on it that is to be resolved or that was heard of: PuntExternal
-	// and PuntNeighbor only.
+	// and PuntNeighbor. PuntFragment has External if the packet goes to or comes from a floating IP.
 	External model.NetworkID
 	NextHop  netip.Addr
 	// Frame is the packet from its Ethernet header on. It belongs to the receiver.
@@ -105,6 +105,12 @@ type Outside interface {
 	Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error
 	// Forget takes that back.
 	Forget(external model.NetworkID, addr netip.Addr) error
+}
+
+// OutsideReceiver is an Outside that takes a punted packet of an external network back, cut or changed: the frame is treated as if the
+// NIC had just received it. A frame has at most MaxResend bytes.
+type OutsideReceiver interface {
+	ReceiveOutside(external model.NetworkID, frame []byte) error
 }
 
 // OutsideNeighbor is one entry of what is known of an external network.

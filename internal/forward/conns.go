@@ -69,6 +69,7 @@ func (c *Conns) Keep(h *Host) *Conns {
 	maps.DeleteFunc(n.frags, func(k fragKey, _ fragPorts) bool {
 		return !k.from.Port.IsZero() && h.endpoints[k.from.Port] == nil
 	})
+	maps.DeleteFunc(n.outer, func(k netAddr, _ model.MAC) bool { return h.networks[k.net] == nil })
 	return n
 }
 

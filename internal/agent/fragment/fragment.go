@@ -1,7 +1,7 @@
 // Package fragment cuts IPv4 packets that a router may not send on whole (RFC 791, section 3.2; RFC 1812, section 5.2.7).
 //
-// The data plane punts a packet which an instance sent to a router without "don't fragment" and which is larger than the
-// network that it is routed to allows. The pieces go back to the plane as if the instance had sent them: they are routed
+// The data plane punts a packet which an instance sent to a router, or a stranger to a floating IP, without "don't fragment" and which is
+// larger than the network that it is routed to allows. The pieces go back to the plane as if they had been sent so: they are routed
 // and judged like any other packets, so nothing here decides about forwarding or policy.
 package fragment
 
@@ -17,20 +17,23 @@ import (
 
 // Cutter implements agent.Responder for dataplane.PuntFragment. It never replies to the sender.
 type Cutter struct {
-	resend func(model.PortID, []byte) error
-	failed func(error)
+	resend  func(model.PortID, []byte) error
+	receive func(model.NetworkID, []byte) error
+	failed  func(error)
 }
 
 // Deps of New.
 type Deps struct {
 	// Resend treats the frame as if the endpoint had just sent it.
 	Resend func(model.PortID, []byte) error
+	// Receive treats the frame as if it had just come from the external network; nil: packets that did are lost.
+	Receive func(model.NetworkID, []byte) error
 	// Failed is told of packets that could not be cut or sent. It must not block.
 	Failed func(error)
 }
 
 // New returns a ready Cutter.
-func New(d Deps) *Cutter { return &Cutter{resend: d.Resend, failed: d.Failed} }
+func New(d Deps) *Cutter { return &Cutter{resend: d.Resend, receive: d.Receive, failed: d.Failed} }
 
 // Handle cuts one packet to the smallest MTU on its way through the host's routers.
 func (c *Cutter) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
@@ -49,8 +52,15 @@ func (c *Cutter) cut(p dataplane.Punt, st *hostplan.State) error {
 	if err != nil {
 		return err
 	}
+	send := func(f []byte) error { return c.resend(p.Port, f) }
+	if p.Port.IsZero() {
+		if c.receive == nil {
+			return ErrRoute
+		}
+		send = func(f []byte) error { return c.receive(p.External, f) }
+	}
 	for _, f := range pieces {
-		if err := c.resend(p.Port, f); err != nil {
+		if err := send(f); err != nil {
 			return err
 		}
 	}

@@ -213,3 +213,52 @@ func TestHandle(t *testing.T) {
 		t.Errorf("a port that is not there: %v", failures)
 	}
 }
+
+// A stranger's packet to a floating IP is cut to the instance's network and comes in again; an instance's is cut to the external network.
+func TestFloating(t *testing.T) {
+	id := func(n byte) model.UUID { return model.NewUUIDv4([16]byte{n}) }
+	ext, port := model.NetworkID{UUID: id(40)}, model.PortID{UUID: id(41)}
+	float, fixed := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("10.0.0.5")
+	inside := model.NetworkID{UUID: id(42)}
+	mac := model.MAC{2, 0, 0, 0, 0, 9}
+	leg := hostplan.Interface{Port: model.PortID{UUID: id(43)}, Network: inside, MAC: mac, MTU: 1450}
+	gateway := &hostplan.Gateway{Port: model.PortID{UUID: id(44)}, External: ext}
+	r := &hostplan.Router{ID: model.RouterID{UUID: id(45)}, AdminUp: true, Gateway: gateway, Interfaces: []hostplan.Interface{leg},
+		Routes: []hostplan.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("203.0.113.1"), Interface: gateway.Port}}}
+	st := &hostplan.State{
+		Endpoints:   map[model.PortID]*hostplan.Endpoint{port: {Port: port, Network: inside, MTU: 1450}},
+		Externals:   map[model.NetworkID]*hostplan.External{ext: {ID: ext, MTU: 1300}},
+		Routers:     map[model.RouterID]*hostplan.Router{r.ID: r},
+		FloatingIPs: map[model.FloatingIPID]*hostplan.FloatingIP{{UUID: id(46)}: {External: ext, Address: float, Port: port, Fixed: fixed, Router: r.ID}},
+	}
+	var sent, received [][]byte
+	c := New(Deps{Resend: func(_ model.PortID, f []byte) error { sent = append(sent, f); return nil },
+		Receive: func(n model.NetworkID, f []byte) error {
+			if n != ext {
+				t.Errorf("received from %s", n)
+			}
+			received = append(received, f)
+			return nil
+		}, Failed: func(err error) { t.Error(err) }})
+	frame := func(src, dst netip.Addr) []byte {
+		f := datagram(t, 1480, nil)
+		copy(f, mac[:])
+		copy(f[26:], src.AsSlice())
+		copy(f[30:], dst.AsSlice())
+		return f
+	}
+	c.Handle(dataplane.Punt{Kind: dataplane.PuntFragment, External: ext, Frame: frame(netip.MustParseAddr("198.51.100.7"), float)}, st)
+	c.Handle(dataplane.Punt{Kind: dataplane.PuntFragment, Port: port, External: ext, Frame: frame(fixed, netip.MustParseAddr("198.51.100.7"))}, st)
+	longest := func(fs [][]byte) (n int) {
+		for _, f := range fs {
+			n = max(n, len(f)-14)
+		}
+		return n
+	}
+	if n := longest(received); len(received) != 2 || n > 1450 || n < 1440 {
+		t.Errorf("%d pieces come in, the longest of %d bytes", len(received), n)
+	}
+	if n := longest(sent); len(sent) != 2 || n > 1300 || n < 1290 {
+		t.Errorf("%d pieces go out, the longest of %d bytes", len(sent), n)
+	}
+}

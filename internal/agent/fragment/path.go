@@ -21,18 +21,21 @@ func pathMTU(p dataplane.Punt, st *hostplan.State) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	src, dst := netip.AddrFrom4([4]byte(ip[12:16])), netip.AddrFrom4([4]byte(ip[16:20]))
 	e := st.Endpoints[p.Port]
 	if e == nil {
-		return 0, ErrRoute
+		return inward(st, p.External, dst)
 	}
 	mac := model.MAC(p.Frame[:6])
 	r := find(st, e.Network, func(i hostplan.Interface) bool { return i.MAC == mac })
-	dst := netip.AddrFrom4([4]byte(ip[16:20]))
 	for range maxRouters {
 		if r == nil {
 			break
 		}
 		route, out := lookup(r, dst)
+		if g := r.Gateway; g != nil && route.Interface == g.Port {
+			return outward(st, r, e, src, dst)
+		}
 		if out == nil {
 			break
 		}
@@ -47,6 +50,36 @@ func pathMTU(p dataplane.Punt, st *hostplan.State) (int, error) {
 		r = next
 	}
 	return 0, ErrRoute
+}
+
+// inward is the MTU behind a floating IP of this host.
+func inward(st *hostplan.State, external model.NetworkID, addr netip.Addr) (int, error) {
+	for _, f := range st.FloatingIPs {
+		if e := st.Endpoints[f.Port]; f.External == external && f.Address == addr && !f.Central && e != nil {
+			return int(max(e.MTU, 68)), nil
+		}
+	}
+	return 0, ErrRoute
+}
+
+// outward is the MTU that the sender's packet meets on its way out of the cloud: by its floating IP on the external network, and behind
+// another floating IP of this host; else on its own network, by which the router's central part is reached.
+func outward(st *hostplan.State, r *hostplan.Router, e *hostplan.Endpoint, src, dst netip.Addr) (int, error) {
+	for _, f := range st.FloatingIPs {
+		x := st.Externals[f.External]
+		if f.Port != e.Port || f.Fixed != src || f.Router != r.ID || f.Central || x == nil {
+			continue
+		}
+		mtu := int(x.MTU)
+		if mtu == 0 {
+			mtu = 1500
+		}
+		if there, err := inward(st, f.External, dst); err == nil {
+			mtu = min(mtu, there)
+		}
+		return max(mtu, 68), nil
+	}
+	return int(max(e.MTU, 68)), nil
 }
 
 // find is the router with such an interface on the network.

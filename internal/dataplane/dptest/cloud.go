@@ -254,6 +254,14 @@ func (c *Cloud) scope(host string) (networks, routers map[string]bool) {
 			}
 		}
 	}
+	for _, r := range c.Routers {
+		if r.Gateway != nil && r.Gateway.Host == host {
+			routers[r.Name] = true
+			for _, f := range r.Interfaces {
+				networks[f.Network] = true
+			}
+		}
+	}
 	return networks, routers
 }
 
@@ -275,6 +283,12 @@ func (c *Cloud) network(host string, n Network) *hostplan.Network {
 		}
 		if p.Open || len(p.Pairs) > 0 {
 			out.Learning = true
+		}
+	}
+	for _, r := range c.Routers {
+		leg := slices.ContainsFunc(r.Interfaces, func(f Interface) bool { return f.Network == n.Name && len(f.Addresses) > 0 })
+		if leg && r.Gateway != nil && r.Gateway.Host != "" && r.Gateway.Host != host {
+			flood[r.Gateway.Host] = true
 		}
 	}
 	for h := range flood {

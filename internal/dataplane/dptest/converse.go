@@ -10,7 +10,7 @@ import (
 // delivery is a frame that reached a port, which may answer it.
 type delivery struct {
 	host  string
-	port  Port
+	in    forward.Input // where the answer enters
 	frame []byte
 }
 
@@ -18,14 +18,14 @@ type delivery struct {
 // packet of its own on the same tuple. false: the frame is nothing that is answered.
 func (g *Traffic) answer(d delivery) (Stimulus, bool) {
 	x, ok := turned(d.frame)
-	if !ok {
+	if !ok || d.in.Port.IsZero() && d.in.Physnet == "" {
 		return Stimulus{}, false
 	}
 	if g.count("error instead of a reply", 0, 3) == 0 {
 		x = g.complaint(x, d.frame)
 	}
 	dst := model.MAC(d.frame[6:12])
-	return Stimulus{Host: d.host, In: forward.FromPort(PortID(d.port.Name)), Frame: x.Frame(dst, PortMAC(d.port.Name))}, true
+	return Stimulus{Host: d.host, In: d.in, Frame: x.Frame(dst, model.MAC(d.frame[:6]))}, true
 }
 
 // turned is the reply to an IP packet without options: addresses and ports swapped, a SYN answered with SYN and ACK, an echo
@@ -83,6 +83,10 @@ func bytesFrom(b []byte) []byte { return append([]byte(nil), b...) }
 // change draws something that an operator or a tenant does to the cloud, and does it.
 func (g *drawer) change() {
 	if len(g.c.Ports) == 0 {
+		return
+	}
+	if g.limits.Outside && g.coin("change outside") {
+		g.changeOutside()
 		return
 	}
 	p := &g.c.Ports[g.count("changed port", 0, len(g.c.Ports)-1)]

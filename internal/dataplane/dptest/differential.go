@@ -3,6 +3,7 @@ package dptest
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +46,7 @@ func (d Differ) Check(t *rapid.T) {
 		o := &Oracle{}
 		_ = o.Apply(r.states[h.Name])
 		r.pairs[h.Name] = &pair{o, p}
+		r.learn(h.Name)
 	}
 	n := d.Frames
 	if n == 0 {
@@ -85,6 +87,24 @@ type pair struct {
 	plane  Plane
 }
 
+// learn lets a host know some of who is outside.
+func (r *difference) learn(host string) {
+	for _, x := range r.states[host].Externals {
+		for i, a := range []netip.Addr{OutsideRouter, netip.MustParseAddr("203.0.113.50")} {
+			if i > 0 && r.g.coin("not known") {
+				continue
+			}
+			mac := OutsideRouterMAC
+			mac[4] = byte(r.g.count("MAC outside", 0, 2))
+			p := r.pairs[host]
+			_ = p.oracle.Learn(x.ID, a, mac)
+			if err := p.plane.Learn(x.ID, a, mac); err != nil {
+				r.t.Fatalf("learn on %s: %v", host, err)
+			}
+		}
+	}
+}
+
 // change does something to the cloud and applies it everywhere.
 func (r *difference) change() {
 	r.g.change()
@@ -95,6 +115,9 @@ func (r *difference) change() {
 			r.t.Fatalf("apply on %s: %v\n%s", name, err, Describe(r.c))
 		}
 		_ = p.oracle.Apply(r.states[name])
+		if r.g.coin("learn again") {
+			r.learn(name)
+		}
 	}
 }
 
@@ -140,7 +163,9 @@ func (r *difference) compare(s Stimulus) []Stimulus {
 			in.Segment = s.In.Segment
 			next = append(next, Stimulus{o.Peer, in, o.Frame})
 		case forward.Deliver:
-			r.delivered = append(r.delivered, delivery{s.Host, r.g.ports[o.Port], o.Frame})
+			r.delivered = append(r.delivered, delivery{s.Host, forward.FromPort(o.Port), o.Frame})
+		case forward.Outside:
+			r.delivered = append(r.delivered, delivery{s.Host, forward.FromNIC(o.Physnet, o.VLAN), o.Frame})
 		default:
 		}
 	}
@@ -166,16 +191,25 @@ func Describe(c *Cloud) string {
 		fmt.Fprintf(&b, "host %s: VTEP %s, DVR MAC %s, none %v\n", h.Name, h.VTEP, DVRMAC(h.Name), h.NoDVR)
 	}
 	for _, n := range c.Networks {
-		fmt.Fprintf(&b, "network %s: VNI %d, MTU %d, subnets %v, advertised %v, managed %v, services %v\n", n.Name, n.VNI, n.MTU, n.Subnets, n.Advertised, n.Managed, n.Services)
+		fmt.Fprintf(&b, "network %s: VNI %d, physical network %q, VLAN %d, MTU %d, subnets %v, advertised %v, managed %v, services %v\n", n.Name, n.VNI, n.Physnet, n.VLAN, n.MTU, n.Subnets, n.Advertised, n.Managed, n.Services)
 	}
 	for _, r := range c.Routers {
 		fmt.Fprintf(&b, "router %s: down %v\n", r.Name, r.Down)
+		if r.Gateway != nil {
+			fmt.Fprintf(&b, "  gateway %s on host %q: %v\n", GatewayMAC(r.Name), r.Gateway.Host, r.Gateway.Addresses)
+		}
 		for _, f := range r.Interfaces {
 			fmt.Fprintf(&b, "  on %s: %s %v\n", f.key(), LegMAC(r.Name, f.key()), f.Addresses)
 		}
 		for _, x := range r.Routes {
 			fmt.Fprintf(&b, "  route %s via %s on %s, blackhole %v\n", x.Dst, x.Via, x.Network, x.Blackhole)
 		}
+	}
+	for _, x := range c.Externals {
+		fmt.Fprintf(&b, "external %s (%s): %s, VLAN %d, MTU %d\n", x.Name, ExternalID(x.Name), x.Physnet, x.VLAN, x.mtu())
+	}
+	for _, f := range c.FloatingIPs {
+		fmt.Fprintf(&b, "floating IP %s (%s) of router %s: port %q %s, central %v\n", f.Address, FloatingMAC(f.Address), f.Router, f.Port, f.Fixed, f.Central)
 	}
 	for _, p := range c.Ports {
 		fmt.Fprintf(&b, "port %s: %s on host %q, network %s, %v, pairs %v, down %v, open %v, DHCP %v, no groups %v\n", p.Name, PortMAC(p.Name), p.Host,

@@ -35,7 +35,7 @@ func TestDifferentialHarness(t *testing.T) {
 	seen := map[reason.Reason]int{}
 	outputs := map[forward.OutputKind]int{}
 	d := Differ{
-		Limits:  Limits{Policies: true},
+		Limits:  Limits{Policies: true, Outside: true},
 		Changes: true,
 		Plane: func(s *hostplan.State) (Plane, error) {
 			o := &Oracle{}
@@ -52,7 +52,7 @@ func TestDifferentialHarness(t *testing.T) {
 	for r, n := range seen {
 		t.Logf("%6d %s", n, forward.Explain(r).What)
 	}
-	for k := forward.Deliver; k <= forward.Punt; k++ {
+	for k := forward.Deliver; k <= forward.ToHost; k++ {
 		t.Logf("output kind %d: %d", k, outputs[k])
 		if outputs[k] == 0 {
 			t.Errorf("no frame made an output of kind %d: the generator is too narrow", k)

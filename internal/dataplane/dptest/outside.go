@@ -90,7 +90,11 @@ func (c *Cloud) outside(s *hostplan.State) {
 		g := c.gateway(r)
 		if known != nil {
 			known.Gateway = g
-			known.Routes = append(known.Routes, x.routes(g)...)
+			for _, rt := range x.routes(g) {
+				if !slices.ContainsFunc(known.Routes, func(have hostplan.Route) bool { return have.Dst == rt.Dst }) {
+					known.Routes = append(known.Routes, rt)
+				}
+			}
 		}
 		for _, l := range g.Legs {
 			if s.Networks[l.Network] != nil {
@@ -161,13 +165,6 @@ func (c *Cloud) gateway(r Router) *hostplan.Gateway {
 func (c *Cloud) central(s *hostplan.State, r Router, g *hostplan.Gateway) {
 	out := &hostplan.Central{Router: RouterID(r.Name), Distributed: true, AdminUp: !r.Down, Gateway: g, OuterDevice: hostplan.OuterDeviceName(g.Port)}
 	for _, l := range g.Legs {
-		if s.Networks[l.Network] == nil {
-			for _, n := range c.Networks {
-				if NetworkID(n.Name) == l.Network {
-					s.Networks[l.Network] = c.network(s.Host, n)
-				}
-			}
-		}
 		leg := hostplan.Leg{Interface: l, Device: hostplan.InnerDeviceName(l.Port)}
 		out.Legs = append(out.Legs, leg)
 		out.Routes = append(out.Routes, hostplan.Route{Dst: l.Addresses[0].Masked(), Interface: l.Port})

@@ -14,6 +14,8 @@ import (
 type Limits struct {
 	// Policies: security groups; without, ports allow everything.
 	Policies bool
+	// Outside: external and provider networks, gateways, floating IPs, and frames from NICs.
+	Outside bool
 }
 
 // Topology draws a random cloud: up to three hosts, four networks with overlapping addresses, three routers, and ten
@@ -38,6 +40,9 @@ func Topology(t *rapid.T, l Limits) *Cloud {
 	}
 	for i := range g.c.Routers {
 		g.routes(&g.c.Routers[i])
+	}
+	if l.Outside {
+		g.outside()
 	}
 	return g.c
 }

@@ -73,6 +73,7 @@ func (g *Traffic) refresh() {
 	for _, h := range g.c.Hosts {
 		g.macs = append(g.macs, DVRMAC(h.Name))
 	}
+	g.refreshOutside(add)
 	for _, a := range []string{"10.99.3.1", "10.99.0.7", "172.16.42.60", "172.16.42.99", "8.8.8.8", "2001:db8:1::5", "fd00:42::3c", "fd00:42::63"} {
 		add(netip.MustParseAddr(a))
 	}
@@ -106,6 +107,9 @@ func (g *Traffic) addr(what string, v6 bool) netip.Addr {
 func (g *Traffic) Next() (Stimulus, bool) {
 	if len(g.bound) == 0 {
 		return Stimulus{}, false
+	}
+	if len(g.c.Externals) > 0 && g.count("from outside", 0, 3) == 0 {
+		return g.fromOutside(), true
 	}
 	p := pickOne(&g.drawer, "sender", g.bound)
 	s := Stimulus{Host: p.Host, In: forward.FromPort(PortID(p.Name)), Frame: g.frame(p)}

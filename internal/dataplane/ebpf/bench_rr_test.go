@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -19,9 +20,14 @@ type talk struct {
 }
 
 func (c *testCloud) talk(from, to string) talk {
+	return c.talkAt(from, to, c.addr(to, false), c.addr(to, false))
+}
+
+// talkAt is talk to an address that the other side knows as another one.
+func (c *testCloud) talkAt(from, to string, at, own netip.Addr) talk {
 	var l net.Listener
 	c.must(linux.InNetns(c.ns(to), func() (err error) {
-		l, err = net.Listen("tcp", portText(c.addr(to, false), 7000))
+		l, err = net.Listen("tcp", portText(own, 7000))
 		return err
 	}))
 	go func() {
@@ -43,7 +49,7 @@ func (c *testCloud) talk(from, to string) talk {
 	}()
 	var t talk
 	c.must(linux.InNetns(c.ns(from), func() (err error) {
-		t.client, err = net.DialTimeout("tcp", portText(c.addr(to, false), 7000), wait)
+		t.client, err = net.DialTimeout("tcp", portText(at, 7000), wait)
 		return err
 	}))
 	t.close = func() { t.client.Close(); l.Close() }

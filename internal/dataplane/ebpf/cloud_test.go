@@ -30,6 +30,8 @@ type testCloud struct {
 	bpf    string
 	prefix string
 	vif    string
+	// nics are the NICs of hosts on the physical network of dptest.Physnet, by host.
+	nics map[string]string
 }
 
 var clouds atomic.Int32
@@ -46,6 +48,12 @@ func newCloud(t testing.TB, cfg Config, change func(*dptest.Cloud)) *testCloud {
 // segmentation and checksum offloads, or a "plain tap" that does not.
 func newCloudOn(t testing.TB, cfg Config, vif string, change func(*dptest.Cloud)) *testCloud {
 	t.Helper()
+	return newCloudWith(t, cfg, vif, change, func(*testCloud) {})
+}
+
+// newCloudWith is newCloudOn with more than that made before the planes are started.
+func newCloudWith(t testing.TB, cfg Config, vif string, change func(*dptest.Cloud), more func(*testCloud)) *testCloud {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces and loads BPF programs")
 	}
@@ -59,6 +67,7 @@ func newCloudOn(t testing.TB, cfg Config, vif string, change func(*dptest.Cloud)
 	for _, p := range c.cloud.Ports {
 		c.instance(p)
 	}
+	more(c)
 	for _, h := range c.cloud.Hosts {
 		c.start(h.Name)
 	}
@@ -232,11 +241,19 @@ func (c *testCloud) devices(host string) map[string]dataplane.Device {
 	return out
 }
 
+func (c *testCloud) physical(host string) map[string][]dataplane.Device {
+	if c.nics[host] == "" {
+		return nil
+	}
+	return map[string][]dataplane.Device{dptest.Physnet: {{Name: c.nics[host]}}}
+}
+
 func (c *testCloud) apply(host string) dataplane.Result {
 	c.t.Helper()
 	var res dataplane.Result
 	c.must(linux.InNetns(c.ns(host), func() (err error) {
-		res, err = c.planes[host].Apply(context.Background(), dataplane.Desired{State: c.states[host], Devices: c.devices(host), InSync: true})
+		res, err = c.planes[host].Apply(context.Background(), dataplane.Desired{State: c.states[host], Devices: c.devices(host),
+			Physical: c.physical(host), InSync: true})
 		return err
 	}))
 	if len(res.Failed) > 0 {

@@ -69,7 +69,7 @@ func TestDifferential(t *testing.T) {
 	kinds := map[forward.OutputKind]int{}
 	judged := map[string]int{}
 	d := differ(t)
-	d.Limits.Policies, d.Changes, d.Frames = true, true, *frames
+	d.Limits.Policies, d.Limits.Outside, d.Changes, d.Frames = true, true, true, *frames
 	d.Count = func(_ dptest.Stimulus, o forward.Result) {
 		n++
 		reasons[o.Reason]++
@@ -78,6 +78,9 @@ func TestDifferential(t *testing.T) {
 				if o.Reason == reason.None && strings.Contains(n.Text, ": "+what) {
 					judged[what]++
 				}
+			}
+			if n.Stage == "floating ip" && o.Reason == reason.None {
+				judged["translated"]++
 			}
 		}
 		for _, x := range o.Outputs {
@@ -96,8 +99,8 @@ func TestDifferential(t *testing.T) {
 		}
 	}
 	t.Logf("seeds from %d on, %v", first, time.Since(start).Round(time.Second))
-	t.Logf("%d frames; delivered %d, tunnelled %d, answered %d, punted %d", n, kinds[forward.Deliver], kinds[forward.Tunnel],
-		kinds[forward.Reply], kinds[forward.Punt])
+	t.Logf("%d frames; delivered %d, tunnelled %d, answered %d, punted %d, out of a NIC %d, left to the host %d", n, kinds[forward.Deliver], kinds[forward.Tunnel],
+		kinds[forward.Reply], kinds[forward.Punt], kinds[forward.Outside], kinds[forward.ToHost])
 	for what, n := range judged {
 		t.Logf("%6d %s", n, what)
 	}

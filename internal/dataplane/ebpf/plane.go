@@ -323,6 +323,11 @@ func (p *Plane) report(s *hostplan.State, ports map[string]port, failed map[root
 			res.Programmed[id] = true
 		}
 	}
+	for _, x := range s.Centrals {
+		if dev, ok := ports[x.OuterDevice]; ok && x.Gateway != nil {
+			idx[x.Gateway.Port] = int(dev.ifindex)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ifindex = idx

@@ -46,17 +46,44 @@ func (p *Plane) Resend(id model.PortID, frame []byte) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	index, err := p.deviceOf(id)
+	if err == nil {
+		err = p.receive(index, frame)
+	}
 	if err != nil {
 		return fmt.Errorf("resend for port %s: %w", id, err)
 	}
+	return nil
+}
+
+var _ dataplane.OutsideReceiver = (*Plane)(nil)
+
+// ReceiveOutside implements dataplane.OutsideReceiver. It must be called in the network namespace of the plane.
+func (p *Plane) ReceiveOutside(external model.NetworkID, frame []byte) error {
+	if len(frame) > dataplane.MaxResend {
+		return fmt.Errorf("receive from external network %s: %d bytes, the most is %d", external, len(frame), dataplane.MaxResend)
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	out, err := p.outsideOf(external)
+	if err == nil {
+		err = p.receive(out.ifindex, tagged(frame, out.vlan))
+	}
+	if err != nil {
+		return fmt.Errorf("receive from external network %s: %w", external, err)
+	}
+	return nil
+}
+
+// receive puts a frame into the receive path of the device with that index.
+func (p *Plane) receive(index int, frame []byte) error {
 	var ctx [skbSize]byte
 	binary.NativeEndian.PutUint32(ctx[skbMark:], uint32(index)) //nolint:gosec // an interface index is positive
 	ret, err := p.resend.Run(&ebpf.RunOptions{Data: frame, Context: ctx})
 	if err != nil {
-		return fmt.Errorf("resend for port %s: %w", id, err)
+		return err
 	}
 	if ret != 0 {
-		return fmt.Errorf("resend for port %s: the kernel does not take the packet (%d)", id, int32(ret)) //nolint:gosec // a negative errno
+		return fmt.Errorf("the kernel does not take the packet (%d)", int32(ret)) //nolint:gosec // a negative errno
 	}
 	return nil
 }

@@ -74,11 +74,12 @@ type tables struct {
 	config *ebpf.Map
 	host   weftHost
 	states *ebpf.Map
+	outer  *ebpf.Map
 }
 
 // newTables lays the tables over a set of loaded maps.
 func newTables(m map[string]*ebpf.Map) *tables {
-	t := &tables{gens: newGenerations(m["gens"]), ids: map[rootKind]*slots{}, config: m["config"], states: m["ep_state"]}
+	t := &tables{gens: newGenerations(m["gens"]), ids: map[rootKind]*slots{}, config: m["config"], states: m["ep_state"], outer: m["outer"]}
 	for kind, name := range map[rootKind]string{rootEndpoint: "endpoints", rootNetwork: "networks", rootPeer: "peers",
 		rootNeighbor: "neighbors", rootRouter: "routers"} {
 		t.ids[kind] = newSlots(m[name].MaxEntries(), t.gens)
@@ -253,7 +254,13 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 		}
 		t.routers.prune(t.gens, failed)
 		t.neighbors.prune(t.gens, failed)
+		before := len(t.networks.have)
 		t.networks.prune(t.gens, failed)
+		if len(t.networks.have) < before {
+			if err := t.pruneOuter(); err != nil {
+				failed[root{}] = err
+			}
+		}
 		t.peers.prune(t.gens, failed)
 		t.sweep()
 	}
@@ -271,6 +278,26 @@ func (t *tables) resetStates(failed map[root]error) {
 			failed[root{rootEndpoint, slot}] = fmt.Errorf("write map ep_state: %w", err)
 		}
 	}
+}
+
+// pruneOuter forgets who was outside on networks that are gone, whose numbers others will get.
+func (t *tables) pruneOuter() error {
+	var k weftAddrKey
+	var v weftOuterVal
+	var gone []weftAddrKey
+	it := t.outer.Iterate()
+	for it.Next(&k, &v) {
+		if _, ok := t.networks.have[k.Net]; !ok {
+			gone = append(gone, k)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read map outer: %w", err)
+	}
+	for _, k := range gone {
+		_ = t.outer.Delete(&k) // gone already is as good
+	}
+	return nil
 }
 
 // sweep gives back the numbers of what is neither in the kernel nor named by the last compilation.
