@@ -10,6 +10,8 @@ static __noinline int to_central(struct __sk_buff *skb, struct pkt *p, struct fi
 
 	if (!e || !n)
 		return drop(skb, p, R_NOT_PROGRAMMED);
+	if (f->ep == p->ep)
+		return drop(skb, p, R_NOT_FOR_US); /* it has just come from there, and would for ever */
 	if (p->seg_len > n->mtu)
 		return drop(skb, p, R_TOO_BIG);
 	stamp(p, STAMP_NET, n->gs, n->gen);

@@ -317,7 +317,9 @@ func (q *tracer) tell(ctx context.Context, path forward.Path) (*traced, error) {
 
 func hopOf(h forward.Hop, names forward.Names) tracedHop {
 	t := tracedHop{Host: h.Host, From: "tunnel", Packet: forward.Summary(h.Frame), Stages: []tracedStep{}, Sent: []string{}}
-	if !h.In.Tunnel() {
+	if !h.Central.IsZero() {
+		t.From = "central part of router " + h.Central.String()
+	} else if !h.In.Tunnel() {
 		t.From = h.In.Port.String()
 	}
 	if !h.Rule.IsZero() {

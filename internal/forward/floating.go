@@ -125,6 +125,10 @@ func (r *run) toFloating(ext model.NetworkID, hops uint8) {
 		r.drop(reason.NotForUs, "floating ip", "the MAC is a floating IP's, the address is none")
 	case f.Central:
 		e := r.h.endpoints[r.h.State.Centrals[f.Router].Gateway.Port]
+		if e.Port == r.in.Port {
+			r.drop(reason.NotForUs, "floating ip", "%s comes from the central part that is to translate it", f.Address)
+			return
+		}
 		if r.tooBig() {
 			return
 		}

@@ -82,6 +82,8 @@ type Output struct {
 	// Physnet and VLAN are where the NIC is of Outside, ToHost, and of a Reply to what came from one.
 	Physnet string
 	VLAN    uint16
+	// Central is, in a Path, the router whose central part took the frame from the leg that it was delivered to.
+	Central model.RouterID
 	// External is the network of Outside and of a Punt that has to do with it, NextHop the latter's next hop there.
 	External model.NetworkID
 	NextHop  netip.Addr

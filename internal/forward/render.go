@@ -40,6 +40,9 @@ func (h Hop) render(b *strings.Builder) {
 	case h.In.Tunnel():
 		where = fmt.Sprintf("from tunnel, outer source %s, VNI %d", h.In.Outer, h.In.VNI)
 	}
+	if !h.Central.IsZero() {
+		where = fmt.Sprintf("central part of router %s", h.Central)
+	}
 	fmt.Fprintf(b, "host     %s (%s)\n", h.Host, where)
 	if h.Missing {
 		b.WriteString("         its state is not known here: the trace ends\n")

@@ -27,17 +27,21 @@ func NewWorld(states map[string]*hostplan.State) *World {
 // ErrNoPort: the port is bound to no host that is known.
 var ErrNoPort = errors.New("bound to no known host")
 
-// Hop is what one host did with the frame.
+// Hop is what one host did with the frame; or, with a Central, what the central part of that router did with it there.
 type Hop struct {
 	Host  string
 	In    Input
 	Frame []byte
 	Result
+	// Central is the router whose central part took the frame. SourcePorts: Exit.SourcePorts.
+	Central     model.RouterID
+	SourcePorts model.PortRange
 	// Missing: the host's State is not known, so nothing can be said of it.
 	Missing bool
 }
 
-// Path is a frame's whole way: the sender's host, then every host that a tunnel packet went to.
+// Path is a frame's whole way: the sender's host, then every host that a tunnel packet went to, and the central parts of routers on the way,
+// until it is delivered or leaves the cloud.
 type Path struct {
 	From model.PortID
 	Hops []Hop
@@ -60,7 +64,7 @@ func (p Path) outputs(kind OutputKind) []Arrival {
 	var a []Arrival
 	for _, h := range p.Hops {
 		for _, o := range h.Outputs {
-			if o.Kind == kind {
+			if o.Kind == kind && o.Central.IsZero() {
 				a = append(a, Arrival{h.Host, o.Port, o.Frame})
 			}
 		}
@@ -79,7 +83,7 @@ func (p Path) Reason() reason.Reason {
 }
 
 // Trace follows a frame that the instance of port sends, across hosts, to its end. It writes w.Conns; w must not be used
-// by two goroutines at once. A frame crosses at most one tunnel, so that Trace always ends.
+// by two goroutines at once. Of next hops outside it takes each to be there. It ends after maxHops.
 func (w *World) Trace(port model.PortID, frame []byte) (Path, error) {
 	for name, h := range w.Hosts {
 		if _, ok := h.endpoints[port]; ok {
@@ -90,17 +94,61 @@ func (w *World) Trace(port model.PortID, frame []byte) (Path, error) {
 }
 
 func (w *World) walk(host string, port model.PortID, frame []byte) Path {
+	type entry struct {
+		host  string
+		in    Input
+		frame []byte
+	}
 	path := Path{From: port}
-	first := w.step(host, FromPort(port), frame)
-	path.Hops = append(path.Hops, first)
-	for _, o := range first.Outputs {
-		if o.Kind != Tunnel {
+	queue := []entry{{host, FromPort(port), frame}} // what is traced is never to be cut
+	for len(queue) > 0 && len(path.Hops) < maxHops {
+		at := queue[0]
+		queue = queue[1:]
+		hop := w.step(at.host, at.in, at.frame)
+		if hop.Missing {
+			path.Hops = append(path.Hops, hop)
 			continue
 		}
-		in := FromTunnel(o.VNI, w.Hosts[host].State.VTEP) // what is traced is never to be cut
-		path.Hops = append(path.Hops, w.step(o.Peer, in, o.Frame))
+		h := w.Hosts[at.host]
+		var parts []Hop
+		for i := range hop.Outputs {
+			o := &hop.Outputs[i]
+			if o.Kind == Tunnel {
+				queue = append(queue, entry{o.Peer, FromTunnel(o.VNI, h.State.VTEP), o.Frame})
+			}
+			c := h.centralOf(o.Port)
+			if o.Kind != Deliver || c == nil {
+				continue
+			}
+			o.Central = c.Router
+			x := h.central(c, o.Port, o.Frame)
+			parts = append(parts, Hop{Host: at.host, In: FromPort(o.Port), Frame: o.Frame, Central: c.Router, SourcePorts: x.SourcePorts,
+				Result: Result{Reason: x.Reason, Trail: x.Trail}})
+			if x.Frame != nil {
+				queue = append(queue, entry{at.host, FromPort(x.Port), x.Frame})
+			}
+		}
+		path.Hops = append(append(path.Hops, hop), parts...)
 	}
 	return path
+}
+
+// maxHops bounds a Path.
+const maxHops = 32
+
+// centralOf is the central part that has the port as a leg here; nil: none.
+func (h *Host) centralOf(port model.PortID) *hostplan.Central {
+	for _, c := range h.State.Centrals {
+		if c.Gateway != nil && c.Gateway.Port == port {
+			return c
+		}
+		for _, l := range c.Legs {
+			if l.Port == port {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 func (w *World) step(host string, in Input, frame []byte) Hop {
@@ -108,11 +156,11 @@ func (w *World) step(host string, in Input, frame []byte) Hop {
 	if !ok {
 		return Hop{Host: host, In: in, Frame: frame, Missing: true}
 	}
-	in.Conns = w.Conns[host]
+	in.Conns, in.AnyNeighbor = w.Conns[host], true
 	res := Step(h, in, frame)
 	if res.Conns != nil {
 		w.Conns[host] = res.Conns
 	}
-	in.Conns = nil
+	in.Conns, in.AnyNeighbor = nil, false
 	return Hop{Host: host, In: in, Frame: frame, Result: res}
 }

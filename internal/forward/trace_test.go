@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/forward"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
 )
 
 // red1 sends a ping to an address of blue (net 1) through its router.
@@ -105,5 +108,89 @@ func TestExplainAll(t *testing.T) {
 			t.Errorf("reason %d says %q, as does reason %d", r, a.What, other)
 		}
 		seen[a.What] = r
+	}
+}
+
+// Every way out of the cloud: by one's own floating IP, by the router's central part on another host, to a floating IP of another host, to a
+// central one, and back.
+func TestTraceOutside(t *testing.T) {
+	c := dptest.Demo()
+	dptest.NorthSouth(c)
+	c.Port("red3").Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true))
+	central := dptest.FloatingOf("")
+	c.FloatingIPs[4].Port, c.FloatingIPs[4].Fixed, c.FloatingIPs[4].Central = "blue2", dptest.DemoAddr(1, 12, false), true
+	for _, x := range []struct {
+		name, from string
+		dst        netip.Addr
+		want       []string
+		lacks      string
+	}{
+		{"by a floating IP", "red1", dptest.Stranger, []string{"leaves as 203.0.113.101", "physical network external", "sent out of the cloud"}, "central part"},
+		{"by the central part", "red3", dptest.Stranger, []string{"to host compute2", "central part of router", "leaves as the gateway's 203.0.113.10",
+			"one of 1024 to 65535", "203.0.113.10 > 198.51.100.7", "sent out of the cloud"}, ""},
+		{"by the central part, IPv6", "red3", dptest.Stranger6, []string{"to host compute2", "sent out of the cloud"}, "leaves as"},
+		{"to a floating IP of another host", "red1", dptest.FloatingOf("red2"), []string{"leaves as 203.0.113.101", "sent out of the cloud"}, "central part"},
+		{"to a floating IP of the host", "red1", dptest.FloatingOf("blue1"), []string{"203.0.113.101 > 172.16.43.11", "delivered to port blue1"}, "central part"},
+		{"without one to a floating IP of the gateway's host", "red3", dptest.FloatingOf("red2"), []string{"203.0.113.10 > 172.16.42.12", "delivered to port red2"}, ""},
+		{"without one to a central floating IP", "red3", central, []string{"is 172.16.43.12 of port blue2", "delivered to port blue2"}, ""},
+		{"to the router's own address outside", "red3", netip.MustParseAddr("203.0.113.10"), []string{"the router has no service"}, ""},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			w := forward.NewWorld(c.States())
+			frame, err := w.Frame(dptest.PortID(x.from), forward.Ask{Dst: x.dst, Proto: 17, SrcPort: 4000, DstPort: 53})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, err := w.Trace(dptest.PortID(x.from), frame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			if err := path.Render(&b, c.Names()); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range x.want {
+				if !strings.Contains(b.String(), s) {
+					t.Errorf("the trace lacks %q", s)
+				}
+			}
+			if x.lacks != "" && strings.Contains(b.String(), x.lacks) {
+				t.Errorf("the trace has %q", x.lacks)
+			}
+			if t.Failed() {
+				t.Log(b.String())
+			}
+		})
+	}
+}
+
+// A forwarded port of a central floating IP leads to its instance.
+func TestTracePortForwarding(t *testing.T) {
+	c := dptest.Demo()
+	dptest.NorthSouth(c)
+	states := c.States()
+	for _, f := range states["compute2"].FloatingIPs {
+		if f.Central {
+			f.Forwardings = []hostplan.PortForwarding{{Protocol: 6, External: model.PortRange{First: 8000, Last: 8009}, Internal: model.PortRange{First: 80, Last: 89},
+				Port: dptest.PortID("blue1"), Address: dptest.DemoAddr(1, 11, false)}}
+		}
+	}
+	for port, want := range map[uint16]string{8003: "172.16.43.11 TCP 4000 > 83", 8010: "the router has no service"} {
+		w := forward.NewWorld(states)
+		frame, err := w.Frame(dptest.PortID("red3"), forward.Ask{Dst: dptest.FloatingOf(""), Proto: 6, SrcPort: 4000, DstPort: port})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := w.Trace(dptest.PortID("red3"), frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := path.Render(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("port %d: the trace lacks %q:\n%s", port, want, b.String())
+		}
 	}
 }

@@ -143,6 +143,7 @@ func outerLegCases() []Case {
 		north("a central part asks for the outside's router", Send{From: gw, Frame: ask, Want: Want{Out: ask, To: map[string][]byte{"gateway of router-b": ask}}}),
 		north("a central part asks for a floating IP on the host", Send{From: gw, Frame: ARP{Op: 1, SenderMAC: mac, Sender: own, Target: f.float()}.Frame(model.Broadcast),
 			Want: Want{Reply: ARP{Op: 2, SenderMAC: f.floatMAC(), Sender: f.float(), TargetMAC: mac, Target: own}.Frame(mac)}}),
+		north("a central part does not translate its own floating IP", send(own, central, FloatingMAC(central), Want{Reason: reason.NotForUs})),
 		north("a central part's packet that is too big", Send{From: gw, Frame: IP{Src: own, Dst: Stranger}.UDP(1, 2, bytesOf(1500)).Frame(OutsideRouterMAC, mac), Want: Want{Reason: reason.TooBig}}),
 	}
 }
