@@ -37,7 +37,7 @@ static __noinline int to_fixed(struct __sk_buff *skb, struct pkt *p, struct fip 
 	if (p->hops == 0) {
 		p->router = f->router;
 		stamp(p, STAMP_ROUTER, r->gs, r->gen);
-		mac_copy(p->entry_mac, f->mac);
+		mac_copy(p->entry_mac, p->key.dmac);
 	} else {
 		stamp(p, STAMP_NEIGHBOR, r->gs, r->gen);
 	}

@@ -461,8 +461,8 @@ func neighbor(p Port) *hostplan.Neighbor {
 	return n
 }
 
-// portNames are the names of the ports by id.
-func (c *Cloud) portNames() map[model.PortID]string {
+// PortNames are the names of the ports by id, of the legs of central parts, too.
+func (c *Cloud) PortNames() map[model.PortID]string {
 	out := map[model.PortID]string{}
 	for _, p := range c.Ports {
 		out[PortID(p.Name)] = p.Name

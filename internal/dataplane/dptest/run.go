@@ -73,7 +73,7 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 
 // walk sends one frame through the planes, across hosts.
 func walk(cloud *Cloud, planes map[string]Plane, states map[string]*hostplan.State, s Send) (Want, error) {
-	names := cloud.portNames()
+	names := cloud.PortNames()
 	got := Want{To: map[string][]byte{}}
 	take := func(o Outcome) (tunnels []forward.Output) {
 		if got.Reason == reason.None {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -19,13 +20,16 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 )
 
-// Wire is a plane on real hosts with real interfaces: the hosts of Demo(), and an instance behind each of its ports.
+// Wire is a plane on real hosts with real interfaces: the hosts of Demo(), an instance behind each of its ports, a NIC of each host, and
+// what NorthSouth adds to that.
 type Wire interface {
 	// Apply programs all hosts.
 	Apply(states map[string]*hostplan.State) error
+	// Learn says to all hosts which MAC has an address on an external network.
+	Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error
 	// Forget empties the tables of connections and fragments and lifts all rate limits.
 	Forget() error
-	// Send lets the instance of the port send a frame, and gathers what comes of it on all hosts until enough says that
+	// Send lets the instance of the port, or whoever is on the NIC's wire, send a frame, and gathers what comes of it on all hosts until enough says that
 	// nothing more is wanted, or a time is up, and a moment longer. A frame with a Segment is given to the interface to be cut.
 	// ErrSkip: no interface takes the frame.
 	Send(s Send, enough func(Arrived) bool) (Arrived, error)
@@ -33,7 +37,7 @@ type Wire interface {
 
 // Arrived is what came of a frame.
 type Arrived struct {
-	// To are the frames that instances got, the sender's own included.
+	// To are the frames that instances got, the sender's own included, and, by NIC(host), those that left by a NIC.
 	To    map[string][][]byte
 	Punts []dataplane.PuntKind
 	// Drops counts what all hosts dropped in the meantime.
@@ -55,6 +59,11 @@ func RunWire(t *testing.T, w Wire) {
 			plain = c.Change == nil && !slices.ContainsFunc(c.Sends, func(s Send) bool { return s.Before != nil })
 			if err := w.Forget(); err != nil {
 				t.Fatal(err)
+			}
+			if len(cloud.Externals) > 0 {
+				if err := w.Learn(ExternalID(cloud.Externals[0].Name), OutsideRouter, OutsideRouterMAC); err != nil {
+					t.Fatal(err)
+				}
 			}
 			for i, s := range c.Sends {
 				if s.Before != nil {
@@ -91,6 +100,10 @@ func (s Send) onWire(t *testing.T, i int, w Wire) {
 // arrived is what the Want is on real interfaces, where a reply is a frame like any other.
 func (s Send) arrived() Arrived {
 	w, from := s.Want, s.From
+	if s.NIC != "" {
+		from = NIC(s.NIC)
+		w.Reply = tagged(w.Reply, s.VLAN)
+	}
 	if s.Segment > 0 && w.Reply != nil {
 		w.Reply = quotePartial(w.Reply, len(s.Frame))
 	}
@@ -101,12 +114,32 @@ func (s Send) arrived() Arrived {
 	if w.Reply != nil {
 		a.To[from] = append(a.To[from], w.Reply)
 	}
+	if w.Out != nil {
+		c := Demo()
+		NorthSouth(c)
+		nic := NIC(c.hostOf(s.From))
+		a.To[nic] = append(a.To[nic], tagged(w.Out, w.VLAN))
+	}
+	if w.Told {
+		a.Punts = append(a.Punts, dataplane.PuntNeighbor)
+	}
 	if w.Punt != 0 {
 		a.Punts = append(a.Punts, w.Punt)
 	} else if w.Reason != reason.None {
 		a.Drops[w.Reason] = 1
 	}
 	return a
+}
+
+// NIC is the name in Arrived.To of what left by a host's NIC.
+func NIC(host string) string { return "NIC of " + host }
+
+// tagged is the frame with an 802.1Q tag; vlan 0: as it is.
+func tagged(frame []byte, vlan uint16) []byte {
+	if vlan == 0 || frame == nil {
+		return frame
+	}
+	return slices.Concat(frame[:12], []byte{0x81, 0, byte(vlan >> 8), byte(vlan)}, frame[12:])
 }
 
 // quotePartial is the ICMP error about a TCP frame of that size which was given to the interface to be cut: its checksum, and

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -234,7 +235,7 @@ func (c *testCloud) devices(host string) map[string]dataplane.Device {
 	c.must(err)
 	out := map[string]dataplane.Device{}
 	for _, l := range links {
-		if len(l.Name) > 3 && l.Name[:3] == "tap" {
+		if len(l.Name) > 3 && slices.Contains([]string{"tap", "wi-", "wg-"}, l.Name[:3]) {
 			out[l.Name] = dataplane.Device{Name: l.Name, Index: l.Index, Up: l.Up, MTU: l.MTU}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
+	"github.com/weft-cloud/weft/internal/model"
 )
 
 // jumbo is the MTU of all interfaces of a wire, so that none but the plane judges sizes.
@@ -59,8 +61,9 @@ func newWire(t *testing.T, cfg Config, tap bool) *wire {
 		c.must(linux.SetMTU(c.ns(h.Name), "underlay", jumbo))
 	}
 	for _, p := range c.cloud.Ports {
-		w.ends[p.Name] = w.instance(p, &readers)
+		w.ends[p.Name] = w.join(p.Name, p.Host, c.device(p.Name), &readers)
 	}
+	w.outside(&readers)
 	for _, h := range c.cloud.Hosts {
 		c.start(h.Name)
 		readers.Go(func() {
@@ -79,13 +82,46 @@ func newWire(t *testing.T, cfg Config, tap bool) *wire {
 	return w
 }
 
-// instance makes a port's interface and starts to listen on it.
-func (w *wire) instance(p dptest.Port, readers *sync.WaitGroup) *end {
+// outside makes the hosts' NICs, always as taps, which carry tags and large packets in both directions as they are; and the legs of the
+// central parts of routers, which are interfaces like those of instances.
+func (w *wire) outside(readers *sync.WaitGroup) {
+	c := w.c
+	full := dptest.Demo()
+	dptest.NorthSouth(full)
+	c.nics = map[string]string{}
+	for name, s := range full.States() {
+		out, read := w.tapEnd(name, nicName)
+		_, err := linux.SetSysctl(c.ns(name), "net/ipv6/conf/"+nicName+"/disable_ipv6", "1")
+		c.must(err)
+		c.must(linux.SetUp(c.ns(name), nicName))
+		w.ends[dptest.NIC(name)] = out
+		w.listen(dptest.NIC(name), read, readers)
+		c.nics[name] = nicName
+		for _, x := range s.Centrals {
+			legs := map[model.PortID]string{x.Gateway.Port: x.OuterDevice}
+			for _, l := range x.Legs {
+				legs[l.Port] = l.Device
+			}
+			for id, device := range legs {
+				port := full.PortNames()[id]
+				w.ends[port] = w.join(port, name, device, readers)
+			}
+		}
+	}
+}
+
+// join makes the interface of a port of a host and starts to listen on it.
+func (w *wire) join(port, host, device string, readers *sync.WaitGroup) *end {
 	e := w.veth
 	if w.tap {
 		e = w.tapEnd
 	}
-	out, read := e(p)
+	out, read := e(host, device)
+	w.listen(port, read, readers)
+	return out
+}
+
+func (w *wire) listen(port string, read func() ([]byte, error), readers *sync.WaitGroup) {
 	readers.Go(func() {
 		for {
 			frame, err := read()
@@ -93,19 +129,18 @@ func (w *wire) instance(p dptest.Port, readers *sync.WaitGroup) *end {
 				return
 			}
 			if frame != nil {
-				w.seen <- seen{port: p.Name, frame: frame}
+				w.seen <- seen{port: port, frame: frame}
 			}
 		}
 	})
-	return out
 }
 
 // veth is an instance in a namespace whose kernel keeps quiet: no address, no IPv6.
-func (w *wire) veth(p dptest.Port) (*end, func() ([]byte, error)) {
+func (w *wire) veth(host, device string) (*end, func() ([]byte, error)) {
 	c := w.c
-	c.netns(p.Name)
-	ns := c.ns(p.Name)
-	c.must(linux.AddVeth(linux.Veth{Name: c.device(p.Name), Netns: c.ns(p.Host), MTU: jumbo, Peer: linux.End{Name: "eth0", Netns: ns}}))
+	c.netns(device)
+	ns := c.ns(device)
+	c.must(linux.AddVeth(linux.Veth{Name: device, Netns: c.ns(host), MTU: jumbo, Peer: linux.End{Name: "eth0", Netns: ns}}))
 	_, err := linux.SetSysctl(ns, "net/ipv6/conf/eth0/disable_ipv6", "1")
 	c.must(err)
 	c.must(linux.SetMTU(ns, "eth0", jumbo))
@@ -141,11 +176,11 @@ func (w *wire) veth(p dptest.Port) (*end, func() ([]byte, error)) {
 }
 
 // tapEnd is an instance as a hypervisor makes it: a tap whose file carries frames, without offloads.
-func (w *wire) tapEnd(p dptest.Port) (*end, func() ([]byte, error)) {
+func (w *wire) tapEnd(host, device string) (*end, func() ([]byte, error)) {
 	c := w.c
-	f, err := linux.OpenTap(c.ns(p.Host), c.device(p.Name), false)
+	f, err := linux.OpenTap(c.ns(host), device, false)
 	c.must(err)
-	c.must(linux.SetMTU(c.ns(p.Host), c.device(p.Name), jumbo))
+	c.must(linux.SetMTU(c.ns(host), device, jumbo))
 	e := &end{
 		send: func(b []byte, segment int) error {
 			head, err := vnetHeader(b, segment)
@@ -203,7 +238,8 @@ func (w *wire) Apply(states map[string]*hostplan.State) error {
 	w.c.states = states
 	for host, p := range w.c.planes {
 		err := linux.InNetns(w.c.ns(host), func() error {
-			res, err := p.Apply(context.Background(), dataplane.Desired{State: states[host], Devices: w.c.devices(host), InSync: true})
+			res, err := p.Apply(context.Background(), dataplane.Desired{State: states[host], Devices: w.c.devices(host),
+				Physical: w.c.physical(host), InSync: true})
 			if err == nil && len(res.Failed) > 0 {
 				err = fmt.Errorf("%+v", res.Failed)
 			}
@@ -211,6 +247,19 @@ func (w *wire) Apply(states map[string]*hostplan.State) error {
 		})
 		if err != nil {
 			return fmt.Errorf("host %s: %w", host, err)
+		}
+	}
+	return nil
+}
+
+// Learn implements dptest.Wire.
+func (w *wire) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error {
+	for host, p := range w.c.planes {
+		if w.c.states[host].Externals[external] == nil {
+			continue
+		}
+		if err := p.Learn(external, addr, mac); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -259,7 +308,17 @@ func (w *wire) Send(s dptest.Send, enough func(dptest.Arrived) bool) (dptest.Arr
 	for len(w.seen) > 0 {
 		<-w.seen
 	}
-	if err := w.ends[s.From].send(slices.Clone(s.Frame), s.Segment); errors.Is(err, unix.EINVAL) {
+	from, frame := s.From, slices.Clone(s.Frame)
+	if s.NIC != "" {
+		from = dptest.NIC(s.NIC)
+		if frame = tagged(frame, s.VLAN); s.VLAN != 0 && s.Segment > 0 {
+			return a, fmt.Errorf("%w: a virtio header knows no tags", dptest.ErrSkip)
+		}
+	}
+	if s.NIC != "" && s.Segment > 0 && !w.tap {
+		return a, fmt.Errorf("%w: a veth hands on what is to be cut whole, without its checksum", dptest.ErrSkip)
+	}
+	if err := w.ends[from].send(frame, s.Segment); errors.Is(err, unix.EINVAL) {
 		return a, fmt.Errorf("%w: an interface takes no frame of %d bytes", dptest.ErrSkip, len(s.Frame))
 	} else if err != nil {
 		return a, fmt.Errorf("send: %w", err)
