@@ -64,6 +64,20 @@ static __noinline int too_big(struct __sk_buff *skb, struct pkt *p, __u32 mtu)
 	return do_punt(skb, p, e, PUNT_FRAGMENT);
 }
 
+/* A neighbour on another host of a flat or vlan network is behind the switch; the host's DVR MAC is what that may learn here. */
+static __noinline int to_wire(struct __sk_buff *skb, struct pkt *p, struct rif *f)
+{
+	struct host *c = bpf_map_lookup_elem(&config, &zero);
+
+	if (!c || mac_zero(c->dvr_mac))
+		return drop(skb, p, R_NO_TUNNEL);
+	p->out_net = f->net;
+	p->ep_dst = 0;
+	p->peer = 0;
+	mac_copy(p->smac, c->dvr_mac);
+	return jump_to(skb, p, P_OUTPUT);
+}
+
 /* Next hop b on network n, through interface f: size, TTL, MACs. */
 static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct neighbor *b, struct rif *f)
 {
@@ -74,7 +88,7 @@ static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct n
 	if (!n)
 		return drop(skb, p, R_NOT_PROGRAMMED);
 	mtu = n->mtu;
-	if (b->peer) {
+	if (b->peer && !n->phys_ifindex) {
 		__u32 slot = b->peer;
 
 		q = bpf_map_lookup_elem(&peers, &slot);
@@ -92,7 +106,7 @@ static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct n
 	p->hops++;
 	p->flow_flags = F_ROUTED;
 	mac_copy(p->smac, f->mac);
-	return jump_to(skb, p, P_OUTPUT);
+	return b->ep || !n->phys_ifindex ? jump_to(skb, p, P_OUTPUT) : to_wire(skb, p, f);
 }
 
 /* The longest matching route and its next hop (6.6 and 6.7). */

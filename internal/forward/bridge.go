@@ -56,6 +56,10 @@ func (r *run) send(n *hostplan.Neighbor, frame []byte) {
 		return
 	}
 	net, peer := r.h.networks[n.Network], r.h.State.Peers[n.Host]
+	if net != nil && physical(net) { // routed: what is bridged has gone there before
+		r.toNIC(net, frame)
+		return
+	}
 	if peer == nil || net == nil || net.Type != "vxlan" || !r.h.State.VTEP.IsValid() {
 		r.drop(reason.NoTunnel, "tunnel", "no tunnel to host %s for network %s", n.Host, n.Network)
 		return

@@ -54,6 +54,13 @@ func providerCases() []Case {
 			Case{title("to an instance of another host is the host's"), Provider, []Send{in(udp(theirs, far, 20).Frame(PortMAC("red2"), printer), Want{ToHost: true})}},
 		)
 	}
+	for _, v6 := range []bool{false, true} {
+		x := IP{Src: addr("red1", v6), Dst: addr("blue2", v6)}.UDP(1000, 2000, bytesOf(20))
+		wired := func(c *Cloud) { c.Networks[1].Physnet, c.Networks[1].VLAN = Physnet, 43 }
+		s := Send{From: "red1", Frame: x.Frame(LegMAC("router", "red"), PortMAC("red1")),
+			Want: Want{Out: x.routed(1).Frame(PortMAC("blue2"), DVRMAC("compute1")), VLAN: 43}}
+		out = append(out, Case{"provider network: routed to an instance on another host, " + family(v6), wired, []Send{s, s}})
+	}
 	ask := func(target netip.Addr) []byte {
 		return ARP{Op: 1, SenderMAC: PortMAC("red1"), Sender: addr("red1", false), Target: target}.Frame(model.Broadcast)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -295,6 +296,30 @@ func TestNICFilter(t *testing.T) {
 		if on, err := linux.Promiscuous(b.ns("compute1"), nicName); err != nil || on != want {
 			t.Errorf("VLAN %d: promiscuous %v, %v", vlan, on, err)
 		}
+	}
+}
+
+// A NIC whose filter takes no more takes all frames instead, and that is said in words, until it is over.
+func TestNICFilterFull(t *testing.T) {
+	b := newBeyond(t, Config{}, "veth", nil)
+	apply := func(nic string) (res dataplane.Result) {
+		b.must(linux.InNetns(b.ns("compute1"), func() (err error) {
+			res, err = b.planes["compute1"].Apply(context.Background(), dataplane.Desired{State: b.states["compute1"], Devices: b.devices("compute1"),
+				Physical: map[string][]dataplane.Device{dptest.Physnet: {{Name: nic}}}, InSync: true})
+			return err
+		}))
+		return res
+	}
+	// No Ethernet interface: the kernel refuses every MAC.
+	res := apply("lo")
+	if len(res.Failed) != 1 || res.Failed[0].ID != "lo" || !strings.Contains(res.Failed[0].Why, "takes every frame instead") {
+		t.Errorf("failed: %+v", res.Failed)
+	}
+	if on, err := linux.Promiscuous(b.ns("compute1"), "lo"); err != nil || !on {
+		t.Errorf("promiscuous %v, %v", on, err)
+	}
+	if res := apply(nicName); len(res.Failed) != 0 {
+		t.Errorf("failed: %+v", res.Failed)
 	}
 }
 
