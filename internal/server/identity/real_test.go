@@ -34,11 +34,11 @@ key_repository = %[1]s/credential
 // realKeystone runs Debian's Keystone (package python3-keystone) with SQLite on a port of 127.0.0.1, and says where.
 func realKeystone(t *testing.T) (url string, stop func()) {
 	t.Helper()
-	if os.Getenv("WEFT_TEST_KEYSTONE") == "" {
-		t.Skip("takes most of a minute; set WEFT_TEST_KEYSTONE=1")
+	if testing.Short() {
+		t.Skip("takes most of a minute")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("keystone-manage fernet_setup needs root")
+		t.Skip("needs root: keystone-manage fernet_setup does")
 	}
 	for _, bin := range []string{"keystone-manage", "keystone-wsgi-public"} {
 		if _, err := exec.LookPath(bin); err != nil {
