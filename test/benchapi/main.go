@@ -197,12 +197,28 @@ func (b *bench) remember(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
-	time.Sleep(time.Second) // what starting left behind is collected
-	rested, err := residentMemory(b.server.PID())
+	rested, err := b.settledMemory(ctx)
 	if err != nil {
 		return err
 	}
 	b.report.Sizes = append(b.report.Sizes, sizeReport{b.ports, took.Seconds(), rested, after})
 	b.progress("started with %d ports in %.2f s, %.0f MB resident, %.0f MB after the work", b.ports, took.Seconds(), rested/1e6, after/1e6)
 	return nil
+}
+
+// settledMemory waits until the server has given back what starting left behind: until its memory has not shrunk for a
+// second.
+func (b *bench) settledMemory(ctx context.Context) (float64, error) {
+	for last := 0.0; ; {
+		now, err := residentMemory(b.server.PID())
+		if err != nil || last > 0 && now >= last {
+			return now, err
+		}
+		last = now
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
 }

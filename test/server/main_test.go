@@ -6,6 +6,7 @@ package server
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,6 +29,11 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 // run runs the tests in a child; as root in a mount namespace of its own, so that no file system is left mounted.
 func run(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("SKIP: takes most of a minute and builds the binary")
+		return 0
+	}
 	if os.Getenv(insideEnv) != "" {
 		if os.Geteuid() == 0 {
 			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
