@@ -17,6 +17,7 @@ func (p *serverParts) watchOutside(ctx context.Context) error {
 	tick := time.NewTicker(outsideEvery)
 	defer tick.Stop()
 	known := map[rules.Problem]bool{}
+	grace := time.Now().Add(p.cfg.AgentDownTime) // a host that is not heard of yet may be about to connect
 	for {
 		select {
 		case <-ctx.Done():
@@ -24,7 +25,7 @@ func (p *serverParts) watchOutside(ctx context.Context) error {
 		case <-tick.C:
 		}
 		w := p.writer.Snapshot()
-		if p.cfg.Router.AutomaticL3Failover && len(p.rules.Orphans(w)) > 0 {
+		if p.cfg.Router.AutomaticL3Failover && time.Now().After(grace) && len(p.rules.Orphans(w)) > 0 {
 			if _, err := p.writer.Do(ctx, "l3_failover", p.rules.Failover); err != nil && ctx.Err() == nil {
 				p.log.Warn("routers of dead gateway hosts were not moved, will try again", "error", err)
 			}

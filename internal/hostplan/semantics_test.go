@@ -214,11 +214,13 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
+type problemCase struct {
+	name, want string
+	edit       func(w *world)
+}
+
 func TestProblems(t *testing.T) {
-	tests := []struct {
-		name, want string
-		edit       func(w *world)
-	}{
+	expectProblems(t, reference, []problemCase{
 		{"two networks with one VNI", "already carried", func(w *world) { w.Networks[netID(2)].Segments[0].SegmentationID = 10 }},
 		{"no VNI", "VNI 0", func(w *world) { w.Networks[netID(2)].Segments[0].SegmentationID = 0 }},
 		{"no segment", "none of its segments", func(w *world) { w.Networks[netID(2)] = NetworkParts{Network: w.Networks[netID(2)].Network} }},
@@ -238,10 +240,14 @@ func TestProblems(t *testing.T) {
 		{"families mixed", "one family", func(w *world) {
 			w.router1().Router.Routes = []model.Route{{Destination: pfx("10.8.0.0/16"), NextHop: adr("fd00:42::9")}}
 		}},
-	}
-	for _, tt := range tests {
+	})
+}
+
+// expectProblems tests that each edit makes a problem that says what is wanted.
+func expectProblems(t *testing.T, start func() *world, cases []problemCase) {
+	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
-			w := reference()
+			w := start()
 			tt.edit(w)
 			s := w.compile()
 			for _, p := range s.Problems {

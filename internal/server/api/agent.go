@@ -66,11 +66,12 @@ func agentResource(ru *rules.Rules) *agents {
 }
 
 // appendConfigurations is what the agent said of itself, and under "problems", if there are any, what it or the server finds
-// wrong with its host, in words. The L3 and the Open vSwitch agent's rows have them: there people look.
+// wrong with its host, in words. The L3 and the Open vSwitch agent's rows have them, where one agent is shown: there people
+// look, and a list of many hosts stays cheap.
 func appendConfigurations(b []byte, a *model.Agent, x *View) []byte {
 	at := len(b)
 	b = appendRaw(b, a.Configurations)
-	if a.Type != model.AgentL3 && a.Type != model.AgentOVS || b[len(b)-1] != '}' {
+	if !x.One || a.Type != model.AgentL3 && a.Type != model.AgentOVS || b[len(b)-1] != '}' {
 		return b
 	}
 	troubles := x.Rules.Troubles(x.W, a.Host)

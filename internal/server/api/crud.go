@@ -60,6 +60,7 @@ func (r *Resource[T, X]) show(c *call, id string) error {
 		return err
 	}
 	x := c.view()
+	x.One = true
 	v, err := r.find(x, id)
 	if err != nil {
 		return err

@@ -23,6 +23,8 @@ type View struct {
 	Created, Detail bool
 	// Families restricts the addresses that are counted to those of IP versions; nil: all.
 	Families []int
+	// One: the answer to a GET of one object, which may cost more than each of a list may.
+	One bool
 }
 
 // source is a table of the world as the engine needs it.

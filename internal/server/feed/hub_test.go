@@ -414,6 +414,57 @@ func TestFloatingIPIsToldToOneHost(t *testing.T) {
 	})
 }
 
+// The target of a live migration knows the port's network and its router before the port comes, and nothing that is the
+// source's alone.
+func TestMigrationPreparesItsTarget(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench(t)
+		defer b.stop()
+		n, r := model.NetworkID{UUID: model.UUID{1}}, model.RouterID{UUID: model.UUID{2}}
+		port, floating := model.PortID{UUID: model.UUID{3}}, model.FloatingIPID{UUID: model.UUID{4}}
+		viaProfile := rapid.Bool().Draw(t, "profile")
+		b.write(func(tx *world.Tx) {
+			tx.Networks.Put(&model.Network{ID: n})
+			tx.Routers.Put(&model.Router{ID: r, Distributed: true})
+			tx.Ports.Put(&model.Port{ID: model.PortID{UUID: model.UUID{5}}, NetworkID: n, DeviceOwner: model.OwnerDVRInterface, DeviceID: r.String()})
+			tx.Ports.Put(&model.Port{ID: port, NetworkID: n, Host: "c1"})
+			tx.Hosts.Put(&model.Host{Name: "c1", AgentMode: model.ModeDVR})
+			tx.FloatingIPs.Put(&model.FloatingIP{ID: floating, Port: port, Router: r})
+		})
+		b.settled()
+		m := b.connect("c2", nil, model.Position{})
+		has := func(kind wire.Kind, id model.UUID) bool { _, ok := m.has[uuidKey(kind, id)]; return ok }
+		if has(wire.Kind_KIND_NETWORK, n.UUID) {
+			t.Fatal("c2 knows the network before anything is to come")
+		}
+		begin := func(to string) {
+			b.write(func(tx *world.Tx) {
+				key := world.BindingKey{Port: port, Host: "c2"}
+				switch {
+				case viaProfile:
+					p := *tx.Ports.Get(port)
+					p.Profile = []byte(`{"migrating_to": "` + to + `"}`)
+					tx.Ports.Put(&p)
+				case to == "":
+					tx.Bindings.Delete(key)
+				default:
+					tx.Bindings.Put(&model.PortBinding{PortID: port, Host: to, Status: "INACTIVE"})
+				}
+			})
+			b.settled()
+			m.drain(t)
+		}
+		begin("c2")
+		if !has(wire.Kind_KIND_NETWORK, n.UUID) || !has(wire.Kind_KIND_ROUTER, r.UUID) || has(wire.Kind_KIND_ENDPOINT, port.UUID) || has(wire.Kind_KIND_FLOATING_IP, floating.UUID) {
+			t.Fatalf("while it is to come: %v", m.has)
+		}
+		begin("") // it does not come after all
+		if has(wire.Kind_KIND_NETWORK, n.UUID) || has(wire.Kind_KIND_ROUTER, r.UUID) {
+			t.Fatalf("after it was called off: %v", m.has)
+		}
+	})
+}
+
 func TestSnapshotThatRemovesMostIsHeld(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench(t)

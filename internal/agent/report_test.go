@@ -1,0 +1,53 @@
+package agent
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+)
+
+// Each step changes what is known and expects what the server is told of a floating IP and of a central part.
+func TestReportsOutside(t *testing.T) {
+	f, r := model.FloatingIPID{UUID: uuid('f', 1)}, model.RouterID{UUID: uuid('r', 1)}
+	a := New(Deps{Config: Config{Host: "h0"}})
+	state := func(generation uint64, central bool) *hostplan.State {
+		return &hostplan.State{FloatingIPs: map[model.FloatingIPID]*hostplan.FloatingIP{f: {ID: f, Generation: generation, Central: central}},
+			Centrals: map[model.RouterID]*hostplan.Central{r: {Router: r}}}
+	}
+	c := &a.core
+	for _, step := range []struct {
+		name   string
+		change func()
+		want   []string
+	}{
+		{"not programmed yet", func() { c.done.state = state(5, false) }, []string{"central false", "floating false 5"}},
+		{"programmed", func() { c.done.result.FloatingIPs = map[model.FloatingIPID]bool{f: true} }, []string{"floating true 5"}},
+		{"nothing new", func() {}, nil},
+		{"the central part is up", func() { c.central.Routers = map[model.RouterID]bool{r: true} }, []string{"central true"}},
+		{"taken away and given back", func() { c.scope.dropped = []model.FloatingIPID{f} }, []string{"floating true 5"}},
+		{"leads elsewhere", func() { c.done.state = state(6, false) }, []string{"floating true 6"}},
+		{"is central now, and not up there", func() { c.done.state = state(6, true) }, []string{"floating false 6"}},
+		{"up there", func() { c.central.FloatingIPs = map[model.FloatingIPID]bool{f: true} }, []string{"floating true 6"}},
+		{"gone", func() { c.done.state = &hostplan.State{} }, []string{"floating false 6"}},
+		{"still gone", func() {}, nil},
+		{"another server", func() { c.done.state, c.told = state(6, true), newTold() }, []string{"central true", "floating true 6"}},
+	} {
+		step.change()
+		var got []string
+		if m := a.report(); m != nil {
+			for _, v := range m.GetReport().Centrals {
+				got = append(got, fmt.Sprint("central ", v.Up))
+			}
+			for _, v := range m.GetReport().FloatingIps {
+				got = append(got, fmt.Sprint("floating ", v.Up, " ", v.Generation))
+			}
+		}
+		if d := cmp.Diff(step.want, got); d != "" {
+			t.Errorf("%s: -want +got:\n%s", step.name, d)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package converge
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/weft-cloud/weft/internal/agent"
+	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/feed"
+	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/world"
+)
+
+var admin = &rules.Actor{Admin: true, Project: "p"}
+
+// tenancy is what the requests are about.
+type tenancy struct {
+	public  [2]model.NetworkID
+	nets    [2]model.NetworkID
+	subnets [4]model.SubnetID // an IPv4 and an IPv6 one on each network
+	routers [2]model.RouterID
+	ports   [4]model.PortID
+}
+
+func (c *cloud) build() *tenancy {
+	v := &tenancy{}
+	check(c.t, c.do(func(tx *world.Tx) error {
+		for i := range v.public {
+			n := &model.Network{ProjectID: "p", External: true, AdminStateUp: true}
+			x := rules.NewNetworkExtra()
+			x.Provider.Type, x.Provider.Physnet = model.TypeFlat, "external"
+			if i == 1 {
+				x.Provider.Type, x.Provider.SegmentationID = model.TypeVLAN, 7
+			}
+			if err := c.rules.CreateNetwork(tx, admin, n, &x); err != nil {
+				return err
+			}
+			v.public[i] = n.ID
+			for _, cidr := range []string{fmt.Sprintf("203.0.113.%d/28", 64*i), fmt.Sprintf("2001:db8:%d::/64", i)} {
+				if _, err := c.subnet(tx, n.ID, cidr); err != nil {
+					return err
+				}
+			}
+		}
+		for i := range v.nets {
+			n := &model.Network{ProjectID: "p", AdminStateUp: true}
+			x := rules.NewNetworkExtra()
+			if err := c.rules.CreateNetwork(tx, admin, n, &x); err != nil {
+				return err
+			}
+			v.nets[i] = n.ID
+			var err error
+			if v.subnets[2*i], err = c.subnet(tx, n.ID, fmt.Sprintf("10.0.%d.0/24", i)); err != nil {
+				return err
+			}
+			if v.subnets[2*i+1], err = c.subnet(tx, n.ID, fmt.Sprintf("fd00:%d::/64", i)); err != nil {
+				return err
+			}
+		}
+		for i := range v.routers {
+			r := &model.Router{ProjectID: "p", AdminStateUp: true}
+			if err := c.rules.CreateRouter(tx, admin, r, &rules.RouterExtra{Distributed: rules.Some(i == 0)}); err != nil {
+				return err
+			}
+			v.routers[i] = r.ID
+		}
+		for i := range v.ports {
+			p := &model.Port{ProjectID: "p", NetworkID: v.nets[i%2], AdminStateUp: true, DeviceOwner: "compute:nova", DeviceID: fmt.Sprint("vm", i)}
+			if err := c.rules.CreatePort(tx, admin, p, &rules.PortExtra{}); err != nil {
+				return err
+			}
+			v.ports[i] = p.ID
+		}
+		return nil
+	}))
+	return v
+}
+
+func (c *cloud) subnet(tx *world.Tx, n model.NetworkID, cidr string) (model.SubnetID, error) {
+	prefix := netip.MustParsePrefix(cidr)
+	s := &model.Subnet{ProjectID: "p", NetworkID: n, CIDR: prefix.Masked()}
+	version := 4
+	if prefix.Addr().Is6() {
+		version = 6
+	}
+	err := c.rules.CreateSubnet(tx, admin, s, &rules.SubnetExtra{IPVersion: version})
+	return s.ID, err
+}
+
+// event makes one random thing happen.
+func (c *cloud) event(v *tenancy) {
+	t := c.t
+	pick := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
+	router, port := v.routers[pick("router", len(v.routers))], v.ports[pick("port", len(v.ports))]
+	external := v.public[pick("external", len(v.public))]
+	names := []string{"c1", "c2", "c3", "c4"}
+	h := c.hosts[names[pick("host", len(names))]]
+	yes := rapid.Bool().Draw(t, "yes")
+	switch kind := pick("event", 14); kind {
+	case 0, 1:
+		_ = c.do(func(tx *world.Tx) error {
+			f := &model.FloatingIP{ProjectID: "p", NetworkID: external}
+			return c.rules.CreateFloatingIP(tx, admin, f, &rules.FloatingIPExtra{Port: rules.Some(port), FixedIP: fixed4(tx, port)})
+		})
+	case 2, 3:
+		c.withFloating(pick, func(tx *world.Tx, f *model.FloatingIP) error {
+			x := &rules.FloatingIPExtra{Port: rules.Some(model.PortID{})}
+			if yes {
+				x.Port, x.FixedIP = rules.Some(port), fixed4(tx, port)
+			}
+			return c.rules.UpdateFloatingIP(tx, admin, f, x, false)
+		})
+	case 4:
+		c.withFloating(pick, func(tx *world.Tx, f *model.FloatingIP) error {
+			if yes {
+				return c.rules.DeleteFloatingIP(tx, admin, f)
+			}
+			w := &model.PortForwarding{FloatingIP: f.ID, Port: port, Protocol: "tcp"}
+			return c.rules.CreatePortForwarding(tx, admin, w, &rules.PortForwardingExtra{
+				InternalPort: rules.Some(model.PortRange{First: 22, Last: 22}), ExternalPort: rules.Some(model.PortRange{First: 2222, Last: 2222})})
+		})
+	case 5:
+		_ = c.do(func(tx *world.Tx) error {
+			for w := range tx.PortForwardings.All() {
+				return c.rules.DeletePortForwarding(tx, admin, w)
+			}
+			return nil
+		})
+	case 6, 7:
+		_ = c.do(func(tx *world.Tx) error {
+			x := &rules.RouterExtra{Gateway: rules.Some[*rules.GatewayRequest](nil)}
+			if kind == 6 || yes {
+				x.Gateway = rules.Some(&rules.GatewayRequest{Network: external, EnableSNAT: rules.Some(yes)})
+			}
+			return c.update(tx, router, x, func(*model.Router) {})
+		})
+	case 8: // to the other kind, as Neutron allows it: down first
+		_ = c.do(func(tx *world.Tx) error {
+			if err := c.update(tx, router, &rules.RouterExtra{}, func(r *model.Router) { r.AdminStateUp = false }); err != nil || yes {
+				return err
+			}
+			x := &rules.RouterExtra{Distributed: rules.Some(!tx.Routers.Get(router).Distributed)}
+			if err := c.update(tx, router, x, func(*model.Router) {}); err != nil {
+				return err
+			}
+			return c.update(tx, router, &rules.RouterExtra{}, func(r *model.Router) { r.AdminStateUp = true })
+		})
+	case 9:
+		subnet := v.subnets[pick("subnet", len(v.subnets))]
+		_ = c.do(func(tx *world.Tx) error {
+			q := rules.InterfaceRequest{Subnet: rules.Some(subnet)}
+			if rapid.IntRange(0, 3).Draw(t, "remove") == 0 {
+				_, err := c.rules.RemoveInterface(tx, tx.Routers.Get(router), q)
+				return err
+			}
+			_, err := c.rules.AddInterface(tx, admin, tx.Routers.Get(router), q)
+			return err
+		})
+	case 10, 11:
+		_ = c.do(func(tx *world.Tx) error {
+			old := tx.Ports.Get(port)
+			p := *old
+			if p.Host = h.name; yes && kind == 11 {
+				p.Host = ""
+			}
+			return c.rules.UpdatePort(tx, admin, old, &p, &rules.PortExtra{})
+		})
+	case 12:
+		_ = c.do(func(tx *world.Tx) error {
+			for a := range tx.Agents.ByHost(h.name) {
+				if a.Type == model.AgentL3 && yes {
+					return c.rules.AddRouter(tx, a, router)
+				} else if a.Type == model.AgentL3 {
+					return c.rules.RemoveRouter(tx, a, router)
+				}
+			}
+			return c.rules.Failover(tx)
+		})
+	case 13:
+		if h.stop == nil {
+			c.start(h)
+			return
+		}
+		c.kill(h)
+		_ = c.do(func(tx *world.Tx) error {
+			for _, a := range slices.Collect(tx.Agents.ByHost(h.name)) {
+				if yes {
+					if err := c.rules.DeleteAgent(tx, admin, a); err != nil {
+						return err
+					}
+				}
+			}
+			return c.rules.Failover(tx)
+		})
+	}
+}
+
+func (c *cloud) update(tx *world.Tx, id model.RouterID, x *rules.RouterExtra, change func(*model.Router)) error {
+	old := tx.Routers.Get(id)
+	r := *old
+	change(&r)
+	return c.rules.UpdateRouter(tx, admin, old, &r, x)
+}
+
+func (c *cloud) withFloating(pick func(string, int) int, f func(*world.Tx, *model.FloatingIP) error) {
+	_ = c.do(func(tx *world.Tx) error {
+		all := slices.Collect(tx.FloatingIPs.All())
+		if len(all) == 0 {
+			return nil
+		}
+		v := *all[pick("floating", 3)%len(all)]
+		return f(tx, &v)
+	})
+}
+
+// fixed4 is the IPv4 address of a port.
+func fixed4(tx *world.Tx, id model.PortID) netip.Addr {
+	for _, f := range tx.Ports.Get(id).FixedIPs {
+		if f.Address.Is4() {
+			return f.Address
+		}
+	}
+	return netip.Addr{}
+}
+
+var equal = []cmp.Option{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmpopts.IgnoreFields(hostplan.State{}, "Position"),
+}
+
+// differs says how a host's State differs from that of one which starts now; "" if it does not.
+func (c *cloud) differs(h *host, w *world.World) string {
+	want, err := agent.Compile(h.name, options, feed.Scope(w, h.name))
+	check(c.t, err)
+	got := h.state.Load()
+	if got == nil {
+		return "it has no State yet"
+	}
+	return cmp.Diff(want, got, equal...)
+}
+
+// untrue names a floating IP whose status is not what its host does; "" if there is none.
+func (c *cloud) untrue(w *world.World) string {
+	for f := range w.FloatingIPs.All() {
+		at, _ := rules.PlaceFloatingIP(w, f)
+		h := c.hosts[at]
+		if h == nil || h.stop == nil {
+			continue // nobody is there to say anything
+		}
+		_, programmed := h.state.Load().FloatingIPs[f.ID]
+		if active := rules.FloatingIPActive(w, f); active != programmed {
+			return fmt.Sprintf("floating IP %+v is at %s, programmed %v, active %v", f, at, programmed, active)
+		}
+	}
+	return ""
+}
+
+// Whatever happens in whatever order, every host that lives ends in the State of one that has just started, and what the API
+// shows of floating IPs is what the hosts do.
+func TestAnyOrderEndsAlike(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := newCloud(t)
+		c.add(1, "c1", model.ModeDVRSNAT, true)
+		c.add(2, "c2", model.ModeDVR, true)
+		c.add(3, "c3", model.ModeDVRNoExternal, false)
+		c.add(4, "c4", rapid.SampledFrom([]string{model.ModeLegacy, model.ModeDVRSNAT}).Draw(t, "mode"), true)
+		v := c.build()
+		for range rapid.IntRange(1, 40).Draw(t, "events") {
+			c.event(v)
+		}
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			wrong := ""
+			w := c.writer.Snapshot()
+			for name, h := range c.hosts {
+				if h.stop == nil {
+					continue
+				}
+				if d := c.differs(h, w); d != "" {
+					wrong = name + " (-fresh +here):\n" + d
+				}
+			}
+			if wrong == "" {
+				wrong = c.untrue(w)
+			}
+			if wrong == "" {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatal(wrong)
+			}
+		}
+	})
+}
