@@ -113,7 +113,7 @@ func TestDoctor(t *testing.T) {
 		},
 			words: []string{"BROKEN", "metadata answered", "502"},
 			mend: func() {
-				must(t, "lab", "restart", "compute")
+				must(t, "lab", "restart", "services")
 				inside("red1", "curl", "-s", "-m", "8", "--retry", "5", "--retry-all-errors", "http://169.254.169.254/openstack")
 			}},
 		{name: "a DHCP server inside", inject: func() {
