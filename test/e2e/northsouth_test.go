@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -214,4 +216,79 @@ func withoutSNAT(t *testing.T, admin *client, gateway string) {
 	if got != "172.16.42.8" {
 		t.Errorf("without SNAT red3 is seen as %s", got)
 	}
+}
+
+// TestOutsideProblemsAreSaidAndHeal: a bridge mapping to an interface that is not there, a host that is cut off, an address
+// that somebody else claims.
+func TestOutsideProblemsAreSaidAndHeal(t *testing.T) {
+	up(t)
+	said := func(words string) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+			p := strings.Join(labStatus(t).Problems, "\n")
+			if strings.Contains(p, words) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("nobody says %q: %s", words, p)
+			}
+		}
+	}
+	ip := func(args ...string) {
+		t.Helper()
+		if _, err := output(exec.Command("ip", args...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	float, _ := floatingOf(t, newClient(t, "demo"))
+
+	ip("-n", "weft-compute2", "link", "set", "enp0s9", "down")
+	said("bridge mapping external:enp0s9: the interface enp0s9 is down")
+	ip("-n", "weft-compute2", "link", "set", "enp0s9", "name", "elsewhere")
+	said("bridge mapping external:enp0s9: there is no interface enp0s9")
+	ip("-n", "weft-compute2", "link", "set", "elsewhere", "name", "enp0s9")
+	ip("-n", "weft-compute2", "link", "set", "enp0s9", "up")
+	well(t)
+	answers(t, "internet", float)
+
+	must(t, "lab", "cut", "controller", "external")
+	if out, err := weft("lab", "exec", "red1", "--", "ping", "-c", "1", "-W", "1", outsideAddr); err == nil {
+		t.Errorf("SNAT without the gateway host's cable:\n%s", out)
+	}
+	answers(t, "internet", float) // which needs no other host
+	must(t, "lab", "kill", "compute1")
+	said("agent-compute1")
+	must(t, "lab", "heal")
+	well(t)
+	answers(t, "red1", outsideAddr)
+
+	mac, err := output(exec.Command("ip", "netns", "exec", "weft-internet", "cat", "/sys/class/net/enp0s9/address"))
+	if err == nil {
+		err = inNetns("weft-internet", func() error { return claim(strings.TrimSpace(mac), float) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	said("the address " + float + ", which is served here, is claimed")
+}
+
+// claim says by ARP that mac has the address.
+func claim(mac, addr string) error {
+	hw, err := net.ParseMAC(mac)
+	if err != nil {
+		return err
+	}
+	nic, err := net.InterfaceByName("enp0s9")
+	if err != nil {
+		return err
+	}
+	fd, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_RAW, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	ip := []byte(net.ParseIP(addr).To4())
+	everybody := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	frame := slices.Concat(everybody, []byte(hw), []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 2}, []byte(hw), ip, everybody, ip)
+	return syscall.Sendto(fd, frame, 0, &syscall.SockaddrLinklayer{Ifindex: nic.Index})
 }
