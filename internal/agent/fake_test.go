@@ -191,10 +191,11 @@ func (f *fakeSession) send(u *wire.Update) {
 	}
 }
 
-// reported waits until reports have said all that.
+// reported waits until reports have said all that. What they said of other ports before the position does not count: a report may
+// overtake the step that takes a port away.
 func (f *fakeSession) reported(applied uint64, ports map[model.PortID]bool) {
 	f.t.Helper()
-	told := map[model.PortID]bool{}
+	told, before := map[model.PortID]bool{}, map[model.PortID]bool{}
 	var at uint64
 	timeout := time.After(patience)
 	for {
@@ -211,6 +212,14 @@ func (f *fakeSession) reported(applied uint64, ports map[model.PortID]bool) {
 			for _, p := range r.Ports {
 				told[model.PortID{UUID: model.UUID(p.Id)}] = p.Up
 			}
+			if at < applied {
+				before = maps.Clone(told)
+			}
+			maps.DeleteFunc(told, func(id model.PortID, up bool) bool {
+				_, wanted := ports[id]
+				was, known := before[id]
+				return at == applied && !wanted && known && was == up
+			})
 			if at == applied && maps.Equal(told, ports) {
 				return
 			}
