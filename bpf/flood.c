@@ -134,7 +134,7 @@ int flood(struct __sk_buff *skb)
 		if (r)
 			return drop(skb, p, r);
 		p->flood_version = x.n->flood_version;
-		p->flood_end = p->overlay ? x.n->flood_endpoints : x.n->flood_total;
+		p->flood_end = p->overlay ? x.n->flood_endpoints : p->announce ? x.n->announce_total : x.n->flood_total;
 		if (p->physical && skb->vlan_present && bpf_skb_vlan_pop(skb))
 			return TC_ACT_SHOT; /* the helper frees what it cannot change */
 	}

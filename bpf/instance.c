@@ -4,7 +4,7 @@
  * or put out (docs/pipeline.md, sections 3 to 5).
  */
 #include "lib/frag.h"
-#include "lib/lookup.h"
+#include "lib/learn.h"
 
 static __noinline int unspecified_ok(const struct pkt *p)
 {
@@ -74,9 +74,9 @@ static __noinline int service_kind(const struct pkt *p)
 }
 
 /* Is somebody at the address who may be resolved? */
-static __inline int there(const struct addr_val *v)
+static __inline int there(const struct holder *h)
 {
-	return v && (v->kind == KIND_RIF || v->kind == KIND_SERVICE || v->kind == KIND_FIP || find_neighbor(v->slot));
+	return h->kind == KIND_RIF || h->kind == KIND_SERVICE || h->kind == KIND_FIP || h->nbr;
 }
 
 /* On a flat or vlan network: to the switch that the NIC is on. */
@@ -113,38 +113,36 @@ static __noinline void central_source(struct pkt *p)
 /* Where to, by destination MAC (3.8). */
 static __noinline int forward_l2(struct __sk_buff *skb, struct pkt *p, struct network *n)
 {
-	struct neighbor *b;
-	struct mac_val *m;
+	struct holder h;
 
 	if (p->group)
 		return jump_to(skb, p, P_FLOOD);
 	if (n->phys_ifindex && p->is_ip && !p->v6)
 		central_source(p);
-	m = find_mac(p->net, p->key.dmac);
-	if (m && m->kind == KIND_RIF) {
+	holder_of_mac(p->net, n, p->key.dmac, &h);
+	if (h.kind == KIND_RIF) {
 		if (p->unpoliced)
 			return consumed(p);
 		if (!p->is_ip)
 			return drop(skb, p, R_ETHER_TYPE);
-		p->rif = m->slot;
+		p->rif = h.slot;
 		return jump_to(skb, p, P_ROUTE);
 	}
-	if (m && m->kind == KIND_SERVICE)
+	if (h.kind == KIND_SERVICE)
 		return p->unpoliced ? consumed(p) : drop(skb, p, R_CLOSED_PORT);
-	if (m && m->kind == KIND_FIP) {
+	if (h.kind == KIND_FIP) {
 		if (p->unpoliced)
 			return consumed(p);
 		p->out_net = p->net;
 		return jump_to(skb, p, P_FLOATING);
 	}
-	b = m ? find_neighbor(m->slot) : NULL;
-	if (!b)
+	if (!h.nbr)
 		return unknown(skb, p, n, R_UNKNOWN_MAC);
-	if (!b->ep && n->phys_ifindex)
+	if (!h.nbr->ep && n->phys_ifindex)
 		return to_switch(skb, p, n);
-	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
-	p->ep_dst = b->ep;
-	p->peer = b->peer;
+	stamp_holder(p, n, &h);
+	p->ep_dst = h.nbr->ep;
+	p->peer = h.nbr->peer;
 	if (p->ep_dst == p->ep)
 		return drop(skb, p, R_UNKNOWN_MAC);
 	if (p->seg_len > n->mtu)
@@ -153,29 +151,18 @@ static __noinline int forward_l2(struct __sk_buff *skb, struct pkt *p, struct ne
 	return jump_to(skb, p, P_OUTPUT);
 }
 
-struct arp {
-	__be16 htype, ptype;
-	__u8 hlen, plen;
-	__be16 op;
-	__u8 sha[6], spa[4], tha[6], tpa[4];
-};
-
 /* Does the address belong to the asking endpoint itself? */
-static __noinline int own_address(const struct pkt *p, const struct endpoint *e, const struct addr_val *v, const struct ip *a)
+static __noinline int own_address(const struct pkt *p, const struct endpoint *e, const struct holder *h, const struct ip *a)
 {
 	struct spoof_key k = {.plen = 224, .ep = p->ep, .addr = *a};
-	struct neighbor *b;
 	__u32 *flags;
 
 	mac_copy(k.mac, e->mac);
 	flags = bpf_map_lookup_elem(&spoof, &k);
 	if (flags && *flags & SPOOF_FIXED)
 		return 1;
-	if (v && v->kind == KIND_NEIGHBOR) {
-		b = bpf_map_lookup_elem(&neighbors, &v->slot);
-		if (b && b->ep == p->ep)
-			return 1;
-	}
+	if (h->nbr && h->nbr->ep == p->ep)
+		return 1;
 	if (ip_is_eui64(a, e->mac))
 		return 1;
 	return 0;
@@ -186,6 +173,7 @@ static __noinline int do_arp(struct __sk_buff *skb, struct pkt *p, struct endpoi
 {
 	struct ip spa, tpa;
 	struct addr_val *v;
+	struct holder h;
 	struct arp a;
 	__be32 w;
 
@@ -211,60 +199,42 @@ static __noinline int do_arp(struct __sk_buff *skb, struct pkt *p, struct endpoi
 		if (v && v->kind == KIND_RIF)
 			return drop(skb, p, R_SPOOFED_ARP);
 	}
+	if (!ip_unspecified(&spa)) {
+		mac_copy(p->heard_mac, a.sha);
+		hear(p, n, &spa);
+	}
+	p->announce = a.op == htons(2) || ip_eq(&spa, &tpa);
 	if (a.op == htons(2))
 		return forward_l2(skb, p, n);
 	if (ip_eq(&spa, &tpa))
 		return jump_to(skb, p, P_FLOOD);
-	v = find_addr(p->net, &tpa);
-	if (own_address(p, e, v, &tpa))
+	holder_of_addr(p->net, n, &tpa, &h);
+	if (own_address(p, e, &h, &tpa))
 		return drop(skb, p, R_SELF_DAD);
-	if (there(v)) {
-		mac_copy(p->reply_mac, v->mac);
+	if (there(&h)) {
+		mac_copy(p->reply_mac, h.mac);
 		return jump_to(skb, p, P_ARP);
 	}
 	return unknown(skb, p, n, R_NO_NEIGHBOR);
-}
-
-struct nd {
-	__u8 type, code;
-	__u16 check;
-	__be32 flags;
-	__be32 target[4];
-	__u8 opt_type, opt_len, opt_mac[6];
-};
-
-/* The MAC in an EUI-64 link-local address. */
-static __inline int eui64_mac(const struct ip *a, __u8 *mac)
-{
-	__u64 d = a->d[1];
-
-	if (a->d[0] != 0x80fe || ((d >> 24) & 0xffff) != 0xfeff)
-		return 0;
-	mac[0] = (__u8)d ^ 2;
-	mac[1] = d >> 8;
-	mac[2] = d >> 16;
-	mac[3] = d >> 40;
-	mac[4] = d >> 48;
-	mac[5] = d >> 56;
-	return 1;
 }
 
 /* A neighbour solicitation: whose address is it? (5.3 to 5.6) */
 static __noinline int do_solicit(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, struct network *n)
 {
 	struct ip target = p->vtep;
-	struct addr_val *v = find_addr(p->net, &target);
+	struct holder h;
 	struct mac_val *m;
 	__u8 mac[6];
 
-	if (own_address(p, e, v, &target))
+	holder_of_addr(p->net, n, &target, &h);
+	if (own_address(p, e, &h, &target))
 		return drop(skb, p, R_SELF_DAD);
-	if (there(v)) {
-		mac_copy(p->reply_mac, v->mac);
-		p->reply_router = v->kind == KIND_RIF;
+	if (there(&h)) {
+		mac_copy(p->reply_mac, h.mac);
+		p->reply_router = h.kind == KIND_RIF;
 		return jump_to(skb, p, P_ND);
 	}
-	if (!v && eui64_mac(&target, mac)) {
+	if (!h.kind && eui64_mac(&target, mac)) {
 		m = find_mac(p->net, mac);
 		if (m && (m->kind == KIND_RIF || (m->kind == KIND_NEIGHBOR && find_neighbor(m->slot)))) {
 			mac_copy(p->reply_mac, mac);
@@ -302,6 +272,8 @@ static __noinline int do_nd(struct __sk_buff *skb, struct pkt *p, struct endpoin
 		if (v && v->kind == KIND_RIF)
 			return drop(skb, p, R_SPOOFED_ARP);
 	}
+	hear_told(p, n, &h, &target);
+	p->announce = !ns;
 	if (!ns)
 		return forward_l2(skb, p, n);
 	p->vtep = target;
@@ -318,6 +290,8 @@ static __noinline int do_ip(struct __sk_buff *skb, struct pkt *p, struct endpoin
 		r = check_source(p);
 		if (r)
 			return drop(skb, p, r);
+	} else {
+		hear_frame(p, n);
 	}
 	follow_fragments(p);
 	r = punt_kind(p, e, n);
@@ -371,5 +345,6 @@ int instance(struct __sk_buff *skb)
 		return do_ip(skb, p, e, n);
 	if (e->flags & EP_SECURE)
 		return drop(skb, p, R_ETHER_TYPE);
+	hear_frame(p, n);
 	return forward_l2(skb, p, n);
 }

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* A packet that a router sends out of the cloud: by a floating IP from here, else by the router's central part (docs/pipeline.md, section 19). */
-#include "lib/lookup.h"
+#include "lib/learn.h"
 
 /* To the central leg on the network that the packet came from. */
 static __noinline int to_leg(struct __sk_buff *skb, struct pkt *p)
 {
 	struct rif *f = bpf_map_lookup_elem(&rifs, &p->rif);
 	struct leg_key k = {.router = p->router};
-	struct neighbor *b;
+	struct holder h = {};
 	struct leg *l;
 
 	if (!f)
 		return drop(skb, p, R_NOT_PROGRAMMED);
 	k.net = f->net;
 	l = bpf_map_lookup_elem(&legs, &k);
-	b = l ? find_neighbor(l->neighbor) : NULL;
-	if (!b)
+	h.nbr = l ? find_neighbor(l->neighbor) : NULL;
+	if (!h.nbr)
 		return error(skb, p, R_NO_ROUTE, p->v6 ? 1 : 3, 0);
 	mac_copy(p->dmac, l->mac);
 	p->nat_kind = p->v6 ? NAT_UNKNOWN : NAT_CENTRAL;
-	return to_neighbor(skb, p, b, f);
+	return to_neighbor(skb, p, &h, f);
 }
 
 /* The next hop on the external network: a floating IP or another leg that is here, for a switch does not reflect; else outside. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* The slow path of a packet from another host (docs/pipeline.md, section 9). */
 #include "lib/frag.h"
-#include "lib/lookup.h"
+#include "lib/learn.h"
 #include "lib/tunnel.h"
 
 /* A routed frame has the sender's DVR MAC; the instance is to see its gateway's. Returns a reason. */
@@ -22,19 +22,32 @@ static __noinline int restore_router_mac(struct pkt *p, const struct network *n)
 	return R_NONE;
 }
 
+/* What is to be heard in a frame that another host sent on behalf of an instance, not of itself as a router. */
+static __noinline int listen(struct __sk_buff *skb, struct pkt *p, struct network *n, struct peer *q)
+{
+	if (!(n->flags & NET_LEARNING) || mac_eq(p->key.smac, q->dvr_mac))
+		return 0;
+	hear_frame(p, n);
+	if (p->ethertype == ETH_ARP)
+		return hear_arp(skb, p, n);
+	if (p->v6 && p->proto == IP_ICMP6 && p->frag != FRAG_LATER && (p->icmp_type == 135 || p->icmp_type == 136))
+		return hear_nd(skb, p, n);
+	return 0;
+}
+
 static __noinline int deliver(struct __sk_buff *skb, struct pkt *p, struct network *n, struct peer *q)
 {
-	struct mac_val *m = find_mac(p->net, p->key.dmac);
-	struct neighbor *b = m && m->kind == KIND_NEIGHBOR ? find_neighbor(m->slot) : NULL;
+	struct holder h;
 	int r;
 
-	if (!b || !b->ep) {
+	holder_of_mac(p->net, n, p->key.dmac, &h);
+	if (!h.nbr || !h.nbr->ep) {
 		if (n->flags & NET_LEARNING)
 			return jump_to(skb, p, P_FLOOD);
 		return drop(skb, p, R_NOT_FOR_US);
 	}
-	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
-	p->ep_dst = b->ep;
+	stamp_holder(p, n, &h);
+	p->ep_dst = h.nbr->ep;
 	if (p->seg_len > n->mtu)
 		return drop(skb, p, R_TOO_BIG);
 	p->mtu = n->mtu;
@@ -84,6 +97,7 @@ int overlay(struct __sk_buff *skb)
 			return drop(skb, p, r);
 		follow_fragments(p);
 	}
+	listen(skb, p, n, q);
 	if (p->group)
 		return jump_to(skb, p, P_FLOOD);
 	return deliver(skb, p, n, q);

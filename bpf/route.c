@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* A distributed router's decision about a packet that an instance sent to its MAC (docs/pipeline.md, section 6). */
-#include "lib/lookup.h"
+#include "lib/learn.h"
 
 enum { MAX_HOPS = 4 };
 
@@ -79,13 +79,14 @@ static __noinline int to_wire(struct __sk_buff *skb, struct pkt *p, struct rif *
 }
 
 /* Next hop b on network n, through interface f: size, TTL, MACs. */
-static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct neighbor *b, struct rif *f)
+static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct holder *h, struct rif *f)
 {
 	struct network *n = bpf_map_lookup_elem(&networks, &f->net);
+	struct neighbor *b = h->nbr;
 	struct peer *q = NULL;
 	__u32 mtu;
 
-	if (!n)
+	if (!n || !b)
 		return drop(skb, p, R_NOT_PROGRAMMED);
 	mtu = n->mtu;
 	if (b->peer && !n->phys_ifindex) {
@@ -98,7 +99,7 @@ static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct n
 	if (p->seg_len > mtu)
 		return too_big(skb, p, mtu);
 	stamp(p, STAMP_NET, n->gs, n->gen);
-	stamp(p, STAMP_NEIGHBOR, b->gs, b->gen);
+	stamp_holder(p, n, h);
 	p->net = f->net;
 	p->ep_dst = b->ep;
 	p->peer = b->peer;
@@ -114,8 +115,8 @@ static __noinline int next_hop(struct __sk_buff *skb, struct pkt *p)
 {
 	struct lpm_key k = {.plen = 160, .id = p->router, .addr = p->key.daddr};
 	struct route_val *r = bpf_map_lookup_elem(&routes, &k);
-	struct neighbor *b = NULL;
-	struct addr_val *v;
+	struct network *n;
+	struct holder h;
 	struct rif *f;
 	struct ip hop = p->key.daddr;
 
@@ -131,25 +132,24 @@ static __noinline int next_hop(struct __sk_buff *skb, struct pkt *p)
 		return jump_to(skb, p, P_OUTSIDE);
 	}
 	f = bpf_map_lookup_elem(&rifs, &r->rif);
-	if (!f)
+	n = f ? bpf_map_lookup_elem(&networks, &f->net) : NULL;
+	if (!n)
 		return drop(skb, p, R_NOT_PROGRAMMED);
-	v = find_addr(f->net, &hop);
-	if (v && v->kind == KIND_RIF) {
-		struct rif *g = bpf_map_lookup_elem(&rifs, &v->slot);
+	holder_of_addr(f->net, n, &hop, &h);
+	if (h.kind == KIND_RIF) {
+		struct rif *g = bpf_map_lookup_elem(&rifs, &h.slot);
 
 		if (g && g->router != p->router) {
-			p->rif = v->slot;
+			p->rif = h.slot;
 			p->hops++;
 			p->ttl--;
 			return jump_to(skb, p, P_ROUTE);
 		}
-	} else if (v && v->kind == KIND_NEIGHBOR) {
-		b = find_neighbor(v->slot);
 	}
-	if (!b)
+	if (!h.nbr)
 		return error(skb, p, R_NO_NEIGHBOR, p->v6 ? 1 : 3, p->v6 ? 3 : 1);
-	mac_copy(p->dmac, v->mac);
-	return to_neighbor(skb, p, b, f);
+	mac_copy(p->dmac, h.mac);
+	return to_neighbor(skb, p, &h, f);
 }
 
 SEC("tc/route")

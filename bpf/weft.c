@@ -16,5 +16,6 @@
 #include "expire.c"
 #include "adopt.c"
 #include "gate.c"
+#include "learn.c"
 
 char __license[] SEC("license") = "Dual BSD/GPL";

@@ -30,6 +30,21 @@ struct ipv6 {
 	__be32 src[4], dst[4];
 };
 
+struct arp {
+	__be16 htype, ptype;
+	__u8 hlen, plen;
+	__be16 op;
+	__u8 sha[6], spa[4], tha[6], tpa[4];
+};
+
+struct nd {
+	__u8 type, code;
+	__u16 check;
+	__be32 flags;
+	__be32 target[4];
+	__u8 opt_type, opt_len, opt_mac[6];
+};
+
 /* MACs lie at even offsets everywhere; saying so saves half of the loads and stores. */
 static __inline void mac_copy(__u8 *to, const __u8 *from)
 {

@@ -122,6 +122,9 @@ type core struct {
 	link         link
 	done         outcome
 	told         told
+	// learned is what the host's own ports have besides their fixed IPs, once it is known.
+	learned      []fact
+	learnedKnown bool
 	counts       counts
 }
 
@@ -169,6 +172,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { a.follow(ctx); return nil })
 	g.Go(func() error { return a.serveStatus(ctx, status) })
 	a.dispatch(ctx, g)
+	if l, ok := a.Plane.(dataplane.Learner); ok {
+		g.Go(func() error { a.learn(ctx, l); return nil })
+	}
 	if a.Devices != nil {
 		g.Go(func() error {
 			err := a.Devices.Watch(ctx, func(f Found) { a.call(ctx, func() { a.found(f) }) })

@@ -235,6 +235,7 @@ type rig struct {
 	dir     string
 	server  *fakeServer
 	plane   *fakePlane
+	over    dataplane.Plane // plane, with more to it; nil: plane
 	devices *fakeDevices
 	agent   *Agent
 	deps    Deps
@@ -270,6 +271,9 @@ func (r *rig) start() {
 			Retry: Range{5 * time.Millisecond, 20 * time.Millisecond}, SaveAfter: 5 * time.Millisecond},
 		Feed: wire.NewFeedClient(conn), Plane: r.plane, Devices: r.devices, Dir: r.dir, Rand: rand.Float64, Responders: r.deps.Responders,
 		Log: slog.New(slog.NewTextHandler(testWriter{r.t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if r.over != nil {
+		r.deps.Plane = r.over
 	}
 	r.agent = New(r.deps)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -19,6 +19,9 @@ type told struct {
 	centrals map[model.RouterID]bool
 	floating map[model.FloatingIPID]floatingState
 	problems []hostplan.Problem
+	// learned is what was said of it last, if anything was.
+	learned      []fact
+	learnedKnown bool
 }
 
 // floatingState is whether a floating IP is translated, since it leads where it does.
@@ -59,7 +62,9 @@ func (a *Agent) report() *wire.AgentMessage {
 	for _, p := range now.problems {
 		r.Problems = append(r.Problems, &wire.Problem{Kind: p.Kind, Id: p.ID, Why: p.Why})
 	}
-	same := c.told.any && now.position == c.told.position && len(r.Ports)+len(r.Routers)+len(r.Centrals)+len(r.FloatingIps) == 0 && slices.Equal(now.problems, c.told.problems)
+	r.Learned = c.learnedReport()
+	now.learned, now.learnedKnown = c.learned, c.learnedKnown
+	same := c.told.any && r.Learned == nil && now.position == c.told.position && len(r.Ports)+len(r.Routers)+len(r.Centrals)+len(r.FloatingIps) == 0 && slices.Equal(now.problems, c.told.problems)
 	c.told = now
 	if same {
 		return nil

@@ -96,6 +96,25 @@ type Resender interface {
 	Resend(port model.PortID, frame []byte) error
 }
 
+// Learned is an address that an endpoint has besides its fixed IPs, because it said so and may.
+type Learned struct {
+	Port    model.PortID
+	Address netip.Addr
+	MAC     model.MAC
+	// Listed: an address pair names the address itself; it is believed for as long as the pair is there. Else it is forgotten
+	// some minutes after it was last heard, which was Age ago.
+	Listed bool
+	Age    time.Duration
+}
+
+// Learner is a Plane that learns who has addresses which the State does not place. All methods may be used beside Apply.
+type Learner interface {
+	// Learned is what this host's own endpoints are known to have, sorted by port and address.
+	Learned() ([]Learned, error)
+	// LearnedChanged receives when Learned may have changed. It has one receiver.
+	LearnedChanged() <-chan struct{}
+}
+
 // Outside is a Plane that reaches external networks. All methods may be used beside Apply.
 type Outside interface {
 	// SendOutside sends a frame out of the NIC of an external network, tagged as the network is.

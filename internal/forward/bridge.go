@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"slices"
+
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/hostplan"
 )
@@ -10,7 +12,7 @@ func (r *run) whereTo() {
 	r.keepFragment()
 	r.centralSource()
 	l, router := r.h.legs[netMAC{r.net.ID, r.p.dst}]
-	n, ok := r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
+	n, ok := r.holderOfMAC(netMAC{r.net.ID, r.p.dst})
 	switch {
 	case r.p.dst.IsMulticast():
 		r.flood()
@@ -105,7 +107,11 @@ func (r *run) flood() {
 		r.outside(r.net, r.p.frame)
 	}
 	if r.from != nil && r.net.Type == "vxlan" && r.h.State.VTEP.IsValid() {
-		for _, host := range r.net.Flood {
+		to := r.net.Flood
+		if r.announces {
+			to = slices.Concat(to, r.net.Announce)
+		}
+		for _, host := range to {
 			if peer, ok := r.h.State.Peers[host]; ok {
 				r.res.Outputs = append(r.res.Outputs, Output{Kind: Tunnel, VNI: r.net.VNI, Peer: host, VTEP: peer.VTEP, Frame: clone(r.p.frame)})
 			}

@@ -96,7 +96,7 @@ func (r *run) toLeg(l leg, hops uint8) {
 			r.nat.out = natCentral
 		}
 		r.note("router", "no floating IP of %s is here: to the router's central part on host %s", h.src, n.Host)
-		r.toNeighbor(l, l.iface, claim{n, x.MAC}, hops+1)
+		r.toNeighbor(l, l.iface, claim{neighbor: n, mac: x.MAC}, hops+1)
 		return
 	}
 	r.drop(reason.NoRoute, "router", "the router's gateway is on no host")

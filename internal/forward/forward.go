@@ -41,6 +41,8 @@ type Input struct {
 	Conns *Conns
 	// AnyNeighbor: every next hop outside is taken to be there, with the MAC zero, if Conns does not know it.
 	AnyNeighbor bool
+	// Learned is what the host has learned before; nil: nothing.
+	Learned *Learned
 }
 
 // FromPort is the Input of a frame that an instance sent.
@@ -111,6 +113,8 @@ type Result struct {
 	Refused []Refusal
 	// Conns is the connection table afterwards; the one passed in is never written.
 	Conns *Conns
+	// Learned is what the host has learned afterwards; the one passed in is never written.
+	Learned *Learned
 	// Trail is what happened, step by step, in words.
 	Trail []Note
 }

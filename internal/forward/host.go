@@ -58,6 +58,7 @@ type leg struct {
 type claim struct {
 	neighbor *hostplan.Neighbor
 	mac      model.MAC
+	fixed    bool // a fixed IP, which is never learned
 }
 
 // NewHost indexes a State, which must not be written any more.
@@ -126,7 +127,7 @@ func (h *Host) indexNeighbors() {
 		}
 		putNew(h.byMAC, netMAC{n.Network, n.MAC}, n)
 		for _, a := range n.Addresses {
-			putNew(h.byAddr, netAddr{n.Network, a}, claim{n, n.MAC})
+			putNew(h.byAddr, netAddr{n.Network, a}, claim{n, n.MAC, true})
 		}
 	}
 	for _, id := range ids {
@@ -137,7 +138,7 @@ func (h *Host) indexNeighbors() {
 		for _, p := range n.Pairs {
 			if p.Prefix.IsSingleIP() {
 				putNew(h.byMAC, netMAC{n.Network, p.MAC}, n)
-				putNew(h.byAddr, netAddr{n.Network, p.Prefix.Addr()}, claim{n, p.MAC})
+				putNew(h.byAddr, netAddr{n.Network, p.Prefix.Addr()}, claim{n, p.MAC, false})
 			}
 		}
 	}

@@ -25,6 +25,8 @@ func (r *run) arp() {
 		r.drop(why, "arp", "sender %s at %s is not the port's and no allowed address pair's", sender, model.MAC(a[8:14]))
 		return
 	}
+	r.hearARP()
+	r.announces = !request || sender == target
 	switch {
 	case !request:
 		r.whereTo()
@@ -75,7 +77,9 @@ func (r *run) nd() {
 		r.drop(reason.SpoofedARP, "nd", "%s or the link-layer address of the option is not the port's", target)
 		return
 	}
+	r.hearND()
 	if h.icmpType == icmp6NA {
+		r.announces = true
 		r.whereTo()
 		return
 	}
@@ -157,12 +161,12 @@ func (r *run) routerAt(addr netip.Addr) (leg, bool) {
 
 // neighborAt is the same for ports.
 func (r *run) neighborAt(addr netip.Addr) (claim, bool) {
-	if c, ok := r.h.byAddr[netAddr{r.net.ID, addr}]; ok {
+	if c, ok := r.holderOf(netAddr{r.net.ID, addr}); ok {
 		return c, true
 	}
 	if m, ok := macOf(addr); ok {
 		n, ok := r.h.byMAC[netMAC{r.net.ID, m}]
-		return claim{n, m}, ok
+		return claim{neighbor: n, mac: m}, ok
 	}
 	return claim{}, false
 }

@@ -103,7 +103,7 @@ func (r *run) lookup(l leg, hops uint8) (next leg, more bool) {
 		return o, true
 	}
 	_, service := r.h.services[at] // takes nothing that is routed
-	if c, ok := r.h.byAddr[at]; ok && !service {
+	if c, ok := r.holderOf(at); ok && !service {
 		r.toNeighbor(l, out, c, hops+1)
 		return leg{}, false
 	}

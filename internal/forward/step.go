@@ -17,16 +17,19 @@ type run struct {
 	p    packet
 	bad  reason.Reason      // what parse said of the headers behind Ethernet's
 	from *hostplan.Endpoint // nil if from a tunnel
+	peer *hostplan.Peer     // where it is from a tunnel
 	net  *hostplan.Network  // where the frame entered
 	nat  nat
 	sent []byte // the frame as it goes on at layer 2, if not as it came
-	res  Result
+	// announces: the frame tells who has an address, and goes to all who are interested.
+	announces bool
+	res       Result
 }
 
 // Step says what the host does with one frame. frame is not written, nor kept.
 func Step(h *Host, in Input, frame []byte) Result {
 	r := &run{h: h, in: in}
-	r.res.Conns = in.Conns
+	r.res.Conns, r.res.Learned = in.Conns, in.Learned
 	r.p, r.bad = parse(frame)
 	r.p.segment = in.Segment
 	switch {
@@ -127,6 +130,7 @@ func (r *run) fromPort() {
 			r.drop(reason.EtherType, "port security", "ethertype %#04x is neither ARP, IPv4 nor IPv6", r.p.etherType)
 			return
 		}
+		r.hearFrame()
 		r.whereTo()
 	}
 }
@@ -139,6 +143,8 @@ func (r *run) ip() {
 			r.drop(why, "port security", "%s", guardText(why, r.from, &r.p))
 			return
 		}
+	} else {
+		r.hearFrame()
 	}
 	switch {
 	case r.wantsDHCP4():
@@ -192,11 +198,13 @@ func (r *run) fromTunnel() {
 		return
 	}
 	r.keepFragment()
+	r.peer = peer
+	r.listen()
 	if r.p.dst.IsMulticast() {
 		r.flood()
 		return
 	}
-	n, ok := r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
+	n, ok := r.holderOfMAC(netMAC{r.net.ID, r.p.dst})
 	var e *hostplan.Endpoint
 	if ok {
 		e = r.h.endpoints[n.Port]

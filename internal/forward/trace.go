@@ -13,11 +13,13 @@ import (
 type World struct {
 	Hosts map[string]*Host
 	Conns map[string]*Conns
+	// Learned is what each host has learned; it may be nil.
+	Learned map[string]*Learned
 }
 
 // NewWorld prepares States, by host name.
 func NewWorld(states map[string]*hostplan.State) *World {
-	w := &World{Hosts: make(map[string]*Host, len(states)), Conns: map[string]*Conns{}}
+	w := &World{Hosts: make(map[string]*Host, len(states)), Conns: map[string]*Conns{}, Learned: map[string]*Learned{}}
 	for name, s := range states {
 		w.Hosts[name] = NewHost(s)
 	}
@@ -156,11 +158,14 @@ func (w *World) step(host string, in Input, frame []byte) Hop {
 	if !ok {
 		return Hop{Host: host, In: in, Frame: frame, Missing: true}
 	}
-	in.Conns, in.AnyNeighbor = w.Conns[host], true
+	in.Conns, in.Learned, in.AnyNeighbor = w.Conns[host], w.Learned[host], true
 	res := Step(h, in, frame)
 	if res.Conns != nil {
 		w.Conns[host] = res.Conns
 	}
-	in.Conns, in.AnyNeighbor = nil, false
+	if res.Learned != nil && w.Learned != nil {
+		w.Learned[host] = res.Learned
+	}
+	in.Conns, in.Learned, in.AnyNeighbor = nil, nil, false
 	return Hop{Host: host, In: in, Frame: frame, Result: res}
 }

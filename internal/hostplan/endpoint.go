@@ -97,16 +97,19 @@ func (c *Compiler) neighbor(id model.PortID) *Neighbor {
 			n.Addresses = append(n.Addresses, ip.Address)
 		}
 	}
-	n.FixedIPs = len(n.Addresses)
-	for _, a := range allowed(p.Port) {
-		switch {
-		case !a.Prefix.IsSingleIP(): // a range is for learning; nobody answers for it unasked
-		case a.MAC != p.MAC:
-			n.Pairs = append(n.Pairs, a)
-		case !slices.Contains(n.Addresses, a.Prefix.Addr()):
-			n.Addresses = append(n.Addresses, a.Prefix.Addr())
+	if p.role != roleInstance {
+		return n
+	}
+	n.Open = !p.PortSecurity
+	if p.PortSecurity {
+		n.Pairs = allowed(p.Port)
+	}
+	for _, a := range p.Learned {
+		if a.Prefix.IsSingleIP() && !a.MAC.IsZero() {
+			n.Learned = append(n.Learned, AddressPair{MAC: a.MAC, Prefix: a.Prefix})
 		}
 	}
+	slices.SortFunc(n.Learned, comparePair)
 	return n
 }
 
@@ -137,6 +140,7 @@ func (c *Compiler) compilePeers() {
 		for id, n := range c.idx.nets {
 			if n.hosts[name] > 0 {
 				c.dirty.networks[id] = struct{}{}
+				c.touchRouted(id)
 			}
 		}
 	}

@@ -154,9 +154,13 @@ func (c *Compiler) count(p *port, by int) {
 	if p.at == "" || p.role == roleDHCP {
 		return
 	}
+	was := n.hosts[p.at]
 	n.hosts[p.at] += by
 	if n.hosts[p.at] == 0 {
 		delete(n.hosts, p.at)
+	}
+	if was == 0 || was+by == 0 {
+		c.touchRouted(p.NetworkID)
 	}
 	if p.role == roleInstance && (!p.PortSecurity || len(p.AddressPairs) > 0) {
 		n.learning += by

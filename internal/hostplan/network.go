@@ -3,6 +3,7 @@ package hostplan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -82,6 +83,7 @@ func (c *Compiler) network(id model.NetworkID) (*Network, []string) {
 	case model.TypeVXLAN:
 		n.VNI = k.id
 		n.Flood = c.flood(x)
+		n.Announce = c.announce(id, x)
 	case model.TypeVLAN:
 		n.VLAN = uint16(k.id)
 	}
@@ -108,6 +110,36 @@ func (c *Compiler) flood(x *netIndex) []string {
 	slices.Sort(out)
 	return out
 }
+
+// announce are the peers that reach the network through a router without a port of their own on it.
+func (c *Compiler) announce(id model.NetworkID, x *netIndex) []string {
+	var out []string
+	for other := range c.routed(id) {
+		for h := range c.idx.find(other).hosts {
+			if c.peers.m[h] != nil && x.hosts[h] == 0 && !slices.Contains(out, h) {
+				out = append(out, h)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// routed are the networks that share a router with one.
+func (c *Compiler) routed(id model.NetworkID) set[model.NetworkID] {
+	out := set[model.NetworkID]{}
+	for _, r := range c.idx.find(id).legs {
+		for _, p := range c.in.Routers[r].Interfaces {
+			if p.NetworkID != id {
+				out[p.NetworkID] = struct{}{}
+			}
+		}
+	}
+	return out
+}
+
+// touchRouted marks the networks whose announcements go where ports of this one are.
+func (c *Compiler) touchRouted(id model.NetworkID) { maps.Copy(c.dirty.networks, c.routed(id)) }
 
 // routerMAC finds the distributed router's leg that instances of the subnet know as their gateway. The fixed IP decides:
 // with several routers on the subnet the one on its gateway address, else the leg of lowest port id; a router need not be

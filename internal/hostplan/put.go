@@ -123,6 +123,7 @@ func (c *Compiler) PutRouter(r RouterParts) {
 	c.DeleteRouter(id)
 	c.in.Routers[id] = r
 	for _, p := range r.Interfaces {
+		c.dirty.networks[p.NetworkID] = struct{}{}
 		if p.DeviceID != "" && p.DeviceID != id.String() {
 			continue // said in the router's problems
 		}
@@ -149,6 +150,7 @@ func (c *Compiler) DeleteRouter(id model.RouterID) {
 		dismiss(c.idx.gateways, old.Gateway.NetworkID, id)
 	}
 	for _, p := range old.Interfaces {
+		c.dirty.networks[p.NetworkID] = struct{}{}
 		if l, ok := c.idx.legs[p.ID]; !ok || l.router.ID != id {
 			continue
 		}

@@ -104,10 +104,10 @@ func TestReferenceSituation(t *testing.T) {
 			Router: adr("172.16.42.1"), MTU: 1450, LeaseSeconds: 86400, Hostname: "host-172-16-42-4", Domain: "openstacklocal"},
 	}
 	wantNeighbors := map[model.PortID]*Neighbor{
-		portID(1):  {Port: portID(1), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 1}, Addresses: []netip.Addr{adr("172.16.42.4")}, FixedIPs: 1, Host: "h0"},
-		portID(2):  {Port: portID(2), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}, Addresses: []netip.Addr{adr("172.16.42.5")}, FixedIPs: 1, Host: "h1"},
-		portID(3):  {Port: portID(3), Network: netID(2), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 3}, Addresses: []netip.Addr{adr("172.16.43.4")}, FixedIPs: 1, Host: "h1"},
-		portID(14): {Port: portID(14), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 14}, Addresses: []netip.Addr{adr("172.16.42.9")}, FixedIPs: 1, Host: "h2"},
+		portID(1):  {Port: portID(1), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 1}, Addresses: []netip.Addr{adr("172.16.42.4")}, Host: "h0"},
+		portID(2):  {Port: portID(2), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}, Addresses: []netip.Addr{adr("172.16.42.5")}, Host: "h1"},
+		portID(3):  {Port: portID(3), Network: netID(2), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 3}, Addresses: []netip.Addr{adr("172.16.43.4")}, Host: "h1"},
+		portID(14): {Port: portID(14), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 14}, Addresses: []netip.Addr{adr("172.16.42.9")}, Host: "h2"},
 	}
 	for _, d := range []string{
 		cmp.Diff(wantRed, s.Networks[netID(1)], byValue...),
@@ -138,7 +138,7 @@ func TestSemantics(t *testing.T) {
 			w.router1().Router.Distributed = false
 			w.router1().Interfaces[0].DeviceOwner = model.OwnerRouterInterface
 		}, func(s *State) any { return s.Neighbors[portID(11)].Host }, "h2"},
-		{"pairs: single addresses count, with their MAC; ranges do not", func(w *world) {
+		{"pairs are what a port may have besides its fixed IPs, with their MACs", func(w *world) {
 			w.Ports[portID(2)].AddressPairs = []model.AddressPair{
 				{Prefix: pfx("172.16.42.100/32")}, {Prefix: pfx("10.9.0.0/16")},
 				{Prefix: pfx("172.16.42.101/32"), MAC: model.MAC{0, 0, 0x5e, 0, 1, 7}},
@@ -146,8 +146,14 @@ func TestSemantics(t *testing.T) {
 		}, func(s *State) any {
 			n := s.Neighbors[portID(2)]
 			return []any{n.Addresses, n.Pairs, s.Networks[netID(1)].Learning}
-		}, []any{[]netip.Addr{adr("172.16.42.5"), adr("172.16.42.100")},
-			[]AddressPair{{MAC: model.MAC{0, 0, 0x5e, 0, 1, 7}, Prefix: pfx("172.16.42.101/32")}}, true}},
+		}, []any{[]netip.Addr{adr("172.16.42.5")}, []AddressPair{
+			{MAC: model.MAC{0, 0, 0x5e, 0, 1, 7}, Prefix: pfx("172.16.42.101/32")},
+			{MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}, Prefix: pfx("10.9.0.0/16")},
+			{MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}, Prefix: pfx("172.16.42.100/32")}}, true}},
+		{"what the server was told that a port announced", func(w *world) {
+			w.Ports[portID(2)].Learned = []model.AddressPair{{Prefix: pfx("172.16.42.100/32"), MAC: model.MAC{0, 0, 0x5e, 0, 1, 7}}}
+		}, func(s *State) any { return s.Neighbors[portID(2)].Learned },
+			[]AddressPair{{MAC: model.MAC{0, 0, 0x5e, 0, 1, 7}, Prefix: pfx("172.16.42.100/32")}}},
 		{"a router beside the gateway address does not take its place", func(w *world) {
 			id := model.RouterID{UUID: uuid('r', 0)}
 			w.Routers[id] = RouterParts{Router: &model.Router{ID: id, AdminStateUp: true, Distributed: true},

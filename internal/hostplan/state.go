@@ -88,6 +88,9 @@ type Network struct {
 	MTU uint32
 	// Flood names the peers that have ports of this network: where broadcast and multicast go. Sorted.
 	Flood []string
+	// Announce names the further peers that reach this network through a router: what tells who has an address (ARP
+	// announcements, unsolicited neighbour advertisements) goes there, too. Sorted.
+	Announce []string
 	// Subnets of the network, sorted by prefix.
 	Subnets []Subnet
 	// Advertisements are the router advertisements to answer solicitations with on this network, at most one a router.
@@ -293,14 +296,17 @@ type Neighbor struct {
 	Port    model.PortID
 	Network model.NetworkID
 	MAC     model.MAC
-	// Addresses are the port's fixed IPs and its single-address pairs of the same MAC.
+	// Addresses are the port's fixed IPs.
 	Addresses []netip.Addr
-	// Pairs are addresses that the port may answer for under another MAC.
+	// Pairs are what the port may have besides, with the MACs; it is one of several perhaps, of which that one has it that was
+	// heard last. Sorted.
 	Pairs []AddressPair
-	// FixedIPs is how many of Addresses, from the first, are fixed IPs.
-	FixedIPs int
+	// Open: it may have any address under any MAC (no port security).
+	Open bool
+	// Learned is what the server was told that this port was the last to announce: single addresses, with the MACs. Sorted.
+	Learned []AddressPair
 	// DNSName and DNSDomain are the port's dns_name and dns_domain; "": by the address, and the network's. They are names of
-	// the fixed IPs.
+	// the Addresses.
 	DNSName, DNSDomain string
 	// Host is where the port is; State.Host for a local one; "" if it is bound nowhere (it then resolves to nothing).
 	Host string

@@ -67,6 +67,9 @@ type Port struct {
 	NUMAAffinityPolicy    string          `json:"numa_affinity_policy,omitempty"`
 	Hints                 json.RawMessage `json:"hints,omitempty"`
 	HardwareOffload       string          `json:"hardware_offload,omitempty"` // hardware_offload_type
+	// Learned is what the port was the last to announce besides its FixedIPs (see docs/pipeline.md): single addresses, with
+	// the MACs. Sorted. No client sees it.
+	Learned []AddressPair `json:"learned,omitempty"`
 	// IPAllocation is "", "immediate", "deferred" or "none".
 	IPAllocation string `json:"ip_allocation,omitempty"`
 	Meta

@@ -130,6 +130,9 @@ func FromPort(p *model.Port) *Port {
 	for _, a := range p.AddressPairs {
 		m.AddressPairs = append(m.AddressPairs, &AddressPair{Mac: macBytes(a.MAC), Prefix: FromPrefix(a.Prefix)})
 	}
+	for _, a := range p.Learned {
+		m.Learned = append(m.Learned, &AddressPair{Mac: macBytes(a.MAC), Prefix: FromPrefix(a.Prefix)})
+	}
 	return m
 }
 
@@ -150,6 +153,11 @@ func ToPort(m *Port) (*model.Port, error) {
 		p.AddressPairs = append(p.AddressPairs, model.AddressPair{
 			MAC:    get(&c, "address_pairs.mac", a.Mac, parseMAC),
 			Prefix: get(&c, "address_pairs.prefix", a.Prefix, ParsePrefix),
+		})
+	}
+	for _, a := range m.Learned {
+		p.Learned = append(p.Learned, model.AddressPair{
+			MAC: get(&c, "learned.mac", a.Mac, parseMAC), Prefix: get(&c, "learned.prefix", a.Prefix, ParsePrefix),
 		})
 	}
 	return p, c.err

@@ -1264,18 +1264,20 @@ func (x *Route) GetNexthop() []byte {
 }
 
 type Port struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	NetworkId     []byte                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
-	Mac           []byte                 `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
-	FixedIps      []*FixedIP             `protobuf:"bytes,4,rep,name=fixed_ips,json=fixedIps,proto3" json:"fixed_ips,omitempty"`
-	AddressPairs  []*AddressPair         `protobuf:"bytes,5,rep,name=address_pairs,json=addressPairs,proto3" json:"address_pairs,omitempty"`
-	Host          string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"` // "": bound nowhere
-	DeviceOwner   string                 `protobuf:"bytes,7,opt,name=device_owner,json=deviceOwner,proto3" json:"device_owner,omitempty"`
-	PortSecurity  bool                   `protobuf:"varint,8,opt,name=port_security,json=portSecurity,proto3" json:"port_security,omitempty"`
-	DeviceId      string                 `protobuf:"bytes,9,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"` // only of routers' and network: ports
-	DnsName       string                 `protobuf:"bytes,10,opt,name=dns_name,json=dnsName,proto3" json:"dns_name,omitempty"`
-	DnsDomain     string                 `protobuf:"bytes,11,opt,name=dns_domain,json=dnsDomain,proto3" json:"dns_domain,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Id           []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	NetworkId    []byte                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	Mac          []byte                 `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	FixedIps     []*FixedIP             `protobuf:"bytes,4,rep,name=fixed_ips,json=fixedIps,proto3" json:"fixed_ips,omitempty"`
+	AddressPairs []*AddressPair         `protobuf:"bytes,5,rep,name=address_pairs,json=addressPairs,proto3" json:"address_pairs,omitempty"`
+	Host         string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"` // "": bound nowhere
+	DeviceOwner  string                 `protobuf:"bytes,7,opt,name=device_owner,json=deviceOwner,proto3" json:"device_owner,omitempty"`
+	PortSecurity bool                   `protobuf:"varint,8,opt,name=port_security,json=portSecurity,proto3" json:"port_security,omitempty"`
+	DeviceId     string                 `protobuf:"bytes,9,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"` // only of routers' and network: ports
+	DnsName      string                 `protobuf:"bytes,10,opt,name=dns_name,json=dnsName,proto3" json:"dns_name,omitempty"`
+	DnsDomain    string                 `protobuf:"bytes,11,opt,name=dns_domain,json=dnsDomain,proto3" json:"dns_domain,omitempty"`
+	// learned is what the port was the last to announce besides its fixed IPs; prefixes are single addresses.
+	Learned       []*AddressPair `protobuf:"bytes,20,rep,name=learned,proto3" json:"learned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1385,6 +1387,13 @@ func (x *Port) GetDnsDomain() string {
 		return x.DnsDomain
 	}
 	return ""
+}
+
+func (x *Port) GetLearned() []*AddressPair {
+	if x != nil {
+		return x.Learned
+	}
+	return nil
 }
 
 type FixedIP struct {
@@ -2455,13 +2464,16 @@ func (x *AddressSet) GetPrefixes() []*Prefix {
 
 // Report tells what is really programmed. Reports are taken only about ports bound to the certificate's host.
 type Report struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Applied       *Position              `protobuf:"bytes,1,opt,name=applied,proto3" json:"applied,omitempty"`
-	Ports         []*PortState           `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`                                // changes since the last report; all of them after a (re)connect
-	Routers       []*RouterState         `protobuf:"bytes,3,rep,name=routers,proto3" json:"routers,omitempty"`                            // distributed ones: as each host acts for them
-	Problems      []*Problem             `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`                          // all that there are now
-	FloatingIps   []*FloatingIPState     `protobuf:"bytes,5,rep,name=floating_ips,json=floatingIps,proto3" json:"floating_ips,omitempty"` // changes, as of ports
-	Centrals      []*RouterState         `protobuf:"bytes,6,rep,name=centrals,proto3" json:"centrals,omitempty"`                          // central parts that are on this host
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Applied     *Position              `protobuf:"bytes,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	Ports       []*PortState           `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`                                // changes since the last report; all of them after a (re)connect
+	Routers     []*RouterState         `protobuf:"bytes,3,rep,name=routers,proto3" json:"routers,omitempty"`                            // distributed ones: as each host acts for them
+	Problems    []*Problem             `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`                          // all that there are now
+	FloatingIps []*FloatingIPState     `protobuf:"bytes,5,rep,name=floating_ips,json=floatingIps,proto3" json:"floating_ips,omitempty"` // changes, as of ports
+	Centrals    []*RouterState         `protobuf:"bytes,6,rep,name=centrals,proto3" json:"centrals,omitempty"`                          // central parts that are on this host
+	// learned is everything that ports of this host are known to have besides their fixed IPs, because they announced it;
+	// absent: as in the last report.
+	Learned       *LearnedList `protobuf:"bytes,20,opt,name=learned,proto3" json:"learned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2538,6 +2550,13 @@ func (x *Report) GetCentrals() []*RouterState {
 	return nil
 }
 
+func (x *Report) GetLearned() *LearnedList {
+	if x != nil {
+		return x.Learned
+	}
+	return nil
+}
+
 type FloatingIPState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2598,6 +2617,110 @@ func (x *FloatingIPState) GetGeneration() uint64 {
 	return 0
 }
 
+type LearnedList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Learned             `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LearnedList) Reset() {
+	*x = LearnedList{}
+	mi := &file_feed_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LearnedList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LearnedList) ProtoMessage() {}
+
+func (x *LearnedList) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LearnedList.ProtoReflect.Descriptor instead.
+func (*LearnedList) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LearnedList) GetEntries() []*Learned {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type Learned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PortId        []byte                 `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3" json:"port_id,omitempty"`
+	Mac           []byte                 `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
+	Address       []byte                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Learned) Reset() {
+	*x = Learned{}
+	mi := &file_feed_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Learned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Learned) ProtoMessage() {}
+
+func (x *Learned) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Learned.ProtoReflect.Descriptor instead.
+func (*Learned) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Learned) GetPortId() []byte {
+	if x != nil {
+		return x.PortId
+	}
+	return nil
+}
+
+func (x *Learned) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+func (x *Learned) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
 type PortState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2608,7 +2731,7 @@ type PortState struct {
 
 func (x *PortState) Reset() {
 	*x = PortState{}
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2620,7 +2743,7 @@ func (x *PortState) String() string {
 func (*PortState) ProtoMessage() {}
 
 func (x *PortState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2633,7 +2756,7 @@ func (x *PortState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortState.ProtoReflect.Descriptor instead.
 func (*PortState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{32}
+	return file_feed_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PortState) GetId() []byte {
@@ -2660,7 +2783,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2795,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2808,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{33}
+	return file_feed_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RouterState) GetId() []byte {
@@ -2713,7 +2836,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2848,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2861,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{34}
+	return file_feed_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Problem) GetKind() string {
@@ -2775,7 +2898,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2787,7 +2910,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2800,7 +2923,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{35}
+	return file_feed_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Heartbeat) GetTimeUnixNano() int64 {
@@ -2848,7 +2971,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2983,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +2996,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{36}
+	return file_feed_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SignRequest) GetPortId() []byte {
@@ -2902,7 +3025,7 @@ type SignReply struct {
 
 func (x *SignReply) Reset() {
 	*x = SignReply{}
-	mi := &file_feed_proto_msgTypes[37]
+	mi := &file_feed_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3037,7 @@ func (x *SignReply) String() string {
 func (*SignReply) ProtoMessage() {}
 
 func (x *SignReply) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[37]
+	mi := &file_feed_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3050,7 @@ func (x *SignReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignReply.ProtoReflect.Descriptor instead.
 func (*SignReply) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{37}
+	return file_feed_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SignReply) GetInstanceId() string {
@@ -3061,7 +3184,7 @@ const file_feed_proto_rawDesc = "" +
 	"\x04bits\x18\x02 \x01(\rR\x04bits\"T\n" +
 	"\x05Route\x121\n" +
 	"\vdestination\x18\x01 \x01(\v2\x0f.weft.v1.PrefixR\vdestination\x12\x18\n" +
-	"\anexthop\x18\x02 \x01(\fR\anexthop\"\xe4\x02\n" +
+	"\anexthop\x18\x02 \x01(\fR\anexthop\"\x94\x03\n" +
 	"\x04Port\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -3076,7 +3199,8 @@ const file_feed_proto_rawDesc = "" +
 	"\bdns_name\x18\n" +
 	" \x01(\tR\adnsName\x12\x1d\n" +
 	"\n" +
-	"dns_domain\x18\v \x01(\tR\tdnsDomain\"@\n" +
+	"dns_domain\x18\v \x01(\tR\tdnsDomain\x12.\n" +
+	"\alearned\x18\x14 \x03(\v2\x14.weft.v1.AddressPairR\alearned\"@\n" +
 	"\aFixedIP\x12\x1b\n" +
 	"\tsubnet_id\x18\x01 \x01(\fR\bsubnetId\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\"H\n" +
@@ -3177,20 +3301,27 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"AddressSet\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12+\n" +
-	"\bprefixes\x18\x02 \x03(\v2\x0f.weft.v1.PrefixR\bprefixes\"\xac\x02\n" +
+	"\bprefixes\x18\x02 \x03(\v2\x0f.weft.v1.PrefixR\bprefixes\"\xdc\x02\n" +
 	"\x06Report\x12+\n" +
 	"\aapplied\x18\x01 \x01(\v2\x11.weft.v1.PositionR\aapplied\x12(\n" +
 	"\x05ports\x18\x02 \x03(\v2\x12.weft.v1.PortStateR\x05ports\x12.\n" +
 	"\arouters\x18\x03 \x03(\v2\x14.weft.v1.RouterStateR\arouters\x12,\n" +
 	"\bproblems\x18\x04 \x03(\v2\x10.weft.v1.ProblemR\bproblems\x12;\n" +
 	"\ffloating_ips\x18\x05 \x03(\v2\x18.weft.v1.FloatingIPStateR\vfloatingIps\x120\n" +
-	"\bcentrals\x18\x06 \x03(\v2\x14.weft.v1.RouterStateR\bcentrals\"Q\n" +
+	"\bcentrals\x18\x06 \x03(\v2\x14.weft.v1.RouterStateR\bcentrals\x12.\n" +
+	"\alearned\x18\x14 \x01(\v2\x14.weft.v1.LearnedListR\alearned\"Q\n" +
 	"\x0fFloatingIPState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x03 \x01(\x04R\n" +
-	"generation\"+\n" +
+	"generation\"9\n" +
+	"\vLearnedList\x12*\n" +
+	"\aentries\x18\x01 \x03(\v2\x10.weft.v1.LearnedR\aentries\"N\n" +
+	"\aLearned\x12\x17\n" +
+	"\aport_id\x18\x01 \x01(\fR\x06portId\x12\x10\n" +
+	"\x03mac\x18\x02 \x01(\fR\x03mac\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\fR\aaddress\"+\n" +
 	"\tPortState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\"-\n" +
@@ -3248,7 +3379,7 @@ func file_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_feed_proto_goTypes = []any{
 	(Kind)(0),               // 0: weft.v1.Kind
 	(*AgentMessage)(nil),    // 1: weft.v1.AgentMessage
@@ -3283,21 +3414,23 @@ var file_feed_proto_goTypes = []any{
 	(*AddressSet)(nil),      // 30: weft.v1.AddressSet
 	(*Report)(nil),          // 31: weft.v1.Report
 	(*FloatingIPState)(nil), // 32: weft.v1.FloatingIPState
-	(*PortState)(nil),       // 33: weft.v1.PortState
-	(*RouterState)(nil),     // 34: weft.v1.RouterState
-	(*Problem)(nil),         // 35: weft.v1.Problem
-	(*Heartbeat)(nil),       // 36: weft.v1.Heartbeat
-	(*SignRequest)(nil),     // 37: weft.v1.SignRequest
-	(*SignReply)(nil),       // 38: weft.v1.SignReply
-	nil,                     // 39: weft.v1.Hello.BridgeMappingsEntry
+	(*LearnedList)(nil),     // 33: weft.v1.LearnedList
+	(*Learned)(nil),         // 34: weft.v1.Learned
+	(*PortState)(nil),       // 35: weft.v1.PortState
+	(*RouterState)(nil),     // 36: weft.v1.RouterState
+	(*Problem)(nil),         // 37: weft.v1.Problem
+	(*Heartbeat)(nil),       // 38: weft.v1.Heartbeat
+	(*SignRequest)(nil),     // 39: weft.v1.SignRequest
+	(*SignReply)(nil),       // 40: weft.v1.SignReply
+	nil,                     // 41: weft.v1.Hello.BridgeMappingsEntry
 }
 var file_feed_proto_depIdxs = []int32{
 	3,  // 0: weft.v1.AgentMessage.hello:type_name -> weft.v1.Hello
 	31, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
-	36, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
+	38, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
 	6,  // 3: weft.v1.ServerMessage.welcome:type_name -> weft.v1.Welcome
 	7,  // 4: weft.v1.ServerMessage.update:type_name -> weft.v1.Update
-	39, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
+	41, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
 	4,  // 6: weft.v1.Hello.position:type_name -> weft.v1.Position
 	5,  // 7: weft.v1.Hello.have:type_name -> weft.v1.Ref
 	0,  // 8: weft.v1.Ref.kind:type_name -> weft.v1.Kind
@@ -3315,38 +3448,41 @@ var file_feed_proto_depIdxs = []int32{
 	14, // 20: weft.v1.Route.destination:type_name -> weft.v1.Prefix
 	17, // 21: weft.v1.Port.fixed_ips:type_name -> weft.v1.FixedIP
 	18, // 22: weft.v1.Port.address_pairs:type_name -> weft.v1.AddressPair
-	14, // 23: weft.v1.AddressPair.prefix:type_name -> weft.v1.Prefix
-	21, // 24: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
-	16, // 25: weft.v1.Outsider.port:type_name -> weft.v1.Port
-	19, // 26: weft.v1.Outsider.endpoint:type_name -> weft.v1.Endpoint
-	16, // 27: weft.v1.Router.interfaces:type_name -> weft.v1.Port
-	15, // 28: weft.v1.Router.routes:type_name -> weft.v1.Route
-	16, // 29: weft.v1.Router.gateway:type_name -> weft.v1.Port
-	23, // 30: weft.v1.Router.helpers:type_name -> weft.v1.ConntrackHelper
-	14, // 31: weft.v1.Router.plain:type_name -> weft.v1.Prefix
-	12, // 32: weft.v1.External.segments:type_name -> weft.v1.Segment
-	25, // 33: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
-	14, // 34: weft.v1.ExternalSubnet.cidr:type_name -> weft.v1.Prefix
-	27, // 35: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
-	29, // 36: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
-	14, // 37: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
-	14, // 38: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
-	4,  // 39: weft.v1.Report.applied:type_name -> weft.v1.Position
-	33, // 40: weft.v1.Report.ports:type_name -> weft.v1.PortState
-	34, // 41: weft.v1.Report.routers:type_name -> weft.v1.RouterState
-	35, // 42: weft.v1.Report.problems:type_name -> weft.v1.Problem
-	32, // 43: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
-	34, // 44: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
-	4,  // 45: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
-	1,  // 46: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
-	37, // 47: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
-	2,  // 48: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
-	38, // 49: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
-	48, // [48:50] is the sub-list for method output_type
-	46, // [46:48] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	18, // 23: weft.v1.Port.learned:type_name -> weft.v1.AddressPair
+	14, // 24: weft.v1.AddressPair.prefix:type_name -> weft.v1.Prefix
+	21, // 25: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
+	16, // 26: weft.v1.Outsider.port:type_name -> weft.v1.Port
+	19, // 27: weft.v1.Outsider.endpoint:type_name -> weft.v1.Endpoint
+	16, // 28: weft.v1.Router.interfaces:type_name -> weft.v1.Port
+	15, // 29: weft.v1.Router.routes:type_name -> weft.v1.Route
+	16, // 30: weft.v1.Router.gateway:type_name -> weft.v1.Port
+	23, // 31: weft.v1.Router.helpers:type_name -> weft.v1.ConntrackHelper
+	14, // 32: weft.v1.Router.plain:type_name -> weft.v1.Prefix
+	12, // 33: weft.v1.External.segments:type_name -> weft.v1.Segment
+	25, // 34: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
+	14, // 35: weft.v1.ExternalSubnet.cidr:type_name -> weft.v1.Prefix
+	27, // 36: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
+	29, // 37: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
+	14, // 38: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
+	14, // 39: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
+	4,  // 40: weft.v1.Report.applied:type_name -> weft.v1.Position
+	35, // 41: weft.v1.Report.ports:type_name -> weft.v1.PortState
+	36, // 42: weft.v1.Report.routers:type_name -> weft.v1.RouterState
+	37, // 43: weft.v1.Report.problems:type_name -> weft.v1.Problem
+	32, // 44: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
+	36, // 45: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
+	33, // 46: weft.v1.Report.learned:type_name -> weft.v1.LearnedList
+	34, // 47: weft.v1.LearnedList.entries:type_name -> weft.v1.Learned
+	4,  // 48: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
+	1,  // 49: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
+	39, // 50: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
+	2,  // 51: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
+	40, // 52: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
+	51, // [51:53] is the sub-list for method output_type
+	49, // [49:51] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_feed_proto_init() }
@@ -3369,7 +3505,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -130,7 +130,7 @@ func (m *machine) run(t *testing.T, args ...string) string {
 	if err := os.WriteFile(initrd, m.files.bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	start := time.Now()
 	c := exec.CommandContext(ctx, m.qemu, "-machine", "pc,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "1024", "-nographic", "-no-reboot",

@@ -41,11 +41,12 @@ func cloud() *hostplan.State {
 			portN(2): {Port: portN(2), Network: netN(1)}, portN(4): {Port: portN(4), Network: netN(2)},
 		},
 		Neighbors: map[model.PortID]*hostplan.Neighbor{
-			portN(2): {Port: portN(2), Network: netN(1), DNSName: "Web", Addresses: addrs(2), FixedIPs: 2},
+			portN(2): {Port: portN(2), Network: netN(1), DNSName: "Web", Addresses: addrs(2)},
 			// Port 3 is on another host, and may use port 2's address and one more (allowed_address_pairs).
-			portN(3): {Port: portN(3), Network: netN(1), Host: "elsewhere", Addresses: append(addrs(3), addrs(2)[0], addrs(50)[0]), FixedIPs: 2},
-			portN(5): {Port: portN(5), Network: netN(1), Host: "elsewhere", DNSName: "mail", DNSDomain: "red.example.", Addresses: addrs(5), FixedIPs: 2},
-			portN(4): {Port: portN(4), Network: netN(2), DNSName: "db", DNSDomain: "corp.example.", Addresses: addrs(2), FixedIPs: 2},
+			portN(3): {Port: portN(3), Network: netN(1), Host: "elsewhere", Addresses: addrs(3),
+				Pairs: []hostplan.AddressPair{{Prefix: netip.PrefixFrom(addrs(2)[0], 32)}, {Prefix: netip.PrefixFrom(addrs(50)[0], 32)}}},
+			portN(5): {Port: portN(5), Network: netN(1), Host: "elsewhere", DNSName: "mail", DNSDomain: "red.example.", Addresses: addrs(5)},
+			portN(4): {Port: portN(4), Network: netN(2), DNSName: "db", DNSDomain: "corp.example.", Addresses: addrs(2)},
 		},
 	}
 }
@@ -373,7 +374,7 @@ func TestCut(t *testing.T) {
 	st := cloud()
 	for i := range 100 {
 		n := portN(byte(100 + i))
-		st.Neighbors[n] = &hostplan.Neighbor{Port: n, Network: netN(1), DNSName: "many", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})}, FixedIPs: 1}
+		st.Neighbors[n] = &hostplan.Neighbor{Port: n, Network: netN(1), DNSName: "many", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})}}
 	}
 	z := newZone(st, netN(1))
 	q, _, _ := parse(query("many.openstacklocal.", dnsmessage.TypeA, 0))

@@ -28,7 +28,7 @@ func newZone(st *hostplan.State, id model.NetworkID) *zone {
 	z := &zone{domain: dotted(net.DNSDomain), addrs: map[string][]netip.Addr{}, names: map[netip.Addr]string{}, subnets: net.Subnets}
 	for _, n := range st.Neighbors {
 		if n.Network == id {
-			z.add(n.DNSName, n.DNSDomain, n.Addresses[:n.FixedIPs])
+			z.add(n.DNSName, n.DNSDomain, n.Addresses)
 		}
 	}
 	for _, r := range st.Routers {

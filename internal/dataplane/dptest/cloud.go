@@ -295,6 +295,7 @@ func (c *Cloud) network(host string, n Network) *hostplan.Network {
 		out.Flood = append(out.Flood, h)
 	}
 	slices.Sort(out.Flood)
+	out.Announce = c.announce(host, n, flood)
 	if n.Advertised {
 		out.Advertisements = []hostplan.Advertisement{{Managed: n.Managed, DefaultRouter: true, MTU: n.mtu()}}
 	}
@@ -306,6 +307,26 @@ func (c *Cloud) network(host string, n Network) *hostplan.Network {
 	}
 	slices.SortFunc(out.Subnets, func(a, b hostplan.Subnet) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
 	return out
+}
+
+// announce are the hosts with ports on networks that share a router with n, as far as the host knows the router.
+func (c *Cloud) announce(host string, n Network, flood map[string]bool) []string {
+	shared := map[string]bool{}
+	_, known := c.scope(host)
+	for _, r := range c.Routers {
+		if known[r.Name] && slices.ContainsFunc(r.Interfaces, func(f Interface) bool { return f.Network == n.Name }) {
+			for _, f := range r.Interfaces {
+				shared[f.Network] = true
+			}
+		}
+	}
+	hosts := map[string]bool{}
+	for _, p := range c.Ports {
+		if shared[p.Network] && p.Host != "" && p.Host != host && !flood[p.Host] {
+			hosts[p.Host] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(hosts))
 }
 
 func (n Network) mtu() uint32 {
@@ -442,22 +463,14 @@ func comparePairs(a, b hostplan.AddressPair) int {
 func neighbor(p Port) *hostplan.Neighbor {
 	n := &hostplan.Neighbor{Port: PortID(p.Name), Network: NetworkID(p.Network), MAC: PortMAC(p.Name), Host: p.Host}
 	n.Addresses = append(n.Addresses, p.Addresses...)
-	n.FixedIPs = len(n.Addresses)
-	have := map[Pair]bool{}
+	n.Open = p.Open
 	for _, pair := range p.Pairs {
-		again := have[pair]
-		have[pair] = true
-		switch {
-		case again:
-			continue
-		case !pair.Prefix.IsSingleIP(): // a range is for learning
-			continue
-		case pair.mac(p) == n.MAC:
-			n.Addresses = append(n.Addresses, pair.Prefix.Addr())
-			continue
+		if !p.Open {
+			n.Pairs = append(n.Pairs, hostplan.AddressPair{MAC: pair.mac(p), Prefix: pair.Prefix.Masked()})
 		}
-		n.Pairs = append(n.Pairs, hostplan.AddressPair{MAC: pair.MAC, Prefix: pair.Prefix})
 	}
+	slices.SortFunc(n.Pairs, comparePairs)
+	n.Pairs = slices.Compact(n.Pairs)
 	return n
 }
 

@@ -17,9 +17,9 @@ import (
 
 // Plane is one host's data plane under test.
 type Plane interface {
-	// Apply programs the State, as if every endpoint had its device. Connections and fragments survive it.
+	// Apply programs the State, as if every endpoint had its device. Connections, fragments and what was learned survive it.
 	Apply(s *hostplan.State) error
-	// Forget empties the tables of connections and fragments, and lifts all rate limits.
+	// Forget empties the tables of connections, fragments and what was learned, and lifts all rate limits.
 	Forget() error
 	// Learn says which MAC has an address on an external network.
 	Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error
@@ -38,8 +38,9 @@ type Outcome struct {
 
 // Oracle is internal/forward as a Plane.
 type Oracle struct {
-	host  *forward.Host
-	conns *forward.Conns
+	host    *forward.Host
+	conns   *forward.Conns
+	learned *forward.Learned
 	// Last is the Result behind the last Outcome.
 	Last forward.Result
 }
@@ -47,13 +48,13 @@ type Oracle struct {
 // Apply implements Plane.
 func (o *Oracle) Apply(s *hostplan.State) error {
 	o.host = forward.NewHost(s)
-	o.conns = o.conns.Keep(o.host)
+	o.conns, o.learned = o.conns.Keep(o.host), o.learned.Keep(o.host)
 	return nil
 }
 
 // Forget implements Plane.
 func (o *Oracle) Forget() error {
-	o.conns = nil
+	o.conns, o.learned = nil, nil
 	return nil
 }
 
@@ -65,9 +66,9 @@ func (o *Oracle) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC)
 
 // Send implements Plane.
 func (o *Oracle) Send(in forward.Input, frame []byte) (Outcome, error) {
-	in.Conns = o.conns
+	in.Conns, in.Learned = o.conns, o.learned
 	o.Last = forward.Step(o.host, in, frame)
-	o.conns = o.Last.Conns
+	o.conns, o.learned = o.Last.Conns, o.Last.Learned
 	return Outcome{Outputs: o.Last.Outputs, Reason: o.Last.Reason, Rule: o.Last.Rule}.sent(), nil
 }
 

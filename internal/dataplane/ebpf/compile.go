@@ -56,12 +56,14 @@ type compiler struct {
 	macBy  map[weftMacKey]model.PortID
 	// locals are the endpoints of each network, by its slot.
 	locals map[uint32][]*hostplan.Endpoint
+	// claimBy is like macBy, of what neighbours may be heard to have.
+	claimBy map[weftClaimKey]model.PortID
 }
 
 // compile fills the tables and returns the host's own values.
 func compile(t *tables, s *hostplan.State, hw hardware, limits Limits) (*compiler, weftHost) {
 	c := &compiler{t: t, s: s, hw: hw, locals: map[uint32][]*hostplan.Endpoint{},
-		addrBy: map[weftAddrKey]model.PortID{}, macBy: map[weftMacKey]model.PortID{}}
+		addrBy: map[weftAddrKey]model.PortID{}, macBy: map[weftMacKey]model.PortID{}, claimBy: map[weftClaimKey]model.PortID{}}
 	t.begin()
 	host := weftHost{DvrMac: s.DVRMAC}
 	limits.fill(&host)
@@ -155,6 +157,11 @@ func (c *compiler) network(n *hostplan.Network) {
 	}
 	if n.Learning {
 		v.Flags |= netLearning
+		var err error
+		if v.LearnGs, err = c.t.learnCounter(slot); err != nil {
+			c.problem("network", n.ID, err)
+			return
+		}
 	}
 	if n.External {
 		v.Flags |= netExternal
@@ -313,7 +320,7 @@ func (c *compiler) neighbor(n *hostplan.Neighbor) {
 	c.t.neighbors.want[slot] = weftNeighbor{Uuid: n.Port.UUID, Net: net, Ep: ep, Peer: peer, Mac: n.MAC}
 	c.claimMAC(n.Port, weftMacKey{Net: net, Mac: n.MAC}, slot)
 	for _, a := range n.Addresses {
-		c.claimAddr(n.Port, weftAddrKey{Net: net, Addr: ip16(a)}, weftAddrVal{Kind: kindNeighbor, Slot: slot, Mac: n.MAC})
+		c.claimAddr(n.Port, weftAddrKey{Net: net, Addr: ip16(a)}, weftAddrVal{Kind: kindNeighbor, Slot: slot, Mac: n.MAC, Flags: addrFixed})
 	}
 }
 
@@ -324,6 +331,7 @@ func (c *compiler) pairs(n *hostplan.Neighbor) {
 	if !ok {
 		return
 	}
+	c.mayBeHeard(n, slot, v)
 	for _, p := range n.Pairs {
 		if !p.Prefix.IsSingleIP() {
 			continue
@@ -451,14 +459,21 @@ func (c *compiler) floods() {
 			l.endpoints = append(l.endpoints, c.t.ids[rootEndpoint].find(e.Port.UUID))
 		}
 		if v.Flags&netVXLAN != 0 && c.s.VTEP.IsValid() {
-			for _, h := range c.s.Networks[model.NetworkID{UUID: v.Uuid}].Flood {
-				if p := c.s.Peers[h]; p != nil && p.VTEP.IsValid() {
-					l.peers = append(l.peers, c.t.ids[rootPeer].find(p.VTEP.As16()))
-				}
-			}
+			n := c.s.Networks[model.NetworkID{UUID: v.Uuid}]
+			l.peers, l.others = c.peersOf(n.Flood), c.peersOf(n.Announce)
 		}
 		c.t.floods.want[slot] = l
 	}
+}
+
+// peersOf are the slots of the hosts that have tunnels.
+func (c *compiler) peersOf(hosts []string) (out []uint32) {
+	for _, h := range hosts {
+		if p := c.s.Peers[h]; p != nil && p.VTEP.IsValid() {
+			out = append(out, c.t.ids[rootPeer].find(p.VTEP.As16()))
+		}
+	}
+	return out
 }
 
 // failures names the roots that could not be written.

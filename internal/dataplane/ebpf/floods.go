@@ -12,19 +12,24 @@ type floodList struct {
 	version   uint32
 	endpoints []uint32
 	peers     []uint32
+	// others are peers that announcements alone go to.
+	others []uint32
 }
 
 func (l floodList) same(o floodList) bool {
-	return slices.Equal(l.endpoints, o.endpoints) && slices.Equal(l.peers, o.peers)
+	return slices.Equal(l.endpoints, o.endpoints) && slices.Equal(l.peers, o.peers) && slices.Equal(l.others, o.others)
 }
 
-func (l floodList) len() int { return len(l.endpoints) + len(l.peers) }
+func (l floodList) len() int { return len(l.endpoints) + len(l.peers) + len(l.others) }
 
 func (l floodList) at(i int) weftFloodVal {
 	if i < len(l.endpoints) {
 		return weftFloodVal{Ep: l.endpoints[i]}
 	}
-	return weftFloodVal{Peer: l.peers[i-len(l.endpoints)]}
+	if i -= len(l.endpoints); i < len(l.peers) {
+		return weftFloodVal{Peer: l.peers[i]}
+	}
+	return weftFloodVal{Peer: l.others[i-len(l.peers)]}
 }
 
 // floodTable is the map floods: whole lists under a version that the network's entry names, so that a packet sees either the
@@ -41,21 +46,24 @@ func (t *floodTable) load(networks map[uint32]weftNetwork) error {
 	var v weftFloodVal
 	for slot, n := range networks {
 		l := floodList{version: n.FloodVersion}
-		for i := range n.FloodTotal {
+		for i := range n.AnnounceTotal {
 			if err := t.m.Lookup(weftFloodKey{Net: slot, Version: n.FloodVersion, Index: i}, &v); err != nil {
 				continue // a hole is only a target less; the next change writes the whole list
 			}
-			if i < n.FloodEndpoints {
+			switch {
+			case i < n.FloodEndpoints:
 				l.endpoints = append(l.endpoints, v.Ep)
-			} else {
+			case i < n.FloodTotal:
 				l.peers = append(l.peers, v.Peer)
+			default:
+				l.others = append(l.others, v.Peer)
 			}
 		}
 		t.have[slot] = l
 	}
 	it := t.m.Iterate()
 	for it.Next(&k, &v) {
-		if n, ok := networks[k.Net]; !ok || n.FloodVersion != k.Version || k.Index >= n.FloodTotal {
+		if n, ok := networks[k.Net]; !ok || n.FloodVersion != k.Version || k.Index >= n.AnnounceTotal {
 			t.stale = append(t.stale, k)
 		}
 	}
@@ -73,6 +81,7 @@ func (t *floodTable) write(nets *rootTable[weftNetwork], deletes bool, failed ma
 		if !deletes {
 			l.endpoints = union(l.endpoints, old.endpoints)
 			l.peers = union(l.peers, old.peers)
+			l.others = union(l.others, old.others)
 		}
 		l.version = old.version
 		if !l.same(old) {
@@ -85,7 +94,8 @@ func (t *floodTable) write(nets *rootTable[weftNetwork], deletes bool, failed ma
 				t.have[slot] = l
 			}
 		}
-		n.FloodVersion, n.FloodEndpoints, n.FloodTotal = l.version, uint32(len(l.endpoints)), uint32(l.len()) //nolint:gosec // short lists
+		n.FloodVersion, n.FloodEndpoints = l.version, uint32(len(l.endpoints))                 //nolint:gosec // short lists
+		n.FloodTotal, n.AnnounceTotal = uint32(len(l.endpoints)+len(l.peers)), uint32(l.len()) //nolint:gosec // short lists
 		nets.want[slot] = n
 	}
 }

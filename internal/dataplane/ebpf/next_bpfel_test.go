@@ -18,6 +18,7 @@ import (
 const (
 	nextMapAddrs         = "addrs"
 	nextMapBehind        = "behind"
+	nextMapClaims        = "claims"
 	nextMapClassAddr     = "class_addr"
 	nextMapClassNet      = "class_net"
 	nextMapClones        = "clones"
@@ -35,7 +36,9 @@ const (
 	nextMapFlow          = "flow"
 	nextMapFrag          = "frag"
 	nextMapGens          = "gens"
+	nextMapHeard         = "heard"
 	nextMapJump          = "jump"
+	nextMapLearned       = "learned"
 	nextMapLegs          = "legs"
 	nextMapLocals        = "locals"
 	nextMapMacs          = "macs"
@@ -81,6 +84,7 @@ const (
 	nextProgOutside      = "outside"
 	nextProgOverlay      = "overlay"
 	nextProgPhysical     = "physical"
+	nextProgRaise        = "raise"
 	nextProgRoute        = "route"
 	nextVarOptRecord     = "opt_record"
 	nextVarOptTest       = "opt_test"
@@ -148,6 +152,7 @@ type nextProgramSpecs struct {
 	Outside      *ebpf.ProgramSpec `ebpf:"outside"`
 	Overlay      *ebpf.ProgramSpec `ebpf:"overlay"`
 	Physical     *ebpf.ProgramSpec `ebpf:"physical"`
+	Raise        *ebpf.ProgramSpec `ebpf:"raise"`
 	Route        *ebpf.ProgramSpec `ebpf:"route"`
 }
 
@@ -157,6 +162,7 @@ type nextProgramSpecs struct {
 type nextMapSpecs struct {
 	Addrs        *ebpf.MapSpec `ebpf:"addrs"`
 	Behind       *ebpf.MapSpec `ebpf:"behind"`
+	Claims       *ebpf.MapSpec `ebpf:"claims"`
 	ClassAddr    *ebpf.MapSpec `ebpf:"class_addr"`
 	ClassNet     *ebpf.MapSpec `ebpf:"class_net"`
 	Clones       *ebpf.MapSpec `ebpf:"clones"`
@@ -174,7 +180,9 @@ type nextMapSpecs struct {
 	Flow         *ebpf.MapSpec `ebpf:"flow"`
 	Frag         *ebpf.MapSpec `ebpf:"frag"`
 	Gens         *ebpf.MapSpec `ebpf:"gens"`
+	Heard        *ebpf.MapSpec `ebpf:"heard"`
 	Jump         *ebpf.MapSpec `ebpf:"jump"`
+	Learned      *ebpf.MapSpec `ebpf:"learned"`
 	Legs         *ebpf.MapSpec `ebpf:"legs"`
 	Locals       *ebpf.MapSpec `ebpf:"locals"`
 	Macs         *ebpf.MapSpec `ebpf:"macs"`
@@ -232,6 +240,7 @@ func (o *nextObjects) Close() error {
 type nextMaps struct {
 	Addrs        *ebpf.Map `ebpf:"addrs"`
 	Behind       *ebpf.Map `ebpf:"behind"`
+	Claims       *ebpf.Map `ebpf:"claims"`
 	ClassAddr    *ebpf.Map `ebpf:"class_addr"`
 	ClassNet     *ebpf.Map `ebpf:"class_net"`
 	Clones       *ebpf.Map `ebpf:"clones"`
@@ -249,7 +258,9 @@ type nextMaps struct {
 	Flow         *ebpf.Map `ebpf:"flow"`
 	Frag         *ebpf.Map `ebpf:"frag"`
 	Gens         *ebpf.Map `ebpf:"gens"`
+	Heard        *ebpf.Map `ebpf:"heard"`
 	Jump         *ebpf.Map `ebpf:"jump"`
+	Learned      *ebpf.Map `ebpf:"learned"`
 	Legs         *ebpf.Map `ebpf:"legs"`
 	Locals       *ebpf.Map `ebpf:"locals"`
 	Macs         *ebpf.Map `ebpf:"macs"`
@@ -281,6 +292,7 @@ func (m *nextMaps) Close() error {
 	return _NextClose(
 		m.Addrs,
 		m.Behind,
+		m.Claims,
 		m.ClassAddr,
 		m.ClassNet,
 		m.Clones,
@@ -298,7 +310,9 @@ func (m *nextMaps) Close() error {
 		m.Flow,
 		m.Frag,
 		m.Gens,
+		m.Heard,
 		m.Jump,
+		m.Learned,
 		m.Legs,
 		m.Locals,
 		m.Macs,
@@ -359,6 +373,7 @@ type nextPrograms struct {
 	Outside      *ebpf.Program `ebpf:"outside"`
 	Overlay      *ebpf.Program `ebpf:"overlay"`
 	Physical     *ebpf.Program `ebpf:"physical"`
+	Raise        *ebpf.Program `ebpf:"raise"`
 	Route        *ebpf.Program `ebpf:"route"`
 }
 
@@ -384,6 +399,7 @@ func (p *nextPrograms) Close() error {
 		p.Outside,
 		p.Overlay,
 		p.Physical,
+		p.Raise,
 		p.Route,
 	)
 }

@@ -49,19 +49,21 @@ type Config struct {
 
 // Plane is the eBPF data plane of the host whose network namespace New is called in.
 type Plane struct {
-	cfg     Config
-	coll    *ebpf.Collection
-	t       *tables
-	att     *attacher
-	rd, ev  *ringbuf.Reader
-	punts   chan dataplane.Punt
-	events  chan dataplane.DropEvent
-	stop    chan struct{}
-	running sync.WaitGroup
-	raw     int
-	resend  *ebpf.Program
-	lost    *losses
-	over    *takeover // until this layout is in force
+	cfg    Config
+	coll   *ebpf.Collection
+	t      *tables
+	att    *attacher
+	rd, ev *ringbuf.Reader
+	punts  chan dataplane.Punt
+	events chan dataplane.DropEvent
+	// heardNew tells that something was learned.
+	heardNew chan struct{}
+	stop     chan struct{}
+	running  sync.WaitGroup
+	raw      int
+	resend   *ebpf.Program
+	lost     *losses
+	over     *takeover // until this layout is in force
 
 	// last is what the last Apply was given, and whether all of it was done.
 	last   dataplane.Desired
@@ -123,7 +125,7 @@ func New(cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{cfg: cfg, coll: coll, t: newTables(coll.Maps), punts: make(chan dataplane.Punt, 4096), events: make(chan dataplane.DropEvent, 256),
+	p := &Plane{cfg: cfg, coll: coll, heardNew: make(chan struct{}, 1), t: newTables(coll), punts: make(chan dataplane.Punt, 4096), events: make(chan dataplane.DropEvent, 256),
 		stop: make(chan struct{}), raw: -1, over: over,
 		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", name: filterName + "_" + own, done: map[int]string{}},
 		quiet: map[int]string{}, ifindex: map[model.PortID]int{}}
@@ -137,6 +139,7 @@ func New(cfg Config) (*Plane, error) {
 	p.running.Go(func() { p.collect(p.stop) })
 	p.lost = newLosses(cfg.Logger)
 	p.running.Go(func() { p.lost.watch(p.events) })
+	p.running.Go(func() { p.follow(p.stop) })
 	return p, nil
 }
 
@@ -224,6 +227,9 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	c, host := compile(p.t, d.State, hw, p.cfg.Limits)
 	host.VxlanIfindex = vxlan
 	failed := p.t.sync(host, d.InSync)
+	if err := c.syncLearned(d.InSync); err != nil {
+		failed[root{}] = err
+	}
 	p.takeOver(d, failed, &res)
 	res.Failed = append(res.Failed, c.failures(failed)...)
 	p.report(d.State, hw.ports, failed, &res)

@@ -126,7 +126,7 @@ func newRunner(o options) (*Runner, error) {
 		coll.Close()
 		return nil, fmt.Errorf("open the ring buffer of punts: %w", err)
 	}
-	return &Runner{coll: coll, t: newTables(coll.Maps), rd: rd, nics: map[string]uint32{}}, nil
+	return &Runner{coll: coll, t: newTables(coll), rd: rd, nics: map[string]uint32{}}, nil
 }
 
 // Close frees programs and maps.
@@ -162,7 +162,11 @@ func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
 	host.VxlanIfindex, host.ErrorRate = 9, 0
 	host.StormRate, host.PuntRate, host.AskRate, host.EventRate = limits.StormRate, limits.PuntRate, limits.AskRate, limits.EventRate
 	r.s, r.c = s, c
-	return c.failures(r.t.sync(host, true))
+	failed := r.t.sync(host, true)
+	if err := c.syncLearned(true); err != nil {
+		failed[root{}] = err
+	}
+	return c.failures(failed)
 }
 
 // NICMAC is the MAC that the Runner's NICs have themselves.
@@ -195,7 +199,7 @@ func fakeIfindex(slot uint32) uint32 { return 1000 + slot }
 func (r *Runner) Forget() error { return forget(r.coll, r.t.gens) }
 
 func forget(coll *ebpf.Collection, g *generations) error {
-	for _, name := range []string{"flow", "conn", "frag", "outer"} {
+	for _, name := range []string{"flow", "conn", "frag", "outer", "learned", "heard"} {
 		m := coll.Maps[name]
 		k, v := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 		var keys [][]byte

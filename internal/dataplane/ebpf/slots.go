@@ -78,7 +78,8 @@ func (s *slots) release(id [16]byte, slot uint32) {
 }
 
 // generations is the map gens: counters that only grow, also when their place is used anew. Place 0 is the host's epoch: it
-// grows after any other has, and tells flows to compare theirs.
+// grows after any other has, and tells flows to compare theirs. The epoch and the counters of what is learned are raised by
+// programs, too, so they are never written from here.
 type generations struct {
 	m     *ebpf.Map
 	cur   map[uint32]uint32
@@ -87,13 +88,14 @@ type generations struct {
 	limit uint32
 	// unpublished counts what was set since the epoch last grew.
 	unpublished int
+	raiser      raiser
 }
 
 // publishEvery is how many generations may be set before the epoch grows.
 const publishEvery = 64
 
-func newGenerations(m *ebpf.Map) *generations {
-	return &generations{m: m, cur: map[uint32]uint32{}, used: map[uint32]bool{0: true}, next: 1, limit: m.MaxEntries()}
+func newGenerations(m *ebpf.Map, r raiser) *generations {
+	return &generations{m: m, raiser: r, cur: map[uint32]uint32{}, used: map[uint32]bool{0: true}, next: 1, limit: m.MaxEntries()}
 }
 
 func (g *generations) alloc() (uint32, error) {
@@ -146,13 +148,9 @@ func (g *generations) publish() error {
 	if g.unpublished == 0 {
 		return nil
 	}
-	epoch, err := g.at(0)
-	if err != nil {
-		return err
+	if err := g.raiser.raise(0); err != nil {
+		return fmt.Errorf("raise the epoch: %w", err)
 	}
-	if err := g.m.Put(uint32(0), epoch+1); err != nil {
-		return fmt.Errorf("write the epoch: %w", err)
-	}
-	g.cur[0], g.unpublished = epoch+1, 0
+	g.unpublished = 0
 	return nil
 }

@@ -140,6 +140,8 @@ type rootTable[V comparable] struct {
 	// silent, if set, blanks the fields whose change voids no decision.
 	silent func(*V)
 	slots  *slots
+	// changed, if set, is told of the values written under a new generation, and of those deleted.
+	changed func(V)
 }
 
 func (t *rootTable[V]) load() error {
@@ -196,6 +198,9 @@ func (t *rootTable[V]) write(g *generations, dirty map[root]bool, failed map[roo
 			continue
 		}
 		t.have[slot] = v
+		if t.changed != nil {
+			t.changed(v)
+		}
 		if err := g.set(*gs, *gen); err != nil {
 			failed[r] = err
 		}
@@ -254,6 +259,9 @@ func (t *rootTable[V]) prune(g *generations, failed map[root]error) {
 			continue
 		}
 		delete(t.have, slot)
+		if t.changed != nil {
+			t.changed(v)
+		}
 	}
 	t.publish(g, failed)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/weft-cloud/weft/internal/model"
 )
 
 // The C enumerations of bpf/lib/maps.h that have no type of their own to be generated from.
@@ -52,6 +54,14 @@ type tables struct {
 	routes  *table[weftLpmKey, weftRouteVal]
 	subnets *table[weftLpmKey, weftRmac]
 	floods  *floodTable
+	claims  *table[weftClaimKey, weftClaim]
+	// learn are the maps that the programs learn into, by learnMaps; learnGs are the counters of networks where they do, by slot;
+	// hints is what the last State said of who was heard last, nil before the first.
+	learn   [2]*ebpf.Map
+	learnGs map[uint32]uint32
+	hints   map[weftFactKey]model.PortID
+	// moved are the networks of neighbours that changed.
+	moved map[uint32]bool
 
 	physicalNets *table[weftPhysicalKey, weftPhysicalVal]
 	fips         *table[weftAddrKey, weftFip]
@@ -77,9 +87,11 @@ type tables struct {
 	outer  *ebpf.Map
 }
 
-// newTables lays the tables over a set of loaded maps.
-func newTables(m map[string]*ebpf.Map) *tables {
-	t := &tables{gens: newGenerations(m["gens"]), ids: map[rootKind]*slots{}, config: m["config"], states: m["ep_state"], outer: m["outer"]}
+// newTables lays the tables over what was loaded.
+func newTables(c *ebpf.Collection) *tables {
+	m := c.Maps
+	t := &tables{gens: newGenerations(m["gens"], raiser{c.Programs["raise"]}), learnGs: map[uint32]uint32{}, moved: map[uint32]bool{}, ids: map[rootKind]*slots{},
+		config: m["config"], states: m["ep_state"], outer: m["outer"]}
 	for kind, name := range map[rootKind]string{rootEndpoint: "endpoints", rootNetwork: "networks", rootPeer: "peers",
 		rootNeighbor: "neighbors", rootRouter: "routers"} {
 		t.ids[kind] = newSlots(m[name].MaxEntries(), t.gens)
@@ -89,11 +101,12 @@ func newTables(m map[string]*ebpf.Map) *tables {
 		stamp: func(v *weftEndpoint) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftEndpoint) [16]byte { return v.Uuid }}
 	t.networks = &rootTable[weftNetwork]{kind: rootNetwork, m: m["networks"], slots: t.ids[rootNetwork],
 		stamp: func(v *weftNetwork) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftNetwork) [16]byte { return v.Uuid },
-		silent: func(v *weftNetwork) { v.FloodVersion, v.FloodEndpoints, v.FloodTotal = 0, 0, 0 }}
+		silent: func(v *weftNetwork) { v.FloodVersion, v.FloodEndpoints, v.FloodTotal, v.AnnounceTotal = 0, 0, 0, 0 }}
 	t.peers = &rootTable[weftPeer]{kind: rootPeer, m: m["peers"], slots: t.ids[rootPeer],
 		stamp: func(v *weftPeer) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftPeer) [16]byte { return addrOf(v.Vtep).As16() }}
 	t.neighbors = &rootTable[weftNeighbor]{kind: rootNeighbor, m: m["neighbors"], slots: t.ids[rootNeighbor],
-		stamp: func(v *weftNeighbor) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftNeighbor) [16]byte { return v.Uuid }}
+		stamp: func(v *weftNeighbor) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftNeighbor) [16]byte { return v.Uuid },
+		changed: func(v weftNeighbor) { t.moved[v.Net] = true }}
 	t.routers = &rootTable[weftRouter]{kind: rootRouter, m: m["routers"], slots: t.ids[rootRouter],
 		stamp: func(v *weftRouter) (gs, gen *uint32) { return &v.Gs, &v.Gen }, id: func(v *weftRouter) [16]byte { return v.Uuid }}
 	initRoots(t)
@@ -146,10 +159,12 @@ func (t *tables) layParts(m map[string]*ebpf.Map) {
 	t.fips = newTable("fips", m["fips"], func(k weftAddrKey, _ weftFip) root { return nw(k.Net) })
 	t.epFip = newTable("ep_fip", m["ep_fip"], func(k weftEpFipKey, _ weftEpFipVal) root { return ep(k.Ep) })
 	t.legs = newTable("legs", m["legs"], func(k weftLegKey, _ weftLeg) root { return rt(k.Router) })
+	t.claims = newTable("claims", m["claims"], func(_ weftClaimKey, v weftClaim) root { return root{rootNeighbor, v.Neighbor} })
+	t.learn = [2]*ebpf.Map{m[learnMaps[0]], m[learnMaps[1]]}
 	t.floods = &floodTable{m: m["floods"], have: map[uint32]floodList{}, want: map[uint32]floodList{}}
 	t.layPolicy(m)
 	// Devices last: an endpoint answers to its interface once everything else is there.
-	t.parts = []parts{t.classAddr, t.classNet, t.vnis, t.vteps, t.rifs, t.locals, t.sources, t.routes, t.subnets, t.fips, t.epFip, t.legs, t.macs, t.addrs, t.spoof,
+	t.parts = []parts{t.classAddr, t.classNet, t.vnis, t.vteps, t.rifs, t.locals, t.sources, t.routes, t.subnets, t.fips, t.epFip, t.legs, t.macs, t.addrs, t.claims, t.spoof,
 		t.physicalNets, t.devices}
 }
 
@@ -198,6 +213,12 @@ func (t *tables) load() error {
 	for slot, v := range t.rifs.have {
 		t.rifID.restore(v.Uuid, slot, 0)
 	}
+	for slot, v := range t.networks.have {
+		if v.LearnGs != 0 {
+			t.learnGs[slot] = v.LearnGs
+			t.gens.take(v.LearnGs)
+		}
+	}
 	t.gens.unpublished = 1 // the former process may have died before it did
 	if err := t.config.Lookup(uint32(0), &t.host); err != nil {
 		return fmt.Errorf("read map config: %w", err)
@@ -244,6 +265,7 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 	t.peers.write(t.gens, dirty, failed)
 	t.networks.write(t.gens, dirty, failed)
 	t.neighbors.write(t.gens, dirty, failed)
+	t.voidHeard(failed)
 	t.routers.write(t.gens, dirty, failed)
 	t.resetStates(failed)
 	t.endpoints.write(t.gens, dirty, failed)
@@ -254,6 +276,7 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 		}
 		t.routers.prune(t.gens, failed)
 		t.neighbors.prune(t.gens, failed)
+		t.voidHeard(failed)
 		before := len(t.networks.have)
 		t.networks.prune(t.gens, failed)
 		if len(t.networks.have) < before {
@@ -266,6 +289,14 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 	}
 	t.floods.prune(t.networks.have)
 	return failed
+}
+
+// voidHeard lets changes of neighbours count for decisions that depend on what is heard on their networks.
+func (t *tables) voidHeard(failed map[root]error) {
+	if err := t.voidLearned(t.moved); err != nil {
+		failed[root{}] = err
+	}
+	clear(t.moved)
 }
 
 // resetStates clears the buckets and counts that a former holder of an endpoint's slot left.
@@ -304,6 +335,12 @@ func (t *tables) pruneOuter() error {
 func (t *tables) sweep() {
 	sweep(t.ids[rootEndpoint], t.endpoints.have)
 	sweep(t.ids[rootNetwork], t.networks.have)
+	for slot, gs := range t.learnGs {
+		if !t.ids[rootNetwork].used[slot] {
+			t.gens.free(gs)
+			delete(t.learnGs, slot)
+		}
+	}
 	sweep(t.ids[rootPeer], t.peers.have)
 	sweep(t.ids[rootNeighbor], t.neighbors.have)
 	sweep(t.ids[rootRouter], t.routers.have)

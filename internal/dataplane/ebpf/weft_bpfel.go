@@ -21,11 +21,28 @@ type weftAddrKey struct {
 }
 
 type weftAddrVal struct {
+	_     structs.HostLayout
+	Kind  uint32
+	Slot  uint32
+	Mac   [6]uint8
+	Flags uint16
+}
+
+type weftClaim struct {
+	_        structs.HostLayout
+	Neighbor uint32
+	Families uint32
+}
+
+type weftClaimKey struct {
 	_    structs.HostLayout
-	Kind uint32
-	Slot uint32
+	Plen uint32
+	Net  uint32
+	At   uint32
 	Mac  [6]uint8
 	Pad  uint16
+	Pad2 uint32
+	Addr weftIp
 }
 
 type weftConnKey struct {
@@ -131,6 +148,22 @@ type weftEvent struct {
 	DataLen uint16
 	Len     uint32
 	Data    [128]uint8
+}
+
+type weftFact struct {
+	_        structs.HostLayout
+	Neighbor uint32
+	Mac      [6]uint8
+	Pad      uint16
+	Spare    uint32
+	Seen     uint64
+}
+
+type weftFactKey struct {
+	_    structs.HostLayout
+	Net  uint32
+	Kind uint32
+	Addr weftIp
 }
 
 type weftFip struct {
@@ -316,6 +349,8 @@ type weftNetwork struct {
 	Rmac6          [6]uint8
 	PhysIfindex    uint32
 	PhysVlan       uint32
+	LearnGs        uint32
+	AnnounceTotal  uint32
 	Spare          uint32
 }
 
@@ -413,13 +448,16 @@ type weftPkt struct {
 	AtDst        uint8
 	NatKind      uint8
 	Told         uint8
-	Pad2         [3]uint8
+	Announce     uint8
+	Pad2         [2]uint8
 	Targets      uint32
 	FlowFlags    uint32
 	Gateway      uint32
 	OutNet       uint32
 	FloodOnly    uint32
-	_            [4]byte
+	HeardBy      uint32
+	HeardMac     [6]uint8
+	Pad3         uint16
 	Hop          weftIp
 	NatSrc       weftIp
 	NatDst       weftIp
@@ -555,6 +593,7 @@ type weftTestIn struct {
 const (
 	weftMapAddrs         = "addrs"
 	weftMapBehind        = "behind"
+	weftMapClaims        = "claims"
 	weftMapClassAddr     = "class_addr"
 	weftMapClassNet      = "class_net"
 	weftMapClones        = "clones"
@@ -572,7 +611,9 @@ const (
 	weftMapFlow          = "flow"
 	weftMapFrag          = "frag"
 	weftMapGens          = "gens"
+	weftMapHeard         = "heard"
 	weftMapJump          = "jump"
+	weftMapLearned       = "learned"
 	weftMapLegs          = "legs"
 	weftMapLocals        = "locals"
 	weftMapMacs          = "macs"
@@ -618,6 +659,7 @@ const (
 	weftProgOutside      = "outside"
 	weftProgOverlay      = "overlay"
 	weftProgPhysical     = "physical"
+	weftProgRaise        = "raise"
 	weftProgRoute        = "route"
 	weftVarOptRecord     = "opt_record"
 	weftVarOptTest       = "opt_test"
@@ -685,6 +727,7 @@ type weftProgramSpecs struct {
 	Outside      *ebpf.ProgramSpec `ebpf:"outside"`
 	Overlay      *ebpf.ProgramSpec `ebpf:"overlay"`
 	Physical     *ebpf.ProgramSpec `ebpf:"physical"`
+	Raise        *ebpf.ProgramSpec `ebpf:"raise"`
 	Route        *ebpf.ProgramSpec `ebpf:"route"`
 }
 
@@ -694,6 +737,7 @@ type weftProgramSpecs struct {
 type weftMapSpecs struct {
 	Addrs        *ebpf.MapSpec `ebpf:"addrs"`
 	Behind       *ebpf.MapSpec `ebpf:"behind"`
+	Claims       *ebpf.MapSpec `ebpf:"claims"`
 	ClassAddr    *ebpf.MapSpec `ebpf:"class_addr"`
 	ClassNet     *ebpf.MapSpec `ebpf:"class_net"`
 	Clones       *ebpf.MapSpec `ebpf:"clones"`
@@ -711,7 +755,9 @@ type weftMapSpecs struct {
 	Flow         *ebpf.MapSpec `ebpf:"flow"`
 	Frag         *ebpf.MapSpec `ebpf:"frag"`
 	Gens         *ebpf.MapSpec `ebpf:"gens"`
+	Heard        *ebpf.MapSpec `ebpf:"heard"`
 	Jump         *ebpf.MapSpec `ebpf:"jump"`
+	Learned      *ebpf.MapSpec `ebpf:"learned"`
 	Legs         *ebpf.MapSpec `ebpf:"legs"`
 	Locals       *ebpf.MapSpec `ebpf:"locals"`
 	Macs         *ebpf.MapSpec `ebpf:"macs"`
@@ -769,6 +815,7 @@ func (o *weftObjects) Close() error {
 type weftMaps struct {
 	Addrs        *ebpf.Map `ebpf:"addrs"`
 	Behind       *ebpf.Map `ebpf:"behind"`
+	Claims       *ebpf.Map `ebpf:"claims"`
 	ClassAddr    *ebpf.Map `ebpf:"class_addr"`
 	ClassNet     *ebpf.Map `ebpf:"class_net"`
 	Clones       *ebpf.Map `ebpf:"clones"`
@@ -786,7 +833,9 @@ type weftMaps struct {
 	Flow         *ebpf.Map `ebpf:"flow"`
 	Frag         *ebpf.Map `ebpf:"frag"`
 	Gens         *ebpf.Map `ebpf:"gens"`
+	Heard        *ebpf.Map `ebpf:"heard"`
 	Jump         *ebpf.Map `ebpf:"jump"`
+	Learned      *ebpf.Map `ebpf:"learned"`
 	Legs         *ebpf.Map `ebpf:"legs"`
 	Locals       *ebpf.Map `ebpf:"locals"`
 	Macs         *ebpf.Map `ebpf:"macs"`
@@ -818,6 +867,7 @@ func (m *weftMaps) Close() error {
 	return _WeftClose(
 		m.Addrs,
 		m.Behind,
+		m.Claims,
 		m.ClassAddr,
 		m.ClassNet,
 		m.Clones,
@@ -835,7 +885,9 @@ func (m *weftMaps) Close() error {
 		m.Flow,
 		m.Frag,
 		m.Gens,
+		m.Heard,
 		m.Jump,
+		m.Learned,
 		m.Legs,
 		m.Locals,
 		m.Macs,
@@ -896,6 +948,7 @@ type weftPrograms struct {
 	Outside      *ebpf.Program `ebpf:"outside"`
 	Overlay      *ebpf.Program `ebpf:"overlay"`
 	Physical     *ebpf.Program `ebpf:"physical"`
+	Raise        *ebpf.Program `ebpf:"raise"`
 	Route        *ebpf.Program `ebpf:"route"`
 }
 
@@ -921,6 +974,7 @@ func (p *weftPrograms) Close() error {
 		p.Outside,
 		p.Overlay,
 		p.Physical,
+		p.Raise,
 		p.Route,
 	)
 }

@@ -34,6 +34,9 @@ type Rules interface {
 	// FloatingIPsReported records which floating IPs the host translates. Reports that are not about its own, or about what
 	// they led to before, are passed over.
 	FloatingIPsReported(tx *world.Tx, host string, reports []rules.FloatingIPReport) error
+	// PortsLearned records everything that the host's ports have besides their fixed IPs, because they announced it. Ports that
+	// are not bound there, and what a port may not have, are passed over.
+	PortsLearned(tx *world.Tx, host string, learned map[model.PortID][]model.AddressPair) error
 }
 
 // Deps is what a Server needs.
@@ -277,6 +280,15 @@ func (s *Server) report(ctx context.Context, host string, r *wire.Report) error 
 		}
 		if router := w.Routers.Get(model.RouterID{UUID: u}); router != nil {
 			states.router(w, router, r.Up, i >= routers)
+		}
+	}
+	if r.Learned != nil {
+		learned, err := learnedOf(r.Learned)
+		if err != nil {
+			return err
+		}
+		if _, err := s.Writer.Do(ctx, "ports_learned", func(tx *world.Tx) error { return s.Rules.PortsLearned(tx, host, learned) }); err != nil {
+			return err
 		}
 	}
 	var floating []rules.FloatingIPReport
