@@ -18,6 +18,9 @@ func Surface(h http.Handler) []Collection {
 	s := h.(*server)
 	var out []Collection
 	for _, path := range slices.Sorted(maps.Keys(s.endpoints)) {
+		if s.endpoints[path].pathName() != path {
+			continue // the same by its other name
+		}
 		c := Collection{Path: path, Name: "object"}
 		if r, ok := s.endpoints[path].(interface{ surface() Collection }); ok {
 			c = r.surface()

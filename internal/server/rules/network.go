@@ -59,7 +59,8 @@ func (r *Rules) CreateNetwork(tx *world.Tx, by *Actor, n *model.Network, x *Netw
 		return err
 	}
 	if n.VLANTransparent != nil && *n.VLANTransparent && !r.cfg.VLANTransparent {
-		return model.Errf(model.KindUnavailable, "VlanTransparencyDriverError", "Backend does not support VLAN Transparency.")
+		return model.Errf(model.KindInvalid, "VlanTransparencyDriverError",
+			"Backend does not support VLAN Transparency: leave vlan_transparent out (the server's vlan_transparent is False).")
 	}
 	if err := qosFitsNetwork(tx, n.QoSPolicy, n.ID); err != nil {
 		return err
