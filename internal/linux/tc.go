@@ -71,6 +71,18 @@ func HasOtherIngressFilter(ns, link, prefix, name string) (has bool, err error) 
 	return has, err
 }
 
+// HasIngressFilter reports whether the link's ingress has a tc program of that name.
+func HasIngressFilter(ns, link, name string) (has bool, err error) {
+	err = withLink(ns, link, "list tc programs of", func(l netlink.Link) error {
+		ours, _, err := ingressFilters(l, name)
+		for _, f := range ours {
+			has = has || f.Name == name
+		}
+		return err
+	})
+	return has, err
+}
+
 // DelOtherIngressFilters deletes the tc programs on the link's ingress whose name begins with prefix and is not name. A link
 // that is gone is no error.
 func DelOtherIngressFilters(ns, link, prefix, name string) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -76,9 +77,14 @@ func (a *attacher) tcx(index int, prog *ebpf.Program) error {
 	return l.Pin(pin)
 }
 
-// front puts the program on the device before all others of ours.
+// front puts the program on the device before all others, of this layout, too: what a process that died within a takeover left
+// there is in force until settle. Where there is no tcx, a filter of this layout that is there already stays as it is.
 func (a *attacher) front(index int, name string, prog *ebpf.Program) error {
 	if a.clsact {
+		is, err := linux.HasIngressFilter("", name, a.name)
+		if err != nil || is {
+			return err
+		}
 		return a.ensure(index, name, prog)
 	}
 	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: prog, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
@@ -86,25 +92,61 @@ func (a *attacher) front(index int, name string, prog *ebpf.Program) error {
 		return fmt.Errorf("attach to %s: %w", name, err)
 	}
 	defer l.Close()
-	// A link of this layout may be there, behind the others: it goes once this one is.
-	next := filepath.Join(a.dir, "next-"+strconv.Itoa(index))
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	older, err := a.fronts(index)
+	if err != nil {
 		return err
 	}
-	if err := l.Pin(next); err != nil {
+	pin := filepath.Join(a.dir, fmt.Sprintf("front-%d-%03d", index, len(older)+1))
+	if err := l.Pin(pin); err != nil {
 		return fmt.Errorf("attach to %s: %w", name, err)
 	}
-	if err := os.Rename(next, a.pin(index)); err != nil {
+	return nil
+}
+
+// fronts are the pins of links that front made on the device, in their order.
+func (a *attacher) fronts(index int) ([]string, error) {
+	return filepath.Glob(filepath.Join(a.dir, fmt.Sprintf("front-%d-*", index)))
+}
+
+// replace puts another program in the place of the foremost of this layout, in one step.
+func (a *attacher) replace(index int, name string, prog *ebpf.Program) error {
+	delete(a.done, index)
+	if a.clsact {
+		return a.ensure(index, name, prog)
+	}
+	pins, err := a.fronts(index)
+	if err != nil || len(pins) == 0 {
+		return errors.Join(err, a.ensure(index, name, prog))
+	}
+	l, err := link.LoadPinnedLink(pins[len(pins)-1], nil)
+	if err != nil {
+		return fmt.Errorf("open pinned link of %s: %w", name, err)
+	}
+	defer l.Close()
+	if err := l.Update(prog); err != nil {
 		return fmt.Errorf("attach to %s: %w", name, err)
 	}
 	a.done[index] = name
 	return nil
 }
 
-// replace puts another program in the place of this process's, in one step.
-func (a *attacher) replace(index int, name string, prog *ebpf.Program) error {
-	delete(a.done, index)
-	return a.ensure(index, name, prog)
+// settle makes the foremost link on each device the only one of this layout.
+func (a *attacher) settle() error {
+	pins, err := filepath.Glob(filepath.Join(a.dir, "front-*"))
+	if err != nil {
+		return err
+	}
+	for _, pin := range pins { // in order: each takes the place of the one before
+		part := strings.Split(filepath.Base(pin), "-")
+		index, err := strconv.Atoi(part[1])
+		if err != nil {
+			return fmt.Errorf("pinned link %s: %w", pin, err)
+		}
+		if err := os.Rename(pin, a.pin(index)); err != nil {
+			return fmt.Errorf("settle pinned link %s: %w", pin, err)
+		}
+	}
+	return nil
 }
 
 // linkIndex is the interface of a link, 0 if it hangs on none any more.

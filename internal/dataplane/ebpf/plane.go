@@ -45,6 +45,8 @@ type Config struct {
 	Logger *slog.Logger
 	// spec is another build's programs, for tests; nil: this build's.
 	spec func() (*ebpf.CollectionSpec, error)
+	// dies is asked after each step of a takeover, for tests; an error ends it there, as a death would.
+	dies func(step string) error
 }
 
 // Plane is the eBPF data plane of the host whose network namespace New is called in.
@@ -146,6 +148,11 @@ func New(cfg Config) (*Plane, error) {
 func (p *Plane) open(dir string) error {
 	if err := p.t.load(); err != nil {
 		return err
+	}
+	if p.over == nil { // else it does so when it is done
+		if err := p.att.settle(); err != nil {
+			return err
+		}
 	}
 	p.filter = newFilter(p.t)
 	if err := pinJump(dir, p.coll.Maps["jump"]); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
@@ -30,8 +31,14 @@ type takeover struct {
 	counted bool
 }
 
-// grace is longer than a packet can be inside a program: what was decided before it is done after it.
-const grace = 20 * time.Millisecond
+// letPass waits until no packet is inside a program that it entered before: the kernel's RCU grace period. Where the kernel does not
+// lend it (nohz_full), it waits for longer than a packet takes.
+func letPass() {
+	const global = 1 // MEMBARRIER_CMD_GLOBAL
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
+		time.Sleep(50 * time.Millisecond)
+	}
+}
 
 // findTakeover looks for other layouts below pinDir; nil: there is none.
 func findTakeover(pinDir, own string) (*takeover, error) {
@@ -48,6 +55,9 @@ func findTakeover(pinDir, own string) (*takeover, error) {
 	if len(t.dirs) == 0 {
 		return nil, nil
 	}
+	// If this layout has maps already, a process died within a takeover: what was counted may be there.
+	_, err = os.Stat(filepath.Join(own, "conn"))
+	t.counted = err == nil
 	return t, nil
 }
 
@@ -111,7 +121,7 @@ func (p *Plane) takeOver(d dataplane.Desired, failed map[root]error, res *datapl
 
 func (p *Plane) replace(d dataplane.Desired) error {
 	t, behind := p.over, p.coll.Maps["behind"]
-	if err := t.copy(p, true); err != nil {
+	if err := errors.Join(t.copy(p, true), p.step("copied")); err != nil {
 		return err
 	}
 	held, err := p.held(d)
@@ -126,12 +136,15 @@ func (p *Plane) replace(d dataplane.Desired) error {
 			return err
 		}
 	}
+	if err := p.step("gated"); err != nil {
+		return err
+	}
 	// All devices at the same moment.
 	if err := behind.Put(uint32(0), uint32(1)); err != nil {
 		return fmt.Errorf("open the gates: %w", err)
 	}
-	time.Sleep(grace)
-	if err := t.copy(p, false); err != nil {
+	letPass()
+	if err := errors.Join(p.step("opened"), t.copy(p, false), p.step("copied again")); err != nil {
 		return err
 	}
 	for index, h := range held {
@@ -139,10 +152,18 @@ func (p *Plane) replace(d dataplane.Desired) error {
 			return err
 		}
 	}
-	if err := t.stopHanding(behind); err != nil {
+	if err := errors.Join(p.step("replaced"), t.stopHanding(behind), p.step("alone")); err != nil {
 		return err
 	}
 	return t.remove(p.att, held)
+}
+
+// step asks whether to die here.
+func (p *Plane) step(name string) error {
+	if p.cfg.dies == nil {
+		return nil
+	}
+	return p.cfg.dies(name)
 }
 
 // holder is a device with a former program, and which of the hooks it is.
@@ -193,7 +214,7 @@ func (t *takeover) stopHanding(m *ebpf.Map) error {
 			return fmt.Errorf("write map behind: %w", err)
 		}
 	}
-	time.Sleep(grace)
+	letPass()
 	return nil
 }
 
@@ -204,6 +225,9 @@ func (t *takeover) remove(a *attacher, held map[int]holder) error {
 			return fmt.Errorf("remove the former programs: %w", err)
 		}
 	}
+	if err := a.settle(); err != nil {
+		return err
+	}
 	if a.clsact {
 		for _, h := range held {
 			if err := linux.DelOtherIngressFilters("", h.name, filterName, a.name); err != nil {
@@ -211,7 +235,7 @@ func (t *takeover) remove(a *attacher, held map[int]holder) error {
 			}
 		}
 	}
-	time.Sleep(grace)
+	letPass()
 	for _, dir := range t.dirs {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove the former maps: %w", err)

@@ -2,6 +2,7 @@ package ebpf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/linux"
@@ -27,15 +29,7 @@ func TestUpgradeAndRollback(t *testing.T) {
 }
 
 func upgradeAndRollback(t *testing.T, attach string) {
-	c := newCloud(t, Config{Attach: attach}, func(d *dptest.Cloud) {
-		for i := range d.Ports {
-			d.Ports[i].Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true))
-		}
-		for _, in := range []string{"blue2", "red2"} {
-			p := d.Port(in)
-			p.Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true), dptest.Allow(false, false, 1, -1, -1), dptest.Allow(false, false, 6, 7000, 7000))
-		}
-	})
+	c := newCloud(t, Config{Attach: attach}, guardedInstances)
 	if _, err := c.ping("red1", c.addr("blue2", false), wait); err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +57,81 @@ func upgradeAndRollback(t *testing.T, attach string) {
 		}
 	}
 	l.finish(t)
+}
+
+// A process dies after each step of a takeover, and the next one is of the new build, or of the old: no echo is lost, the stream does
+// not break and nothing gets through, while it is dead and after. A connection that is just being opened may have to try again
+// (docs/pipeline.md, section 16).
+func TestUpgradeThatDies(t *testing.T) {
+	c := newCloud(t, Config{}, guardedInstances)
+	l := newTraffic(c)
+	now, other := loadWeft, loadNext
+	for i, step := range []string{"copied", "gated", "opened", "copied again", "replaced", "alone"} {
+		for _, back := range []bool{true, false} {
+			const host = "compute1"
+			c.must(c.planes[host].Close())
+			died := false
+			c.cfg.spec, c.cfg.dies = other, func(at string) error {
+				if at == step {
+					died = true
+					return errors.New("dies here")
+				}
+				return nil
+			}
+			if err := c.tryStart(host); err == nil || !died {
+				t.Fatalf("%s: it should have died: %v", step, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+			c.must(c.planes[host].Close())
+			c.cfg.dies = nil
+			if back {
+				c.cfg.spec = now
+			}
+			c.start(host)
+			if found, err := filepath.Glob(filepath.Join(c.pins(host), "*")); err != nil || len(found) != 1 {
+				t.Errorf("step %d %s, back %v: layouts %v, %v", i, step, back, found, err)
+			}
+			if !back {
+				now, other = other, now
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if n := l.failed.Swap(0); n*100 > l.opened.Load() {
+		t.Errorf("%d of %d new connections failed: %v", n, l.opened.Load(), l.why.Load())
+	} else {
+		t.Logf("%d new connections would have had to try again", n)
+	}
+	l.finish(t)
+}
+
+// tryStart makes a host's plane and applies the State; the error is the first failure.
+func (c *testCloud) tryStart(host string) error {
+	return linux.InNetns(c.ns(host), func() error {
+		cfg := c.cfg
+		cfg.PinDir = c.pins(host)
+		p, err := New(cfg)
+		if err != nil {
+			return err
+		}
+		c.planes[host] = p
+		res, err := p.Apply(context.Background(), dataplane.Desired{State: c.states[host], Devices: c.devices(host), InSync: true})
+		if err == nil && len(res.Failed) > 0 {
+			err = errors.New(res.Failed[0].Why)
+		}
+		return err
+	})
+}
+
+// guardedInstances lets answers pass by connections alone, but for what red2 and blue2 serve.
+func guardedInstances(d *dptest.Cloud) {
+	for i := range d.Ports {
+		d.Ports[i].Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true))
+	}
+	for _, in := range []string{"blue2", "red2"} {
+		d.Port(in).Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true), dptest.Allow(false, false, 1, -1, -1),
+			dptest.Allow(false, false, 6, 7000, 7000))
+	}
 }
 
 // drops is a counter of a host.
