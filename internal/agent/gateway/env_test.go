@@ -38,7 +38,7 @@ var (
 	float1, float3, floatPorts    = netip.MustParseAddr("203.0.113.110"), netip.MustParseAddr("203.0.113.113"), netip.MustParseAddr("203.0.113.120")
 	addr1, addr2                  = netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.12")
 	addr3, addr4                  = netip.MustParseAddr("10.0.1.13"), netip.MustParseAddr("10.0.1.14")
-	gateway6, out6, far6          = netip.MustParseAddr("2001:db8:cb00:7100::100"), netip.MustParseAddr("2001:db8:cb00:7100::1"), netip.MustParseAddr("2001:db8:ffff::7")
+	gateway6, out6                = netip.MustParseAddr("2001:db8:cb00:7100::100"), netip.MustParseAddr("2001:db8:cb00:7100::1")
 	addr26                        = netip.MustParseAddr("fd00:1::12")
 )
 

@@ -271,7 +271,7 @@ func (b *bench) editOutside(n model.NetworkID, r model.RouterID, host string) {
 		b.write(func(tx *world.Tx) { tx.Ports.Delete(model.PortID{UUID: model.UUID{r.UUID[0], 15: 8}}) })
 	case 5, 6:
 		b.write(func(tx *world.Tx) {
-			own := model.PortID{UUID: f.UUID}
+			own := model.PortID(f)
 			tx.Ports.Put(&model.Port{ID: own, NetworkID: external, DeviceOwner: model.OwnerFloatingIP, DeviceID: f.String(), MAC: model.MAC{2, byte(len(mode))}})
 			tx.FloatingIPs.Put(&model.FloatingIP{ID: f, NetworkID: external, OwnPort: own, Port: port, Router: r, Since: tx.Revision() % 2})
 		})
@@ -279,13 +279,13 @@ func (b *bench) editOutside(n model.NetworkID, r model.RouterID, host string) {
 		b.write(func(tx *world.Tx) { tx.FloatingIPs.Delete(f) })
 	case 8:
 		b.write(func(tx *world.Tx) {
-			v := &model.PortForwarding{ID: model.PortForwardingID{UUID: f.UUID}, FloatingIP: f, Port: port, Protocol: "tcp"}
+			v := &model.PortForwarding{ID: model.PortForwardingID(f), FloatingIP: f, Port: port, Protocol: "tcp"}
 			if old := tx.PortForwardings.Get(v.ID); old != nil {
 				tx.PortForwardings.Delete(v.ID)
 				return
 			}
 			tx.PortForwardings.Put(v)
-			tx.ConntrackHelpers.Put(&model.ConntrackHelper{ID: model.ConntrackHelperID{UUID: f.UUID}, Router: r, Protocol: "udp", Port: 69, Helper: "tftp"})
+			tx.ConntrackHelpers.Put(&model.ConntrackHelper{ID: model.ConntrackHelperID(f), Router: r, Protocol: "udp", Port: 69, Helper: "tftp"})
 		})
 	case 9: // a migration begins
 		b.write(func(tx *world.Tx) {
