@@ -6,14 +6,17 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os/exec"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-const vip4, vip6, vrrpMAC = "172.16.42.100", "fd00:42::64", "00:00:5e:00:01:07"
+const vip4, vip6 = "172.16.42.100", "fd00:172:16:42::64"
 
 // take is what a VRRP daemon does when its instance becomes master: it gives the interface the address and tells the network,
 // from the virtual router's MAC, or (mac "") its interface's.
@@ -124,6 +127,46 @@ func held(t *testing.T, holder string, from ...string) {
 	}
 }
 
+// settled waits until somebody answers an instance that has just come up at the address; who does is for held to say.
+func settled(t *testing.T, from string) {
+	t.Helper()
+	for _, addr := range []string{vip4, vip6} {
+		for end := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			if _, err := greeter(from, addr); err == nil {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("nobody ever answers %s at %s: %v", from, addr, err)
+			}
+		}
+	}
+}
+
+// losing sends a hundred echo requests a second until it is stopped, and counts those that were lost.
+func losing(t *testing.T, from, to string) (stop func() int) {
+	t.Helper()
+	cmd := exec.Command(binary(), "lab", "exec", from, "--", "ping", "-q", "-i", "0.01", to)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() int {
+		t.Helper()
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Error(err)
+		}
+		cmd.Wait() //nolint:errcheck // what it prints says more
+		m := pingLoss.FindStringSubmatch(out.String())
+		if m == nil {
+			t.Fatalf("ping said %s", out.String())
+		}
+		sent, _ := strconv.Atoi(m[1]) //nolint:errcheck // digits
+		got, _ := strconv.Atoi(m[2])  //nolint:errcheck // digits
+		t.Logf("%d of %d echo requests were lost in a failover", sent-got, sent)
+		return sent - got
+	}
+}
+
 // pairVIP allows the instances' ports to have the addresses, under a MAC of its own or (mac "") the ports'.
 func pairVIP(t *testing.T, c *client, mac string, guests ...string) {
 	t.Helper()
@@ -152,11 +195,13 @@ func TestVIPFollowsItsAnnouncements(t *testing.T) {
 		time.Sleep(time.Second) // the pairs are on their way
 		take(t, "red1", "")
 		held(t, "red1", everybody...)
-		stop := pinging(t, "blue2", vip4)
+		stop := losing(t, "blue2", vip4)
 		take(t, "red2", "")
 		leave(t, "red1")
 		held(t, "red2", everybody...)
-		stop()
+		if lost := stop(); lost > 5 {
+			t.Errorf("the failover cost %d of the echo requests that are sent every 10 ms", lost)
+		}
 		take(t, "red1", "")
 		leave(t, "red2")
 		held(t, "red1", everybody...)
@@ -175,6 +220,7 @@ func TestVIPFollowsItsAnnouncements(t *testing.T) {
 			leave(t, map[string]string{"red1": "red2", "red2": "red1"}[holder])
 			time.Sleep(time.Second) // the server is told
 			must(t, "lab", "boot", "late", "--host", "compute3", "--network", "red")
+			settled(t, "late")
 			held(t, holder, "late")
 			must(t, "lab", "delete", "late")
 		}
