@@ -63,6 +63,7 @@ func TestNorthSouth(t *testing.T) {
 		restarts(t, demo, float)
 		forwarding(t, demo)
 		moves(t, demo, float, id, gateway)
+		changesKind(t, admin, float, gateway)
 		withoutSNAT(t, admin, gateway)
 	})
 }
@@ -196,15 +197,41 @@ func moves(t *testing.T, demo *client, float, id, gateway string) {
 	}
 }
 
+// demoRouter is the id of the demo's router.
+func demoRouter(t *testing.T, admin *client) string {
+	t.Helper()
+	for _, r := range admin.list("router", "list") {
+		if r["Name"] == "router" {
+			return r["ID"].(string)
+		}
+	}
+	t.Fatal("the demo has no router")
+	return ""
+}
+
+// changesKind: a router that is made centralized, and distributed again, keeps floating IP and SNAT.
+func changesKind(t *testing.T, admin *client, float, gateway string) {
+	t.Helper()
+	id := demoRouter(t, admin)
+	for _, kind := range []string{"--centralized", "--distributed"} {
+		admin.do("router", "set", "--disable", id)
+		admin.do("router", "set", kind, id)
+		admin.do("router", "set", "--enable", id)
+		t.Logf("%s: first answer after %v", kind, answers(t, "internet", float))
+		if got := curl(float, 80); !strings.HasPrefix(got, "Hello from red1 ") {
+			t.Errorf("%s: the floating IP greets with %q", kind, got)
+		}
+		if got := greetSource(t, "red3"); got != gateway {
+			t.Errorf("%s: red3 is seen as %s, not as %s", kind, got, gateway)
+		}
+		answers(t, "red1", "172.16.43.6") // blue2, on the other host
+	}
+}
+
 // withoutSNAT: packets leave as they are.
 func withoutSNAT(t *testing.T, admin *client, gateway string) {
 	t.Helper()
-	var id string
-	for _, r := range admin.list("router", "list") {
-		if r["Name"] == "router" {
-			id = r["ID"].(string)
-		}
-	}
+	id := demoRouter(t, admin)
 	admin.do("router", "set", "--external-gateway", "external", "--disable-snat", id)
 	if _, err := output(exec.Command("ip", "netns", "exec", "weft-internet", "ip", "route", "replace", "172.16.42.0/24", "via", gateway)); err != nil {
 		t.Fatal(err)
