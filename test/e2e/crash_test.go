@@ -84,6 +84,7 @@ func TestDownEndsWhatItBegan(t *testing.T) {
 		at := time.Duration((float64(i%3) + rand.Float64()) / 3 * float64(whole))
 		t.Run(fmt.Sprintf("%s after %s", sig, at.Round(time.Millisecond)), func(t *testing.T) {
 			labUp(t)
+			standing := snapshot(t)
 			cmd := exec.Command(binary(), "lab", "down")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -92,10 +93,16 @@ func TestDownEndsWhatItBegan(t *testing.T) {
 			if err := cmd.Process.Signal(sig); err != nil {
 				t.Log(err)
 			}
-			if err := cmd.Wait(); err != nil && sig == syscall.SIGINT {
+			err := cmd.Wait()
+			// A signal that comes while the process is still being loaded ends it before it has begun.
+			unborn := sig == syscall.SIGINT && err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled()
+			switch {
+			case unborn:
+				after(t, standing)
+			case sig == syscall.SIGINT && err != nil:
 				t.Errorf("interrupted, it stopped: %v", err)
 			}
-			if sig == syscall.SIGKILL {
+			if unborn || sig == syscall.SIGKILL {
 				must(t, "lab", "down")
 			}
 			after(t, before)
