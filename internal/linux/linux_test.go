@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -163,5 +164,12 @@ func TestTapLivesAsLongAsItsFile(t *testing.T) {
 	f.Close()
 	if _, err := LinkByName(ns, "tapx"); !IsNoLink(err) {
 		t.Errorf("after close: %v", err)
+	}
+}
+
+// A namespace may go between being listed and being looked into.
+func TestNetnsPIDsOfNone(t *testing.T) {
+	if pids, err := NetnsPIDs(filepath.Join(t.TempDir(), "gone")); err != nil || pids != nil {
+		t.Errorf("%v, %v", pids, err)
 	}
 }

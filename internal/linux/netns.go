@@ -201,9 +201,12 @@ func onThread(fn func() error) error {
 
 func threadNetns() string { return "/proc/thread-self/ns/net" }
 
-// NetnsPIDs lists the processes in the named namespace.
+// NetnsPIDs lists the processes in the named namespace. One that is not there, or no longer, has none.
 func NetnsPIDs(name string) ([]int, error) {
 	want, err := netnsInode(NetnsPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("processes of network namespace %s: %w", name, err)
 	}
