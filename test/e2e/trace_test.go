@@ -41,16 +41,18 @@ func TestTraceTellsWhatHappens(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	for _, x := range []struct {
-		to, reason string
-		arrives    bool
+		from, to, reason string
+		arrives          bool
 	}{
-		{to: "172.16.42.8", arrives: true}, {to: "172.16.43.1", arrives: true}, {to: v6Of(t, "blue2"), arrives: true},
-		{to: "192.0.2.1", reason: "no_route"}, {to: "172.16.43.99", reason: "no_neighbor"},
+		{from: "red1", to: "172.16.42.8", arrives: true}, {from: "red1", to: "172.16.43.1", arrives: true},
+		{from: "red1", to: v6Of(t, "blue2"), arrives: true}, {from: "red1", to: outsideAddr, arrives: true},
+		{from: "red1", to: "172.16.43.99", reason: "no_neighbor"},
+		{from: "red1-b", to: outsideAddr, reason: "no_route"}, // its router has no gateway
 	} {
-		a := trace(t, "--from", "red1", "--to", x.to)
-		_, err := weft("lab", "exec", "red1", "--", "ping", "-c", "1", "-W", "2", x.to)
+		a := trace(t, "--from", x.from, "--to", x.to)
+		_, err := weft("lab", "exec", x.from, "--", "ping", "-c", "1", "-W", "2", x.to)
 		if a.Arrives != x.arrives || a.Reason != x.reason || (err == nil) != x.arrives {
-			t.Errorf("to %s: %+v; the ping: %v", x.to, a, err)
+			t.Errorf("from %s to %s: %+v; the ping: %v", x.from, x.to, a, err)
 		}
 	}
 	text := must(t, "trace", "--from", "red1", "--to", "blue2")
