@@ -17,7 +17,7 @@ func (w *walk) rest() {
 		w.show("network meter create m1")
 		w.list(1, "network meter list")
 		w.show("network meter show m1")
-		r := w.show("network meter rule create m1 --remote-ip-prefix 192.0.2.0/24 --ingress")
+		r := w.show("network meter rule create m1 --source-ip-prefix 192.0.2.0/24 --ingress")
 		w.list(1, "network meter rule list")
 		w.show("network meter rule show %v", r["id"])
 		w.do("network meter rule delete %v", r["id"])
@@ -28,7 +28,7 @@ func (w *walk) rest() {
 		w.do("network flavor set f1 --description changed")
 		w.has(object{"description": "changed"}, "network flavor show f1")
 		w.list(1, "network flavor list")
-		p := w.show("network flavor profile create --driver driver --description one")
+		p := w.show("network flavor profile create --driver neutron.services.l3_router.service_providers.dvr.DvrDriver --description one")
 		w.do("network flavor add profile f1 %v", p["id"])
 		w.do("network flavor remove profile f1 %v", p["id"])
 		w.list(1, "network flavor profile list")
@@ -41,8 +41,9 @@ func (w *walk) rest() {
 		w.do("local ip set l1 --description changed")
 		w.has(object{"description": "changed"}, "local ip show l1")
 		w.list(1, "local ip list")
-		w.show("local ip association create l1 p1")
+		a := w.show("local ip association create l1 p1")
 		w.list(1, "local ip association list l1")
+		w.do("local ip association delete l1 %v", a["fixed_port_id"])
 		w.do("local ip delete l1")
 	})
 	w.when("logging", func() {
@@ -54,7 +55,13 @@ func (w *walk) rest() {
 		w.do("network log delete log1")
 	})
 	w.when("auto-allocated-topology", func() {
+		// It needs a default external network and default pools.
+		w.do("network set outside --default")
+		w.show("subnet pool create auto4 --pool-prefix 10.200.0.0/16 --default-prefix-length 26 --default --share")
+		w.show("subnet pool create auto6 --pool-prefix fd00:200::/48 --default-prefix-length 64 --default --share")
 		w.show("network auto allocated topology create --check-resources")
+		w.do("network set outside --no-default")
+		w.do("subnet pool delete auto4 auto6")
 	})
 }
 
