@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,14 @@ func colours() []struct{ name, v4, v6 string } {
 		{"red", "172.16.42.0/24", "fd00:172:16:42::/64"},
 		{"blue", "172.16.43.0/24", "fd00:172:16:43::/64"},
 	}
+}
+
+// pools are the addresses of a demo subnet that the server may give to whoever asks for none: not those below .10, which the
+// instances have by name and which a DHCP or SNAT port must not have taken before, and not .99 and .100, which stay free for those
+// who try things out.
+func pools(cidr string) []doc {
+	prefix := strings.TrimSuffix(cidr, "0/24")
+	return []doc{{"start": prefix + "10", "end": prefix + "98"}, {"start": prefix + "101", "end": prefix + "254"}}
 }
 
 // demoNetworks makes projects, users, networks, subnets and routers.
@@ -119,7 +128,7 @@ func makeTopology(ctx context.Context, c *osclient.Client, t tenant) error {
 			return err
 		}
 		for _, s := range []doc{
-			{"name": name + "-v4", "network_id": id, "ip_version": 4, "cidr": col.v4},
+			{"name": name + "-v4", "network_id": id, "ip_version": 4, "cidr": col.v4, "allocation_pools": pools(col.v4)},
 			{"name": name + "-v6", "network_id": id, "ip_version": 6, "cidr": col.v6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
 		} {
 			subnet, err := create(ctx, c, "network", "/v2.0/subnets", "subnet", s)
