@@ -112,7 +112,8 @@ func topology(t *testing.T, c *client) {
 		t.Errorf("subnet %v", sub)
 	}
 	c.do("network", "create", "net2")
-	c.do("subnet", "create", "sub2", "--network", "net2", "--subnet-range", "172.16.43.0/24")
+	c.do("subnet", "create", "sub2", "--network", "net2", "--subnet-range", "172.16.43.0/24",
+		"--allocation-pool", "start=172.16.43.10,end=172.16.43.90") // .99 is to stay free
 	router := c.show("router", "create", "router1")
 	if router["distributed"] != true {
 		t.Errorf("router %v", router)
