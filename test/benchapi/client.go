@@ -23,8 +23,8 @@ type conn struct {
 	used time.Time
 }
 
-// idle is after what time a connection is made anew: the server closes those that nobody uses.
-const idle = 30 * time.Second
+// idle is after what time a connection is made anew: the server closes one that has not sent a request within ten seconds.
+const idle = 5 * time.Second
 
 func dial(addr string) (*conn, error) {
 	c, err := net.Dial("tcp", addr)
