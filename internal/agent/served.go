@@ -36,7 +36,8 @@ func (a *Agent) floatingIPs() map[model.FloatingIPID]bool {
 	}
 	for id, f := range c.done.state.FloatingIPs {
 		if f.Central && a.Config.DataPlane != "null" {
-			out[id] = c.central.FloatingIPs[id]
+			g, ok := c.central.FloatingIPs[id]
+			out[id] = ok && g == f.Generation
 		} else {
 			out[id] = c.done.result.FloatingIPs[id]
 		}

@@ -320,6 +320,11 @@ func say(c net.Conn, text string) (string, error) {
 	return string(buf[:n]), err
 }
 
+// ports are the client's and the server's of a TCP connection.
+func ports(c net.Conn) [2]int {
+	return [2]int{c.LocalAddr().(*net.TCPAddr).Port, c.RemoteAddr().(*net.TCPAddr).Port}
+}
+
 // sees checks who the server at to sees when from speaks to it.
 func (e *env) sees(from, network string, to netip.Addr, toPort int, want netip.Addr) {
 	e.t.Helper()

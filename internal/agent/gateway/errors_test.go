@@ -115,9 +115,11 @@ func TestErrors(t *testing.T) {
 		{"TTL 2 ends one hop beyond, through SNAT", probe{from: "c2", to: unknown4, port: 7, ttl: 2}, icmpError{outAddr, 11, 0, 0}},
 		{"TTL 2 ends one hop beyond, through a floating IP", probe{from: "c1", to: unknown4, port: 7, ttl: 2}, icmpError{outAddr, 11, 0, 0}},
 		{"hop limit 2 ends one hop beyond", probe{from: "c2", to: unknown6, port: 7, ttl: 2}, icmpError{out6, 3, 0, 0}},
-		// The kernel translates its own errors as it does those of the instance: the floating IP stands for the router, too.
-		{"TTL 1 from outside to a floating IP ends there", probe{from: "out", to: float1, port: 7, ttl: 1}, icmpError{float1, 11, 0, 0}},
-		{"TTL 1 from outside to a forwarded port ends there", probe{from: "out", to: floatPorts, port: 5001, ttl: 1}, icmpError{floatPorts, 11, 0, 0}},
+		{"TTL 1 from outside to a floating IP ends at the gateway", probe{from: "out", to: float1, port: 7, ttl: 1}, icmpError{gatewayAddr, 11, 0, 0}},
+		{"TTL 1 from outside to a forwarded port ends at the gateway", probe{from: "out", to: floatPorts, port: 5001, ttl: 1}, icmpError{gatewayAddr, 11, 0, 0}},
+		{"TTL 1 to a floating IP through a hairpin ends at the inner leg", probe{from: "c2", to: float1, port: 7, ttl: 1}, icmpError{leg, 11, 0, 0}},
+		{"TTL 1 of one with a floating IP ends at the inner leg", probe{from: "c1", to: float3, port: 7, ttl: 1}, icmpError{leg, 11, 0, 0}},
+		{"a port that is not forwarded is refused by the floating IP", probe{from: "out", to: floatPorts, port: 81}, icmpError{floatPorts, 3, 3, 0}},
 		{"TTL 1 from outside to an address that is not translated ends at the gateway", probe{from: "out", to: addr4, port: 7, ttl: 1}, icmpError{gatewayAddr, 11, 0, 0}},
 		{"hop limit 1 from outside ends at the gateway", probe{from: "out", to: addr26, port: 7, ttl: 1}, icmpError{gateway6, 3, 0, 0}},
 		{"port unreachable from outside, through SNAT", probe{from: "c2", to: outAddr, port: 4444}, icmpError{outAddr, 3, 3, 0}},
@@ -158,8 +160,8 @@ func TestPathMTU(t *testing.T) {
 			}
 		})
 	}
-	check("inward to a floating IP", probe{from: "out", to: float1, port: 7, size: 1350}, icmpError{float1, 3, 4, 1300})
-	check("inward to a forwarded port", probe{from: "out", to: floatPorts, port: 5001, size: 1350}, icmpError{floatPorts, 3, 4, 1300})
+	check("inward to a floating IP", probe{from: "out", to: float1, port: 7, size: 1350}, icmpError{gatewayAddr, 3, 4, 1300})
+	check("inward to a forwarded port", probe{from: "out", to: floatPorts, port: 5001, size: 1350}, icmpError{gatewayAddr, 3, 4, 1300})
 	check("inward, IPv6", probe{from: "out", to: addr26, port: 7, size: 1330}, icmpError{gateway6, 2, 0, 1300})
 	for i := range e.central.Legs {
 		e.central.Legs[i].MTU = 1500

@@ -21,8 +21,8 @@ import (
 type Result struct {
 	// Routers are all of the State's Centrals; true: the namespace is as the plan says.
 	Routers map[model.RouterID]bool
-	// FloatingIPs are the central ones that are translated now.
-	FloatingIPs map[model.FloatingIPID]bool
+	// FloatingIPs are the central ones that are translated now, with the Generation as which they are.
+	FloatingIPs map[model.FloatingIPID]uint64
 	// Problems are what is not as it should be, in words. It will be tried again.
 	Problems []hostplan.Problem
 }
@@ -43,7 +43,9 @@ type Manager struct {
 	wanted chan wanted
 	// done are, of each namespace, the plan that was brought about last, so that a new State costs only what it changes.
 	done map[model.RouterID]*plan
-	last Result
+	// ended are, of each floating IP, the generation before which all its connections have been ended.
+	ended map[model.FloatingIPID]uint64
+	last  Result
 }
 
 type wanted struct {
@@ -54,7 +56,7 @@ type wanted struct {
 
 // New returns a Manager that has nothing to do yet.
 func New(d Deps) *Manager {
-	return &Manager{Deps: d, wanted: make(chan wanted, 1), done: map[model.RouterID]*plan{}}
+	return &Manager{Deps: d, wanted: make(chan wanted, 1), done: map[model.RouterID]*plan{}, ended: map[model.FloatingIPID]uint64{}}
 }
 
 // Update hands over a new State; the newest counts. It does not block. Only one goroutine may call it.
@@ -108,7 +110,7 @@ func (r Result) equal(o Result) bool {
 
 // apply goes through all routers. What fails for one leaves the others alone.
 func (m *Manager) apply(w wanted) Result {
-	r := Result{Routers: map[model.RouterID]bool{}, FloatingIPs: map[model.FloatingIPID]bool{}}
+	r := Result{Routers: map[model.RouterID]bool{}, FloatingIPs: map[model.FloatingIPID]uint64{}}
 	keep := map[string]bool{}
 	m.forget()
 	for _, id := range slices.SortedFunc(maps.Keys(w.centrals), func(a, b model.RouterID) int { return a.Compare(b.UUID) }) {
@@ -135,7 +137,7 @@ func (m *Manager) apply(w wanted) Result {
 		}
 		if r.Routers[id] {
 			for _, f := range p.floats {
-				r.FloatingIPs[f] = true
+				r.FloatingIPs[f.id] = f.generation
 			}
 		}
 	}
@@ -194,8 +196,8 @@ func (d device) equal(o device) bool {
 }
 
 func (n nat) equal(o nat) bool {
-	return n.outer == o.outer && n.gateway == o.gateway && n.snat == o.snat && slices.Equal(n.plain, o.plain) && slices.Equal(n.floats, o.floats) &&
-		slices.Equal(n.forwards, o.forwards) && slices.Equal(n.helpers, o.helpers)
+	return n.outer == o.outer && slices.Equal(n.gateway, o.gateway) && slices.Equal(n.own, o.own) && n.snat == o.snat && slices.Equal(n.plain, o.plain) &&
+		slices.Equal(n.floats, o.floats) && slices.Equal(n.forwards, o.forwards) && slices.Equal(n.helpers, o.helpers)
 }
 
 // mark is on the loopback of each namespace that is ours, and with the router's id on the host's ends of the legs.

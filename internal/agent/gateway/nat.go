@@ -15,8 +15,9 @@ import (
 // nat is the translation that a router does; the zero nat does none. It is of IPv4 only: IPv6 passes as it is, and is not
 // even tracked.
 type nat struct {
-	outer    string     // the device that leads outside; "": no gateway
-	gateway  netip.Addr // what SNAT translates to; invalid: the gateway has no IPv4 address
+	outer    string         // the device that leads outside; "": no gateway
+	gateway  []netip.Prefix // the gateway's IPv4 addresses, in Neutron's order; SNAT translates to one of these
+	own      []ownAddress   // all of the router's, of which its ICMP errors bear one
 	snat     bool
 	plain    []netip.Prefix
 	floats   []pair
@@ -26,6 +27,24 @@ type nat struct {
 
 // pair is a floating IP and the address behind it.
 type pair struct{ floating, fixed netip.Addr }
+
+// ownAddress is an IPv4 address of the router on a device.
+type ownAddress struct {
+	device  string
+	address netip.Prefix
+}
+
+// ownAddresses are those of a router's devices, floating IPs not among them: a device has them as single addresses behind its own.
+func ownAddresses(devices []device) (out []ownAddress) {
+	for _, d := range devices {
+		for _, a := range d.addresses {
+			if a.Addr().Is4() && !a.IsSingleIP() {
+				out = append(out, ownAddress{d.name, a})
+			}
+		}
+	}
+	return out
+}
 
 // forward leads ports of a floating IP to an inside address.
 type forward struct {
@@ -39,8 +58,7 @@ func natOf(c *hostplan.Central, outer string) nat {
 	n := nat{outer: outer, snat: c.Gateway.SNAT}
 	for _, a := range c.Gateway.Addresses {
 		if a.Addr().Is4() {
-			n.gateway = a.Addr()
-			break
+			n.gateway = append(n.gateway, a)
 		}
 	}
 	for _, p := range c.Gateway.Plain {
@@ -117,6 +135,7 @@ func (n nat) ruleset() string {
 		b.WriteString("}\n")
 	}
 	n.writeSource(&b)
+	n.writeErrors(&b)
 	b.WriteString("}\n")
 	return b.String()
 }
@@ -159,17 +178,54 @@ func (n nat) writeSource(b *strings.Builder) {
 	if len(n.plain) > 0 {
 		fmt.Fprintf(b, "oifname %q ip saddr @plain accept\n", n.outer)
 	}
-	if n.gateway.IsValid() {
-		if n.snat {
-			fmt.Fprintf(b, "oifname %q snat ip to %s fully-random\n", n.outer, n.gateway)
+	if n.snat {
+		for _, a := range n.beside() {
+			fmt.Fprintf(b, "oifname %q rt ip nexthop %s snat ip to %s fully-random\n", n.outer, a.Masked(), a.Addr())
 		}
-		fmt.Fprintf(b, "oifname != %q snat ip to %s fully-random\n", n.outer, n.gateway)
+	}
+	if len(n.gateway) > 0 {
+		if n.snat {
+			fmt.Fprintf(b, "oifname %q snat ip to %s fully-random\n", n.outer, n.gateway[0].Addr())
+		}
+		fmt.Fprintf(b, "oifname != %q snat ip to %s fully-random\n", n.outer, n.gateway[0].Addr())
 	}
 	b.WriteString("}\n")
 	if n.snat || len(n.floats) > 0 {
 		// What belongs to no connection cannot be translated, and would show an inside address outside.
 		fmt.Fprintf(b, "chain forward { type filter hook forward priority filter; policy accept;\noifname %q ct state invalid %sdrop\n}\n", n.outer, n.notPlain())
 	}
+}
+
+// beside are the gateway's addresses on further subnets of the external network, the first of each: what goes to a next hop on one of these
+// leaves with the address there, everything else with the gateway's first.
+func (n nat) beside() (out []netip.Prefix) {
+	for i, a := range n.gateway {
+		if i > 0 && !slices.ContainsFunc(n.gateway[:i], func(p netip.Prefix) bool { return p.Masked() == a.Masked() }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// ownError marks an ICMP error that the router itself sends.
+const ownError = 0x77656674
+
+// writeErrors has the router's own ICMP errors about translated packets bear an address of its own: connection tracking takes them for
+// ones of the instance, and gives them the floating IP. An address on the side to which the error goes comes first.
+func (n nat) writeErrors(b *strings.Builder) {
+	if len(n.floats)+len(n.forwards) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "chain own { type filter hook output priority filter; policy accept;\n")
+	fmt.Fprintf(b, "icmp type { destination-unreachable, time-exceeded, parameter-problem } ct state related ct status dnat meta mark set %#x\n}\n", ownError)
+	fmt.Fprintf(b, "chain errors { type filter hook postrouting priority srcnat + 10; policy accept;\nmeta mark != %#x accept\n", ownError)
+	for _, o := range n.own {
+		fmt.Fprintf(b, "oifname %q rt ip nexthop %s ip saddr set %s accept\n", o.device, o.address.Masked(), o.address.Addr())
+	}
+	if len(n.gateway) > 0 {
+		fmt.Fprintf(b, "oifname %q ip saddr set %s\n", n.outer, n.gateway[0].Addr())
+	}
+	b.WriteString("}\n")
 }
 
 func (n nat) notPlain() string {
@@ -259,12 +315,16 @@ func (n nat) stale(c linux.Connection) bool {
 			return !slices.Contains(n.floats, pair{c.Reply.Dst, c.Orig.Src})
 		}
 	}
-	return c.Reply.Dst != n.gateway
+	return !n.isGateway(c.Reply.Dst)
+}
+
+func (n nat) isGateway(a netip.Addr) bool {
+	return slices.ContainsFunc(n.gateway, func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
 // leadsTo: the destination of c is translated as n does, or as a helper did for a connection that n would translate.
 func (n nat) leadsTo(c linux.Connection) bool {
-	if c.Expected && c.Orig.Dst == n.gateway {
+	if c.Expected && n.isGateway(c.Orig.Dst) {
 		return !slices.ContainsFunc(n.floats, func(p pair) bool { return p.fixed == c.Reply.Src })
 	}
 	return slices.Contains(n.floats, pair{c.Orig.Dst, c.Reply.Src}) || slices.ContainsFunc(n.forwards, func(f forward) bool {

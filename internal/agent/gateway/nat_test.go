@@ -45,6 +45,7 @@ func TestRuleset(t *testing.T) {
 
 func TestStale(t *testing.T) {
 	c, _ := reference()
+	c.Gateway.Addresses = append(c.Gateway.Addresses, netip.MustParsePrefix("198.51.100.130/25"))
 	n := natOf(&c, "qg")
 	a := netip.MustParseAddr
 	conn := func(src, dst, replySrc, replyDst string, ports ...uint16) linux.Connection {
@@ -77,6 +78,7 @@ func TestStale(t *testing.T) {
 		{"forwarding that is gone", conn("198.51.100.7", "203.0.113.120", "10.0.0.12", "198.51.100.7", 81, 8080), true},
 		{"a helper's, to the gateway's address", expected(conn("198.51.100.7", "203.0.113.100", "10.0.0.12", "198.51.100.7", 4000, 4000)), false},
 		{"a helper's, of one that has a floating IP now", expected(conn("198.51.100.7", "203.0.113.100", "10.0.0.11", "198.51.100.7", 4000, 4000)), true},
+		{"SNAT by the gateway's address on another subnet", conn("10.0.0.12", "198.51.100.129", "198.51.100.129", "198.51.100.130"), false},
 		{"to the gateway's address, by nobody", conn("198.51.100.7", "203.0.113.100", "10.0.0.12", "198.51.100.7", 4000, 4000), true},
 	} {
 		if got := n.stale(tc.conn); got != tc.want {

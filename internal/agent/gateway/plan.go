@@ -24,7 +24,14 @@ type plan struct {
 	devices []device
 	routes  []linux.Route
 	nat     nat
-	floats  []model.FloatingIPID
+	floats  []float
+}
+
+// float is a floating IP that is served here, as which it is.
+type float struct {
+	id         model.FloatingIPID
+	address    netip.Addr
+	generation uint64
 }
 
 // device is a veth: Name in the namespace, Host its other end.
@@ -63,13 +70,14 @@ func planOf(c *hostplan.Central, externals map[model.NetworkID]*hostplan.Externa
 			d.mtu = x.MTU
 		}
 		for _, f := range c.FloatingIPs {
-			p.floats = append(p.floats, f.ID)
+			p.floats = append(p.floats, float{f.ID, f.Address, f.Generation})
 			// What is not translated (a stray packet that belongs to no connection) ends here, and does not go out again.
 			d.addresses = append(d.addresses, netip.PrefixFrom(f.Address, f.Address.BitLen()))
 		}
 		names[g.Port] = d.name
 		p.devices = append(p.devices, d)
 		p.nat = natOf(c, d.name)
+		p.nat.own = ownAddresses(p.devices)
 	}
 	p.routes, problems = routesOf(c, names)
 	return p, problems

@@ -35,6 +35,7 @@ func (m *Manager) realize(p *plan, full bool) error {
 	}
 	// Routes need devices, and the ruleset needs none: it comes first, so that nothing leaves untranslated.
 	err = m.translate(path, p.nat, full)
+	err = errors.Join(err, m.endRenewed(path, p.floats))
 	for _, d := range p.devices {
 		err = errors.Join(err, realizeDevice(path, d, p.router, full))
 	}
@@ -254,6 +255,29 @@ func (m *Manager) translate(ns string, n nat, full bool) error {
 		m.Log.Info("ended connections that are translated otherwise now", "namespace", filepath.Base(ns), "count", ended)
 	}
 	return errors.Join(err, setAll(ns, late()))
+}
+
+// endRenewed ends the connections of floating IPs that were associated anew since this was last called, also when they lead to the same
+// as before, which the ruleset does not show. Of an earlier agent's associations nothing is known: they count as these.
+func (m *Manager) endRenewed(ns string, floats []float) error {
+	var again []netip.Addr
+	for _, f := range floats {
+		if was, known := m.ended[f.id]; known && was != f.generation {
+			again = append(again, f.address)
+		}
+	}
+	if len(again) > 0 {
+		_, err := linux.EndConnections(ns, func(c linux.Connection) bool {
+			return slices.Contains(again, c.Orig.Dst) || slices.Contains(again, c.Reply.Dst)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, f := range floats {
+		m.ended[f.id] = f.generation
+	}
+	return nil
 }
 
 // load puts the ruleset in place. A helper that the kernel does not know would be the end of all of it: then it goes

@@ -135,7 +135,7 @@ func TestRestart(t *testing.T) {
 	before := look()
 	for _, inSync := range []bool{false, true} {
 		e.m = New(Deps{Dir: e.m.Dir, Log: e.m.Log})
-		if r := e.apply(inSync, &e.central); len(r.Problems) > 0 || !r.FloatingIPs[e.central.FloatingIPs[0].ID] {
+		if r := e.apply(inSync, &e.central); len(r.Problems) > 0 || len(r.FloatingIPs) != len(e.central.FloatingIPs) {
 			t.Fatalf("result %+v", r)
 		}
 	}
