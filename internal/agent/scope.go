@@ -145,7 +145,7 @@ func (k key) names() (model.Kind, string) {
 		wire.Kind_KIND_HOST: model.KindHost, wire.Kind_KIND_NETWORK: model.KindNetwork, wire.Kind_KIND_SUBNET: model.KindSubnet,
 		wire.Kind_KIND_PORT: model.KindPort, wire.Kind_KIND_ENDPOINT: "endpoint", wire.Kind_KIND_ROUTER: model.KindRouter,
 		wire.Kind_KIND_SECURITY_GROUP: model.KindSecurityGroup, wire.Kind_KIND_ADDRESS_SET: "address_set",
-		wire.Kind_KIND_OUTSIDER:    "outsider",
+		wire.Kind_KIND_OUTSIDER: "outsider", wire.Kind_KIND_NDP_PROXY: model.KindNDPProxy,
 		wire.Kind_KIND_FLOATING_IP: model.KindFloatingIP, wire.Kind_KIND_EXTERNAL: "external " + model.KindNetwork,
 	}
 	if kind, ok := kinds[k.kind]; ok {
@@ -183,6 +183,8 @@ func (s *scope) remove(k key) {
 		s.compiler.DeleteAddressSet(u)
 	case wire.Kind_KIND_FLOATING_IP:
 		s.compiler.DeleteFloatingIP(model.FloatingIPID{UUID: u})
+	case wire.Kind_KIND_NDP_PROXY:
+		s.compiler.DeleteNDPProxy(model.NDPProxyID{UUID: u})
 	case wire.Kind_KIND_EXTERNAL:
 		s.compiler.DeleteExternal(model.NetworkID{UUID: u})
 	}
@@ -217,6 +219,8 @@ func (s *scope) read(k key, body []byte) error {
 		return take(body, &wire.AddressSet{}, toAddressSet, func(a *hostplan.AddressSet) bool { return a.ID == k.uuid() }, c.PutAddressSet)
 	case wire.Kind_KIND_FLOATING_IP:
 		return take(body, &wire.FloatingIP{}, toFloatingIP, func(f *hostplan.FloatingIP) bool { return f.ID.UUID == k.uuid() }, c.PutFloatingIP)
+	case wire.Kind_KIND_NDP_PROXY:
+		return take(body, &wire.NDPProxy{}, toNDPProxy, func(n *hostplan.NDPProxy) bool { return n.ID.UUID == k.uuid() }, c.PutNDPProxy)
 	case wire.Kind_KIND_EXTERNAL:
 		return take(body, &wire.External{}, toExternal, func(x hostplan.ExternalParts) bool { return x.Network.ID.UUID == k.uuid() }, c.PutExternal)
 	}
@@ -276,6 +280,11 @@ func toFloatingIP(m *wire.FloatingIP) (*hostplan.FloatingIP, error) {
 			Port: w.Port, Address: w.Address})
 	}
 	return f, err
+}
+
+func toNDPProxy(m *wire.NDPProxy) (*hostplan.NDPProxy, error) {
+	p, err := wire.ToNDPProxy(m)
+	return &hostplan.NDPProxy{ID: p.Proxy.ID, Central: p.Central, External: p.External, Address: p.Proxy.Address, Router: p.Proxy.Router, Port: p.Proxy.PortID}, err
 }
 
 func toGroup(m *wire.SecurityGroup) (*hostplan.Group, error) {

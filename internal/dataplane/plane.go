@@ -42,6 +42,8 @@ type Result struct {
 	Programmed map[model.PortID]bool
 	// FloatingIPs are those of the State that are translated now.
 	FloatingIPs map[model.FloatingIPID]bool
+	// NDPProxies are those of the State that are answered for now; of central ones by the plane, too.
+	NDPProxies map[model.NDPProxyID]bool
 	// Failed are the objects which are not as the State says, with the reason; they will be retried.
 	Failed []hostplan.Problem
 }

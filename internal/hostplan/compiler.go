@@ -28,6 +28,7 @@ type Compiler struct {
 		sets      set[model.UUID]
 		externals set[model.NetworkID]
 		floating  set[model.FloatingIPID]
+		proxies   set[model.NDPProxyID]
 	}
 	policies map[string]*policyEntry
 
@@ -40,6 +41,7 @@ type Compiler struct {
 	sets      table[model.UUID, AddressSet]
 	externals table[model.NetworkID, External]
 	floating  table[model.FloatingIPID, FloatingIP]
+	proxies   table[model.NDPProxyID, NDPProxy]
 	centrals  table[model.RouterID, Central]
 	problems  problems
 	last      *State
@@ -53,17 +55,18 @@ func NewCompiler(host string, o Options) *Compiler {
 		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Outsiders: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
 		Groups: map[model.SecurityGroupID]*Group{}, AddressSets: map[model.UUID]*AddressSet{},
 		Externals: map[model.NetworkID]ExternalParts{}, FloatingIPs: map[model.FloatingIPID]*FloatingIP{},
+		NDPProxies: map[model.NDPProxyID]*NDPProxy{},
 	}
 	c.idx = newIndex()
 	c.dirty.networks, c.dirty.routers = set[model.NetworkID]{}, set[model.RouterID]{}
 	c.dirty.endpoints, c.dirty.neighbors = set[model.PortID]{}, set[model.PortID]{}
 	c.dirty.sets, c.dirty.outsiders = set[model.UUID]{}, set[model.PortID]{}
-	c.dirty.externals, c.dirty.floating = set[model.NetworkID]{}, set[model.FloatingIPID]{}
+	c.dirty.externals, c.dirty.floating, c.dirty.proxies = set[model.NetworkID]{}, set[model.FloatingIPID]{}, set[model.NDPProxyID]{}
 	c.peers.m, c.networks.m, c.routers.m = map[string]*Peer{}, map[model.NetworkID]*Network{}, map[model.RouterID]*Router{}
 	c.endpoints.m, c.neighbors.m = map[model.PortID]*Endpoint{}, map[model.PortID]*Neighbor{}
 	c.sets.m, c.outsiders.m = map[model.UUID]*AddressSet{}, map[model.PortID]*Endpoint{}
 	c.externals.m, c.floating.m = map[model.NetworkID]*External{}, map[model.FloatingIPID]*FloatingIP{}
-	c.centrals.m = map[model.RouterID]*Central{}
+	c.centrals.m, c.proxies.m = map[model.RouterID]*Central{}, map[model.NDPProxyID]*NDPProxy{}
 	c.problems.m = map[problemKey][]Problem{}
 	return c
 }
@@ -77,7 +80,7 @@ func (c *Compiler) State(pos model.Position) *State {
 		Peers: c.peers.share(), Networks: c.networks.share(), Routers: c.routers.share(), Endpoints: c.endpoints.share(),
 		Outsiders: c.outsiders.share(),
 		Neighbors: c.neighbors.share(), AddressSets: c.sets.share(), Externals: c.externals.share(),
-		FloatingIPs: c.floating.share(), Centrals: c.centrals.share(), Problems: c.problems.share(),
+		FloatingIPs: c.floating.share(), NDPProxies: c.proxies.share(), Centrals: c.centrals.share(), Problems: c.problems.share(),
 	}
 	if h := c.in.Hosts[c.host]; h != nil {
 		s.VTEP, s.DVRMAC = h.VTEP, h.DVRMAC
@@ -86,7 +89,7 @@ func (c *Compiler) State(pos model.Position) *State {
 		sameMap(l.Networks, s.Networks) && sameMap(l.Routers, s.Routers) && sameMap(l.Endpoints, s.Endpoints) &&
 		sameMap(l.Outsiders, s.Outsiders) &&
 		sameMap(l.Neighbors, s.Neighbors) && sameMap(l.AddressSets, s.AddressSets) &&
-		sameMap(l.Externals, s.Externals) && sameMap(l.FloatingIPs, s.FloatingIPs) && sameMap(l.Centrals, s.Centrals) && slices.Equal(l.Problems, s.Problems) {
+		sameMap(l.Externals, s.Externals) && sameMap(l.FloatingIPs, s.FloatingIPs) && sameMap(l.NDPProxies, s.NDPProxies) && sameMap(l.Centrals, s.Centrals) && slices.Equal(l.Problems, s.Problems) {
 		return l
 	}
 	c.last = s
@@ -117,6 +120,7 @@ func (c *Compiler) compile() {
 		c.endpoints.set(id, e)
 		c.problems.set(model.KindPort, id.String(), ps)
 		maps.Copy(c.dirty.floating, c.idx.floatingTo[id])
+		maps.Copy(c.dirty.proxies, c.idx.proxiesTo[id])
 	}
 	clear(c.dirty.endpoints)
 	for id := range c.dirty.outsiders {
@@ -124,6 +128,7 @@ func (c *Compiler) compile() {
 	}
 	clear(c.dirty.outsiders)
 	c.compileFloating()
+	c.compileProxies()
 	for id := range c.dirty.routers {
 		r, k, ps := c.router(id)
 		c.routers.set(id, r)

@@ -21,6 +21,11 @@ func (c *Compiler) compileExternals() {
 			continue
 		}
 		maps.Copy(c.dirty.routers, c.idx.gateways[id])
+		for n, in := range c.in.NDPProxies {
+			if in.External == id {
+				c.dirty.proxies[n] = struct{}{}
+			}
+		}
 		for f, in := range c.in.FloatingIPs {
 			if in.External == id {
 				c.dirty.floating[f] = struct{}{}

@@ -21,6 +21,9 @@ type index struct {
 	gateways   map[model.NetworkID]set[model.RouterID]
 	floatingOf map[model.RouterID]set[model.FloatingIPID]
 	floatingTo map[model.PortID]set[model.FloatingIPID]
+	// proxiesOf and proxiesTo: which NDP proxies a router has, and which are for a port's address.
+	proxiesOf map[model.RouterID]set[model.NDPProxyID]
+	proxiesTo map[model.PortID]set[model.NDPProxyID]
 }
 
 // netIndex is what is on one network.
@@ -66,6 +69,7 @@ func newIndex() index {
 		groups: map[model.SecurityGroupID]set[model.PortID]{}, carriers: map[carrier][]model.NetworkID{},
 		gateways: map[model.NetworkID]set[model.RouterID]{}, floatingOf: map[model.RouterID]set[model.FloatingIPID]{},
 		floatingTo: map[model.PortID]set[model.FloatingIPID]{},
+		proxiesOf:  map[model.RouterID]set[model.NDPProxyID]{}, proxiesTo: map[model.PortID]set[model.NDPProxyID]{},
 	}
 }
 

@@ -32,6 +32,7 @@ func newWorld(o Options) *world {
 		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
 		Groups: map[model.SecurityGroupID]*Group{}, AddressSets: map[model.UUID]*AddressSet{},
 		Externals: map[model.NetworkID]ExternalParts{}, FloatingIPs: map[model.FloatingIPID]*FloatingIP{},
+		NDPProxies: map[model.NDPProxyID]*NDPProxy{},
 	}}
 }
 
@@ -172,6 +173,12 @@ func (d draw) floating() *FloatingIP {
 	return f
 }
 
+func (d draw) proxy() *NDPProxy {
+	n := d.n("proxy", 3)
+	return &NDPProxy{ID: model.NDPProxyID{UUID: uuid('d', n)}, External: extID(d.n("ext", 2)), Central: d.bool("central"),
+		Router: model.RouterID{UUID: uuid('r', d.n("router", 2))}, Port: portID(d.n("port", 8)), Address: addrIn(1+2*d.n("subnet", 2), d.n("ip", 5))}
+}
+
 func (d draw) group() *Group {
 	g := &Group{ID: grpID(d.n("group", 3)), Stateful: d.bool("stateful")}
 	for range d.n("rules", 3) {
@@ -196,7 +203,7 @@ func (d draw) facts() *model.Port {
 // edit makes one random change both to the scope and to the compiler.
 func (w *world) edit(d draw) {
 	del := d.n("delete", 4) == 0
-	switch d.n("kind", 10) {
+	switch d.n("kind", 11) {
 	case 0:
 		h := d.host()
 		change(del, w.Hosts, h.Name, h, w.c.PutHost, w.c.DeleteHost)
@@ -227,6 +234,9 @@ func (w *world) edit(d draw) {
 	case 9:
 		f := d.floating()
 		change(del, w.FloatingIPs, f.ID, f, w.c.PutFloatingIP, w.c.DeleteFloatingIP)
+	case 10:
+		n := d.proxy()
+		change(del, w.NDPProxies, n.ID, n, w.c.PutNDPProxy, w.c.DeleteNDPProxy)
 	}
 }
 
@@ -289,6 +299,7 @@ func TestUnchangedObjectsKeepTheirPointers(t *testing.T) {
 		kept(t, before.Peers, after.Peers)
 		kept(t, before.Externals, after.Externals)
 		kept(t, before.FloatingIPs, after.FloatingIPs)
+		kept(t, before.NDPProxies, after.NDPProxies)
 		kept(t, before.Centrals, after.Centrals)
 		if w.c.State(model.Position{}) != after {
 			t.Fatal("without a change there is another State")

@@ -10,14 +10,24 @@ import (
 // PutHost adds or replaces a host.
 func (c *Compiler) PutHost(h *model.Host) {
 	c.in.Hosts[h.Name] = h
+	c.touchHost(h.Name)
+}
+
+// touchHost marks what is compiled from a host; NDP proxies are served with this one's MAC.
+func (c *Compiler) touchHost(name string) {
 	c.dirty.hosts = true
+	if name == c.host {
+		for id := range c.in.NDPProxies {
+			c.dirty.proxies[id] = struct{}{}
+		}
+	}
 }
 
 // DeleteHost removes a host; one that is not there is no error, here and in all deletes.
 func (c *Compiler) DeleteHost(name string) {
 	delete(c.in.Hosts, name)
 	c.problems.set(model.KindHost, name, nil)
-	c.dirty.hosts = true
+	c.touchHost(name)
 }
 
 // PutNetwork adds or replaces a network.
@@ -141,6 +151,7 @@ func (c *Compiler) PutRouter(r RouterParts) {
 func (c *Compiler) DeleteRouter(id model.RouterID) {
 	c.dirty.routers[id] = struct{}{}
 	maps.Copy(c.dirty.floating, c.idx.floatingOf[id])
+	maps.Copy(c.dirty.proxies, c.idx.proxiesOf[id])
 	old, ok := c.in.Routers[id]
 	if !ok {
 		return
@@ -227,6 +238,26 @@ func (c *Compiler) DeleteFloatingIP(id model.FloatingIPID) {
 	delete(c.in.FloatingIPs, id)
 	dismiss(c.idx.floatingOf, old.Router, id)
 	dismiss(c.idx.floatingTo, old.Port, id)
+}
+
+// PutNDPProxy adds or replaces an NDP proxy that is placed on this host.
+func (c *Compiler) PutNDPProxy(n *NDPProxy) {
+	c.DeleteNDPProxy(n.ID)
+	c.in.NDPProxies[n.ID] = n
+	enroll(c.idx.proxiesOf, n.Router, n.ID)
+	enroll(c.idx.proxiesTo, n.Port, n.ID)
+}
+
+// DeleteNDPProxy removes an NDP proxy.
+func (c *Compiler) DeleteNDPProxy(id model.NDPProxyID) {
+	c.dirty.proxies[id] = struct{}{}
+	old := c.in.NDPProxies[id]
+	if old == nil {
+		return
+	}
+	delete(c.in.NDPProxies, id)
+	dismiss(c.idx.proxiesOf, old.Router, id)
+	dismiss(c.idx.proxiesTo, old.Port, id)
 }
 
 // Quarantine says that an object came which cannot be read: it is treated as not there, and is among the Problems until

@@ -25,6 +25,8 @@ type Scope struct {
 	Externals   map[model.NetworkID]ExternalParts
 	// FloatingIPs are those that the server has placed on the host.
 	FloatingIPs map[model.FloatingIPID]*FloatingIP
+	// NDPProxies are those that the server has placed on the host, without MAC.
+	NDPProxies map[model.NDPProxyID]*NDPProxy
 }
 
 // NetworkParts is a network with its segments.
@@ -114,6 +116,9 @@ func Compile(s *Scope, host string, o Options) *State {
 	}
 	for _, f := range s.FloatingIPs {
 		c.PutFloatingIP(f)
+	}
+	for _, n := range s.NDPProxies {
+		c.PutNDPProxy(n)
 	}
 	return c.State(model.Position{})
 }

@@ -48,6 +48,8 @@ type State struct {
 	Externals map[model.NetworkID]*External
 	// FloatingIPs are those that this host translates.
 	FloatingIPs map[model.FloatingIPID]*FloatingIP
+	// NDPProxies are the instances' own addresses that this host answers for outside.
+	NDPProxies map[model.NDPProxyID]*NDPProxy
 	// Centrals are the central parts of routers that are on THIS host.
 	Centrals map[model.RouterID]*Central
 	// Problems are objects left out because they cannot be carried out: quarantined, reported, never fatal.

@@ -65,6 +65,21 @@ func TestRoundTripOutside(t *testing.T) {
 	}
 }
 
+func TestNDPProxyRoundTrip(t *testing.T) {
+	id := func(n byte) model.UUID { return model.UUID{n} }
+	p := NDPProxyParts{&model.NDPProxy{ID: model.NDPProxyID{UUID: id(1)}, Router: model.RouterID{UUID: id(2)}, PortID: model.PortID{UUID: id(3)},
+		Address: netip.MustParseAddr("2001:db8:a::9")}, model.NetworkID{UUID: id(4)}, true}
+	back, err := ToNDPProxy(reread(t, FromNDPProxy(p), &NDPProxy{}))
+	if d := cmp.Diff(p, back, equal); d != "" || err != nil {
+		t.Error(err, d)
+	}
+	for _, bad := range []*NDPProxy{{}, {Address: []byte{1}}, {Address: []byte{10, 0, 0, 9}}, {Address: make([]byte, 16), PortId: []byte{1}}} {
+		if _, err := ToNDPProxy(bad); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+}
+
 func reread[M proto.Message](t *testing.T, m, into M) M {
 	t.Helper()
 	b, err := proto.Marshal(m)

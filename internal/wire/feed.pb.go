@@ -38,6 +38,7 @@ const (
 	Kind_KIND_FLOATING_IP    Kind = 9  // for the host that translates it
 	Kind_KIND_EXTERNAL       Kind = 10 // an external network for those whose routers lead there: without its ports
 	Kind_KIND_OUTSIDER       Kind = 11 // a port of a provider network that no agent plugs in, for the one host that serves it
+	Kind_KIND_NDP_PROXY      Kind = 12 // for the host that answers for its address outside
 )
 
 // Enum value maps for Kind.
@@ -55,6 +56,7 @@ var (
 		9:  "KIND_FLOATING_IP",
 		10: "KIND_EXTERNAL",
 		11: "KIND_OUTSIDER",
+		12: "KIND_NDP_PROXY",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":    0,
@@ -69,6 +71,7 @@ var (
 		"KIND_FLOATING_IP":    9,
 		"KIND_EXTERNAL":       10,
 		"KIND_OUTSIDER":       11,
+		"KIND_NDP_PROXY":      12,
 	}
 )
 
@@ -2150,6 +2153,91 @@ func (x *FloatingIP) GetGeneration() uint64 {
 	return 0
 }
 
+// NDPProxy is an instance's own IPv6 address that its host answers for on an external network.
+type NDPProxy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	NetworkId     []byte                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"` // the external network
+	Address       []byte                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`                      // of port_id
+	RouterId      []byte                 `protobuf:"bytes,4,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
+	PortId        []byte                 `protobuf:"bytes,5,opt,name=port_id,json=portId,proto3" json:"port_id,omitempty"`
+	Central       bool                   `protobuf:"varint,6,opt,name=central,proto3" json:"central,omitempty"` // on the router's gateway host; else on the host of the port
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NDPProxy) Reset() {
+	*x = NDPProxy{}
+	mi := &file_feed_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NDPProxy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NDPProxy) ProtoMessage() {}
+
+func (x *NDPProxy) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NDPProxy.ProtoReflect.Descriptor instead.
+func (*NDPProxy) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *NDPProxy) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *NDPProxy) GetNetworkId() []byte {
+	if x != nil {
+		return x.NetworkId
+	}
+	return nil
+}
+
+func (x *NDPProxy) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *NDPProxy) GetRouterId() []byte {
+	if x != nil {
+		return x.RouterId
+	}
+	return nil
+}
+
+func (x *NDPProxy) GetPortId() []byte {
+	if x != nil {
+		return x.PortId
+	}
+	return nil
+}
+
+func (x *NDPProxy) GetCentral() bool {
+	if x != nil {
+		return x.Central
+	}
+	return false
+}
+
 type PortForwarding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2166,7 +2254,7 @@ type PortForwarding struct {
 
 func (x *PortForwarding) Reset() {
 	*x = PortForwarding{}
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2266,7 @@ func (x *PortForwarding) String() string {
 func (*PortForwarding) ProtoMessage() {}
 
 func (x *PortForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2279,7 @@ func (x *PortForwarding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortForwarding.ProtoReflect.Descriptor instead.
 func (*PortForwarding) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{26}
+	return file_feed_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PortForwarding) GetId() []byte {
@@ -2261,7 +2349,7 @@ type SecurityGroup struct {
 
 func (x *SecurityGroup) Reset() {
 	*x = SecurityGroup{}
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2361,7 @@ func (x *SecurityGroup) String() string {
 func (*SecurityGroup) ProtoMessage() {}
 
 func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2374,7 @@ func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityGroup.ProtoReflect.Descriptor instead.
 func (*SecurityGroup) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{27}
+	return file_feed_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SecurityGroup) GetId() []byte {
@@ -2326,7 +2414,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2426,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2439,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{28}
+	return file_feed_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Rule) GetId() []byte {
@@ -2420,7 +2508,7 @@ type AddressSet struct {
 
 func (x *AddressSet) Reset() {
 	*x = AddressSet{}
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2520,7 @@ func (x *AddressSet) String() string {
 func (*AddressSet) ProtoMessage() {}
 
 func (x *AddressSet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2533,7 @@ func (x *AddressSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSet.ProtoReflect.Descriptor instead.
 func (*AddressSet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{29}
+	return file_feed_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AddressSet) GetId() []byte {
@@ -2480,7 +2568,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2580,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2593,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{30}
+	return file_feed_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Report) GetApplied() *Position {
@@ -2568,7 +2656,7 @@ type FloatingIPState struct {
 
 func (x *FloatingIPState) Reset() {
 	*x = FloatingIPState{}
-	mi := &file_feed_proto_msgTypes[31]
+	mi := &file_feed_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2668,7 @@ func (x *FloatingIPState) String() string {
 func (*FloatingIPState) ProtoMessage() {}
 
 func (x *FloatingIPState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[31]
+	mi := &file_feed_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2681,7 @@ func (x *FloatingIPState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FloatingIPState.ProtoReflect.Descriptor instead.
 func (*FloatingIPState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{31}
+	return file_feed_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FloatingIPState) GetId() []byte {
@@ -2626,7 +2714,7 @@ type LearnedList struct {
 
 func (x *LearnedList) Reset() {
 	*x = LearnedList{}
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2726,7 @@ func (x *LearnedList) String() string {
 func (*LearnedList) ProtoMessage() {}
 
 func (x *LearnedList) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2739,7 @@ func (x *LearnedList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LearnedList.ProtoReflect.Descriptor instead.
 func (*LearnedList) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{32}
+	return file_feed_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LearnedList) GetEntries() []*Learned {
@@ -2672,7 +2760,7 @@ type Learned struct {
 
 func (x *Learned) Reset() {
 	*x = Learned{}
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2772,7 @@ func (x *Learned) String() string {
 func (*Learned) ProtoMessage() {}
 
 func (x *Learned) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +2785,7 @@ func (x *Learned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Learned.ProtoReflect.Descriptor instead.
 func (*Learned) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{33}
+	return file_feed_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Learned) GetPortId() []byte {
@@ -2731,7 +2819,7 @@ type PortState struct {
 
 func (x *PortState) Reset() {
 	*x = PortState{}
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2831,7 @@ func (x *PortState) String() string {
 func (*PortState) ProtoMessage() {}
 
 func (x *PortState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2844,7 @@ func (x *PortState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortState.ProtoReflect.Descriptor instead.
 func (*PortState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{34}
+	return file_feed_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PortState) GetId() []byte {
@@ -2783,7 +2871,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +2883,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2896,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{35}
+	return file_feed_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RouterState) GetId() []byte {
@@ -2836,7 +2924,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2848,7 +2936,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,7 +2949,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{36}
+	return file_feed_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Problem) GetKind() string {
@@ -2898,7 +2986,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[37]
+	mi := &file_feed_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2910,7 +2998,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[37]
+	mi := &file_feed_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2923,7 +3011,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{37}
+	return file_feed_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Heartbeat) GetTimeUnixNano() int64 {
@@ -2971,7 +3059,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_feed_proto_msgTypes[38]
+	mi := &file_feed_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3071,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[38]
+	mi := &file_feed_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3084,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{38}
+	return file_feed_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SignRequest) GetPortId() []byte {
@@ -3025,7 +3113,7 @@ type SignReply struct {
 
 func (x *SignReply) Reset() {
 	*x = SignReply{}
-	mi := &file_feed_proto_msgTypes[39]
+	mi := &file_feed_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3037,7 +3125,7 @@ func (x *SignReply) String() string {
 func (*SignReply) ProtoMessage() {}
 
 func (x *SignReply) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[39]
+	mi := &file_feed_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3050,7 +3138,7 @@ func (x *SignReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignReply.ProtoReflect.Descriptor instead.
 func (*SignReply) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{39}
+	return file_feed_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SignReply) GetInstanceId() string {
@@ -3274,7 +3362,15 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\n" +
 	" \x01(\x04R\n" +
-	"generation\"\x87\x02\n" +
+	"generation\"\xa3\x01\n" +
+	"\bNDPProxy\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x02 \x01(\fR\tnetworkId\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\fR\aaddress\x12\x1b\n" +
+	"\trouter_id\x18\x04 \x01(\fR\brouterId\x12\x17\n" +
+	"\aport_id\x18\x05 \x01(\fR\x06portId\x12\x18\n" +
+	"\acentral\x18\x06 \x01(\bR\acentral\"\x87\x02\n" +
 	"\x0ePortForwarding\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\rR\bprotocol\x12%\n" +
@@ -3347,7 +3443,7 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\tR\tsignature\x12!\n" +
-	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\xec\x01\n" +
+	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\x80\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_HOST\x10\x01\x12\x10\n" +
@@ -3361,7 +3457,8 @@ const file_feed_proto_rawDesc = "" +
 	"\x10KIND_FLOATING_IP\x10\t\x12\x11\n" +
 	"\rKIND_EXTERNAL\x10\n" +
 	"\x12\x11\n" +
-	"\rKIND_OUTSIDER\x10\v2v\n" +
+	"\rKIND_OUTSIDER\x10\v\x12\x12\n" +
+	"\x0eKIND_NDP_PROXY\x10\f2v\n" +
 	"\x04Feed\x12<\n" +
 	"\aConnect\x12\x15.weft.v1.AgentMessage\x1a\x16.weft.v1.ServerMessage(\x010\x01\x120\n" +
 	"\x04Sign\x12\x14.weft.v1.SignRequest\x1a\x12.weft.v1.SignReplyB*Z(github.com/weft-cloud/weft/internal/wireb\x06proto3"
@@ -3379,7 +3476,7 @@ func file_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_feed_proto_goTypes = []any{
 	(Kind)(0),               // 0: weft.v1.Kind
 	(*AgentMessage)(nil),    // 1: weft.v1.AgentMessage
@@ -3408,29 +3505,30 @@ var file_feed_proto_goTypes = []any{
 	(*External)(nil),        // 24: weft.v1.External
 	(*ExternalSubnet)(nil),  // 25: weft.v1.ExternalSubnet
 	(*FloatingIP)(nil),      // 26: weft.v1.FloatingIP
-	(*PortForwarding)(nil),  // 27: weft.v1.PortForwarding
-	(*SecurityGroup)(nil),   // 28: weft.v1.SecurityGroup
-	(*Rule)(nil),            // 29: weft.v1.Rule
-	(*AddressSet)(nil),      // 30: weft.v1.AddressSet
-	(*Report)(nil),          // 31: weft.v1.Report
-	(*FloatingIPState)(nil), // 32: weft.v1.FloatingIPState
-	(*LearnedList)(nil),     // 33: weft.v1.LearnedList
-	(*Learned)(nil),         // 34: weft.v1.Learned
-	(*PortState)(nil),       // 35: weft.v1.PortState
-	(*RouterState)(nil),     // 36: weft.v1.RouterState
-	(*Problem)(nil),         // 37: weft.v1.Problem
-	(*Heartbeat)(nil),       // 38: weft.v1.Heartbeat
-	(*SignRequest)(nil),     // 39: weft.v1.SignRequest
-	(*SignReply)(nil),       // 40: weft.v1.SignReply
-	nil,                     // 41: weft.v1.Hello.BridgeMappingsEntry
+	(*NDPProxy)(nil),        // 27: weft.v1.NDPProxy
+	(*PortForwarding)(nil),  // 28: weft.v1.PortForwarding
+	(*SecurityGroup)(nil),   // 29: weft.v1.SecurityGroup
+	(*Rule)(nil),            // 30: weft.v1.Rule
+	(*AddressSet)(nil),      // 31: weft.v1.AddressSet
+	(*Report)(nil),          // 32: weft.v1.Report
+	(*FloatingIPState)(nil), // 33: weft.v1.FloatingIPState
+	(*LearnedList)(nil),     // 34: weft.v1.LearnedList
+	(*Learned)(nil),         // 35: weft.v1.Learned
+	(*PortState)(nil),       // 36: weft.v1.PortState
+	(*RouterState)(nil),     // 37: weft.v1.RouterState
+	(*Problem)(nil),         // 38: weft.v1.Problem
+	(*Heartbeat)(nil),       // 39: weft.v1.Heartbeat
+	(*SignRequest)(nil),     // 40: weft.v1.SignRequest
+	(*SignReply)(nil),       // 41: weft.v1.SignReply
+	nil,                     // 42: weft.v1.Hello.BridgeMappingsEntry
 }
 var file_feed_proto_depIdxs = []int32{
 	3,  // 0: weft.v1.AgentMessage.hello:type_name -> weft.v1.Hello
-	31, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
-	38, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
+	32, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
+	39, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
 	6,  // 3: weft.v1.ServerMessage.welcome:type_name -> weft.v1.Welcome
 	7,  // 4: weft.v1.ServerMessage.update:type_name -> weft.v1.Update
-	41, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
+	42, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
 	4,  // 6: weft.v1.Hello.position:type_name -> weft.v1.Position
 	5,  // 7: weft.v1.Hello.have:type_name -> weft.v1.Ref
 	0,  // 8: weft.v1.Ref.kind:type_name -> weft.v1.Kind
@@ -3461,23 +3559,23 @@ var file_feed_proto_depIdxs = []int32{
 	12, // 33: weft.v1.External.segments:type_name -> weft.v1.Segment
 	25, // 34: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
 	14, // 35: weft.v1.ExternalSubnet.cidr:type_name -> weft.v1.Prefix
-	27, // 36: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
-	29, // 37: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
+	28, // 36: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
+	30, // 37: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
 	14, // 38: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
 	14, // 39: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
 	4,  // 40: weft.v1.Report.applied:type_name -> weft.v1.Position
-	35, // 41: weft.v1.Report.ports:type_name -> weft.v1.PortState
-	36, // 42: weft.v1.Report.routers:type_name -> weft.v1.RouterState
-	37, // 43: weft.v1.Report.problems:type_name -> weft.v1.Problem
-	32, // 44: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
-	36, // 45: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
-	33, // 46: weft.v1.Report.learned:type_name -> weft.v1.LearnedList
-	34, // 47: weft.v1.LearnedList.entries:type_name -> weft.v1.Learned
+	36, // 41: weft.v1.Report.ports:type_name -> weft.v1.PortState
+	37, // 42: weft.v1.Report.routers:type_name -> weft.v1.RouterState
+	38, // 43: weft.v1.Report.problems:type_name -> weft.v1.Problem
+	33, // 44: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
+	37, // 45: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
+	34, // 46: weft.v1.Report.learned:type_name -> weft.v1.LearnedList
+	35, // 47: weft.v1.LearnedList.entries:type_name -> weft.v1.Learned
 	4,  // 48: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
 	1,  // 49: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
-	39, // 50: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
+	40, // 50: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
 	2,  // 51: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
-	40, // 52: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
+	41, // 52: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
 	51, // [51:53] is the sub-list for method output_type
 	49, // [49:51] is the sub-list for method input_type
 	49, // [49:49] is the sub-list for extension type_name
@@ -3505,7 +3603,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,12 +24,15 @@ func New() *Plane { return &Plane{punts: make(chan dataplane.Punt)} }
 // Apply says that all endpoints and floating IPs are programmed, also without a device: there need not be any instance.
 func (p *Plane) Apply(_ context.Context, d dataplane.Desired) (dataplane.Result, error) {
 	r := dataplane.Result{Programmed: make(map[model.PortID]bool, len(d.State.Endpoints)),
-		FloatingIPs: make(map[model.FloatingIPID]bool, len(d.State.FloatingIPs))}
+		FloatingIPs: make(map[model.FloatingIPID]bool, len(d.State.FloatingIPs)), NDPProxies: make(map[model.NDPProxyID]bool, len(d.State.NDPProxies))}
 	for id := range d.State.Endpoints {
 		r.Programmed[id] = true
 	}
 	for id := range d.State.FloatingIPs {
 		r.FloatingIPs[id] = true
+	}
+	for id := range d.State.NDPProxies {
+		r.NDPProxies[id] = true
 	}
 	return r, nil
 }

@@ -90,6 +90,43 @@ func floatingBody(w *world.World, id model.FloatingIPID) proto.Message {
 	return wire.FromFloatingIP(p)
 }
 
+// proxyBody is an NDP proxy for the host that it is placed on; nil: not there, or placed nowhere.
+func proxyBody(w *world.World, id model.NDPProxyID) proto.Message {
+	n := w.NDPProxies.Get(id)
+	if n == nil {
+		return nil
+	}
+	at := rules.PlaceNDPProxy(w, n)
+	if at.Host == "" {
+		return nil
+	}
+	return wire.FromNDPProxy(wire.NDPProxyParts{Proxy: n, External: at.External, Central: at.Central})
+}
+
+// proxyPlacedAt reports whether an NDP proxy is a host's to answer for.
+func proxyPlacedAt(w *world.World, id model.NDPProxyID, host string) bool {
+	n := w.NDPProxies.Get(id)
+	return n != nil && rules.PlaceNDPProxy(w, n).Host == host
+}
+
+// proxiesAt yields the NDP proxies that are placed on a host.
+func proxiesAt(w *world.World, host string, yield func(*model.NDPProxy)) {
+	for p := range w.Ports.ByHost(host) {
+		for n := range w.NDPProxies.ByPort(p.ID) {
+			if at := rules.PlaceNDPProxy(w, n); at.Host == host && !at.Central {
+				yield(n)
+			}
+		}
+	}
+	for r := range w.Routers.ByGatewayHost(host) {
+		for n := range w.NDPProxies.ByRouter(r.ID) {
+			if at := rules.PlaceNDPProxy(w, n); at.Host == host && at.Central {
+				yield(n)
+			}
+		}
+	}
+}
+
 // placedAt reports whether a floating IP is a host's to translate.
 func placedAt(w *world.World, id model.FloatingIPID, host string) bool {
 	f := w.FloatingIPs.Get(id)
@@ -121,6 +158,7 @@ func floatingAt(w *world.World, host string, yield func(*model.FloatingIP)) {
 // touchedOutside yields what of the world outside a change may have changed, as it is in w: an object that moves is yielded
 // for where it was and for where it is.
 func touchedOutside(w *world.World, c world.Change, yield func(topic, key)) {
+	touchedProxies(w, c, yield)
 	floating := func(f *model.FloatingIP) {
 		if host, _ := rules.PlaceFloatingIP(w, f); host != "" {
 			yield(topic{kind: topicHost, host: host}, uuidKey(wire.Kind_KIND_FLOATING_IP, f.ID.UUID))
@@ -164,6 +202,54 @@ func touchedOutside(w *world.World, c world.Change, yield func(topic, key)) {
 			}
 		case *model.ConntrackHelper:
 			router(v.Router)
+		}
+	})
+}
+
+// touchedProxies yields the NDP proxies that a change may have changed, as they are in w.
+func touchedProxies(w *world.World, c world.Change, yield func(topic, key)) {
+	proxy := func(n *model.NDPProxy) {
+		if at := rules.PlaceNDPProxy(w, n); at.Host != "" {
+			yield(topic{kind: topicHost, host: at.Host}, uuidKey(wire.Kind_KIND_NDP_PROXY, n.ID.UUID))
+		}
+	}
+	byPort := func(p *model.Port) {
+		for n := range w.NDPProxies.ByPort(p.ID) {
+			proxy(n)
+		}
+	}
+	byRouter := func(id model.RouterID) {
+		for n := range w.NDPProxies.ByRouter(id) {
+			proxy(n)
+		}
+	}
+	each(c, func(v any) {
+		switch v := v.(type) {
+		case *model.NDPProxy:
+			if n := w.NDPProxies.Get(v.ID); n != nil {
+				proxy(n)
+			}
+		case *model.Port:
+			byPort(v)
+			byRouter(routerOf(v))
+		case *model.Router:
+			byRouter(v.ID)
+		case *model.Host:
+			for p := range w.Ports.ByHost(v.Name) {
+				byPort(p)
+			}
+		case *model.Segment: // who reaches the external network may have changed
+			for p := range w.Ports.ByNetwork(v.NetworkID) {
+				if p.DeviceOwner == model.OwnerRouterGateway {
+					byRouter(routerOf(p))
+				}
+			}
+		case *model.Subnet: // the address scope of the network, be it inside or outside
+			routersNear(w, v.NetworkID, byRouter)
+		case *model.SubnetPool:
+			for s := range w.Subnets.ByPool(v.ID) {
+				routersNear(w, s.NetworkID, byRouter)
+			}
 		}
 	})
 }

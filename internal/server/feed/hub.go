@@ -294,6 +294,12 @@ func in(w *world.World, t topic, k key) (body, bool) {
 			}
 			return lookup(w, k)
 		}
+		if k.kind == wire.Kind_KIND_NDP_PROXY {
+			if !proxyPlacedAt(w, model.NDPProxyID{UUID: u}, t.host) {
+				return body{}, false
+			}
+			return lookup(w, k)
+		}
 		p := w.Ports.Get(model.PortID{UUID: u})
 		if p == nil || p.Host != t.host || !endpoint(p) {
 			return body{}, false

@@ -231,6 +231,28 @@ func (b *bench) edit() {
 	}
 }
 
+// editProxies makes one random change of an NDP proxy, or of what decides where it is: the address scopes of the networks inside and
+// outside.
+func (b *bench) editProxies(inside, outside model.NetworkID, id model.NDPProxyID, p *model.NDPProxy) {
+	t := b.t
+	scope := model.AddressScopeID{UUID: model.UUID{byte(rapid.IntRange(0, 2).Draw(t, "scope"))}}
+	network := rapid.SampledFrom([]model.NetworkID{inside, outside}).Draw(t, "scoped network")
+	b.write(func(tx *world.Tx) {
+		switch rapid.IntRange(0, 4).Draw(t, "proxy") {
+		case 0, 1:
+			tx.NDPProxies.Put(p)
+		case 2:
+			tx.NDPProxies.Delete(id)
+		case 3:
+			pool := model.SubnetPoolID{UUID: model.UUID{9, 14: network.UUID[0]}}
+			tx.SubnetPools.Put(&model.SubnetPool{ID: pool, AddressScope: scope})
+			tx.Subnets.Put(&model.Subnet{ID: model.SubnetID(pool), NetworkID: network, PoolID: pool, CIDR: netip.MustParsePrefix("2001:db8::/64")})
+		case 4:
+			tx.Subnets.Delete(model.SubnetID{UUID: model.UUID{9, 14: network.UUID[0]}})
+		}
+	})
+}
+
 // editOutside makes one random change of what leads outside. Networks 1 and 2 are the external ones, too.
 func (b *bench) editOutside(n model.NetworkID, r model.RouterID, host string) {
 	t := b.t
@@ -244,6 +266,10 @@ func (b *bench) editOutside(n model.NetworkID, r model.RouterID, host string) {
 	mapped := rapid.Bool().Draw(t, "mapped")
 	if host == "" {
 		host = hosts[0]
+	}
+	if rapid.IntRange(0, 4).Draw(t, "IPv6") == 0 {
+		b.editProxies(n, external, model.NDPProxyID(f), &model.NDPProxy{ID: model.NDPProxyID(f), Router: r, PortID: port, Address: netip.MustParseAddr("2001:db8::9")})
+		return
 	}
 	switch rapid.IntRange(0, 9).Draw(t, "outside") {
 	case 0:
@@ -265,7 +291,7 @@ func (b *bench) editOutside(n model.NetworkID, r model.RouterID, host string) {
 		gateway := model.PortID{UUID: model.UUID{r.UUID[0], 15: 8}}
 		b.write(func(tx *world.Tx) {
 			tx.Ports.Put(&model.Port{ID: gateway, NetworkID: external, DeviceOwner: model.OwnerRouterGateway, DeviceID: r.String()})
-			tx.Routers.Put(&model.Router{ID: r, Distributed: mapped, GatewayHost: host, GatewayPort: gateway})
+			tx.Routers.Put(&model.Router{ID: r, Distributed: mapped, GatewayHost: host, GatewayPort: gateway, EnableNDPProxy: mode != model.ModeLegacy})
 		})
 	case 4:
 		b.write(func(tx *world.Tx) { tx.Ports.Delete(model.PortID{UUID: model.UUID{r.UUID[0], 15: 8}}) })
@@ -373,7 +399,7 @@ func TestOnlyTheInterestedAreTold(t *testing.T) {
 	})
 }
 
-// A floating IP is told to the one host that it is placed on, and moves in one step.
+// A floating IP or NDP proxy is told to the one host that it is placed on, and moves in one step.
 func TestFloatingIPIsToldToOneHost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench(t)
@@ -394,6 +420,14 @@ func TestFloatingIPIsToldToOneHost(t *testing.T) {
 				_, has := m.has[uuidKey(wire.Kind_KIND_FLOATING_IP, f.ID.UUID)]
 				if has != (h == at) {
 					t.Fatalf("floating IP %v is placed on %q; %s has it: %v", f, at, h, has)
+				}
+			}
+		}
+		for n := range w.NDPProxies.All() {
+			at := rules.PlaceNDPProxy(w, n)
+			for h, m := range ms {
+				if _, has := m.has[uuidKey(wire.Kind_KIND_NDP_PROXY, n.ID.UUID)]; has != (h == at.Host) {
+					t.Fatalf("NDP proxy %v is placed at %v; %s has it: %v", n, at, h, has)
 				}
 			}
 		}

@@ -23,7 +23,7 @@ type topicKind uint8
 
 const (
 	topicHosts    topicKind = iota // every host: names, VTEPs, DVR MACs
-	topicHost                      // one host's own ports, the private part, and the floating IPs that it translates
+	topicHost                      // one host's own ports, the private part, the floating IPs that it translates, and the NDP proxies that it answers for
 	topicNetwork                   // a network, its subnets and its ports
 	topicRouter                    // a router with its legs
 	topicGroup                     // a security group's rules
@@ -130,6 +130,10 @@ func lookup(w *world.World, k key) (b body, ok bool) {
 		if m := floatingBody(w, model.FloatingIPID{UUID: u}); m != nil {
 			return encode(m), true
 		}
+	case wire.Kind_KIND_NDP_PROXY:
+		if m := proxyBody(w, model.NDPProxyID{UUID: u}); m != nil {
+			return encode(m), true
+		}
 	case wire.Kind_KIND_SECURITY_GROUP:
 		if m := groupBody(w, model.SecurityGroupID{UUID: u}); m != nil {
 			return encode(m), true
@@ -176,6 +180,7 @@ func members(w *world.World, t topic, yield func(key)) {
 			}
 		}
 		floatingAt(w, t.host, func(f *model.FloatingIP) { yield(uuidKey(wire.Kind_KIND_FLOATING_IP, f.ID.UUID)) })
+		proxiesAt(w, t.host, func(n *model.NDPProxy) { yield(uuidKey(wire.Kind_KIND_NDP_PROXY, n.ID.UUID)) })
 	case topicNetwork:
 		id := model.NetworkID{UUID: t.id}
 		yield(uuidKey(wire.Kind_KIND_NETWORK, t.id))

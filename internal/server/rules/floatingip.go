@@ -238,9 +238,14 @@ func PlaceFloatingIP(w *world.World, f *model.FloatingIP) (host string, central 
 	if v == nil {
 		return "", false
 	}
-	if p := w.Ports.Get(f.Port); p != nil && v.Distributed && isBound(p) && !isTrusted(p.DeviceOwner) {
+	return placeOutside(w, v, w.Ports.Get(f.Port), f.NetworkID)
+}
+
+// placeOutside is the host that carries packets between a port (nil: none) and an external network by a router of its own.
+func placeOutside(w *world.World, v *model.Router, p *model.Port, external model.NetworkID) (host string, central bool) {
+	if p != nil && v.Distributed && isBound(p) && !isTrusted(p.DeviceOwner) {
 		h := w.Hosts.Get(p.Host)
-		if h != nil && (h.AgentMode == model.ModeDVR || h.AgentMode == model.ModeDVRSNAT) && carries(w, h, f.NetworkID) {
+		if h != nil && (h.AgentMode == model.ModeDVR || h.AgentMode == model.ModeDVRSNAT) && carries(w, h, external) {
 			return h.Name, false
 		}
 	}

@@ -33,7 +33,7 @@ func (r *Rules) CreateNDPProxy(tx *world.Tx, by *Actor, n *model.NDPProxy, _ *ND
 	if !connected {
 		return model.Errf(model.KindConflict, "PortUnreachableRouter", "The port %s cannot reach the router %s by IPv6 subnet %s.", p.ID, v.ID, at.SubnetID)
 	}
-	outside := gatewayScope(tx, v)
+	outside := gatewayScope(&tx.World, v)
 	if inside := NetworkScope(&tx.World, p.NetworkID, 6); outside.IsZero() || inside != outside {
 		return model.Errf(model.KindConflict, "AddressScopeConflict",
 			"The IPv6 address scope %s of the router's external network and %s of the internal network are not the same one.", idText(outside.UUID), idText(inside.UUID))
@@ -62,12 +62,40 @@ func proxied(p *model.Port, want netip.Addr) (model.FixedIP, error) {
 }
 
 // gatewayScope is the IPv6 address scope of a router's external network; zero: none.
-func gatewayScope(tx *world.Tx, v *model.Router) model.AddressScopeID {
-	g := tx.Ports.Get(v.GatewayPort)
+func gatewayScope(w *world.World, v *model.Router) model.AddressScopeID {
+	g := w.Ports.Get(v.GatewayPort)
 	if g == nil {
 		return model.AddressScopeID{}
 	}
-	return NetworkScope(&tx.World, g.NetworkID, 6)
+	return NetworkScope(w, g.NetworkID, 6)
+}
+
+// PlacedNDPProxy is where an NDP proxy is carried out.
+type PlacedNDPProxy struct {
+	// Host answers for the address on External; "": none does.
+	Host     string
+	External model.NetworkID
+	// Central: by its router's central part, else by the host of its port itself.
+	Central bool
+}
+
+// PlaceNDPProxy says which host answers for an NDP proxy's address: as with floating IPs (PlaceFloatingIP) the one that its port is on,
+// else the gateway host of its router. None does while the router proxies for nobody (enable_ndp_proxy), or where the address is in
+// another address scope than the external network.
+func PlaceNDPProxy(w *world.World, n *model.NDPProxy) PlacedNDPProxy {
+	v, p := w.Routers.Get(n.Router), w.Ports.Get(n.PortID)
+	if v == nil || p == nil || !v.EnableNDPProxy {
+		return PlacedNDPProxy{}
+	}
+	g := w.Ports.Get(v.GatewayPort)
+	if g == nil {
+		return PlacedNDPProxy{}
+	}
+	if scope := gatewayScope(w, v); scope.IsZero() || scope != NetworkScope(w, p.NetworkID, 6) {
+		return PlacedNDPProxy{}
+	}
+	host, central := placeOutside(w, v, p, g.NetworkID)
+	return PlacedNDPProxy{host, g.NetworkID, central}
 }
 
 // UpdateNDPProxy puts n.
@@ -94,7 +122,7 @@ func ndpProxying(tx *world.Tx, v *model.Router, asked Opt[bool]) error {
 	if asked.Set {
 		wants = asked.V
 	}
-	switch possible := !gatewayScope(tx, v).IsZero(); {
+	switch possible := !gatewayScope(&tx.World, v).IsZero(); {
 	case asked.Set && asked.V && !possible:
 		return model.Errf(model.KindConflict, "RouterGatewayNotValid",
 			"Can not enable ndp proxy on router %s: its external gateway must be on a network with an IPv6 subnet in an address scope.", v.ID)
