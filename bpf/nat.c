@@ -6,8 +6,6 @@
  */
 #include "lib/lookup.h"
 
-enum { IP_DCCP = 33, IP_UDPLITE = 136 };
-
 /* A checksum after a 32-bit word under it has changed. */
 static __inline __u16 csum4(__u16 check, __be32 from, __be32 to)
 {

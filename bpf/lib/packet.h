@@ -7,7 +7,7 @@
 #include "reason.h"
 
 enum { ETH_HLEN = 14, ETH_ARP = 0x0806, ETH_V4 = 0x0800, ETH_V6 = 0x86dd, ETH_8021Q = 0x8100, ETH_8021AD = 0x88a8 };
-enum { IP_ICMP = 1, IP_TCP = 6, IP_UDP = 17, IP_ICMP6 = 58, IP_SCTP = 132, IP_NONE = 59 };
+enum { IP_ICMP = 1, IP_TCP = 6, IP_UDP = 17, IP_DCCP = 33, IP_ICMP6 = 58, IP_SCTP = 132, IP_UDPLITE = 136, IP_NONE = 59 };
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
 struct eth {
@@ -242,6 +242,12 @@ static __inline int is_icmp(const struct pkt *p)
 	return p->proto == (p->v6 ? IP_ICMP6 : IP_ICMP);
 }
 
+/* Protocols whose header begins with a source and a destination port. */
+static __inline int has_ports(__u8 proto)
+{
+	return proto == IP_TCP || proto == IP_UDP || proto == IP_SCTP || proto == IP_DCCP || proto == IP_UDPLITE;
+}
+
 static __inline int is_echo(const struct pkt *p)
 {
 	return p->v6 ? (p->icmp_type == 128 || p->icmp_type == 129) : (p->icmp_type == 8 || p->icmp_type == 0);
@@ -275,11 +281,11 @@ static __noinline int parse_l4(struct __sk_buff *skb, struct pkt *p)
 		if (hl < 20 || hl > have)
 			return R_MALFORMED;
 		p->tcp_flags = h[13];
-	} else if (p->proto == IP_UDP || is_icmp(p)) {
+	} else if (p->proto == IP_UDP || p->proto == IP_UDPLITE || is_icmp(p)) {
 		if (have < 8 || bpf_skb_load_bytes(skb, p->l4_off, h, 8))
 			return R_MALFORMED;
 		hl = 8;
-	} else if (p->proto == IP_SCTP) {
+	} else if (p->proto == IP_SCTP || p->proto == IP_DCCP) {
 		if (have < 12 || bpf_skb_load_bytes(skb, p->l4_off, h, 12))
 			return R_MALFORMED;
 		hl = 12;

@@ -103,7 +103,7 @@ static __noinline int quoted_key(struct __sk_buff *skb, const struct pkt *p, str
 		if (!icmp_query(p->v6, type) && !icmp_answer(p->v6, type))
 			return 0;
 		k->lport = k->rport = ports[2];
-	} else if (k->proto != IP_TCP && k->proto != IP_UDP && k->proto != IP_SCTP) {
+	} else if (!has_ports(k->proto)) {
 		k->lport = k->rport = 0;
 	}
 	return 1;

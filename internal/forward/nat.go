@@ -2,11 +2,6 @@ package forward
 
 import "net/netip"
 
-const (
-	protoDCCP    = 33
-	protoUDPLite = 136
-)
-
 // translated puts the addresses of r.nat into a frame made of the packet, and into what it quotes as an ICMP error (RFC 3022,
 // section 4.3; RFC 5508). Checksums are changed by the difference, so that a wrong one stays wrong. It writes frame.
 func (r *run) translated(frame []byte) []byte {

@@ -30,6 +30,7 @@ const (
 	protoICMP     = 1
 	protoTCP      = 6
 	protoUDP      = 17
+	protoDCCP     = 33
 	protoRouting  = 43
 	protoFragment = 44
 	protoAH       = 51
@@ -37,6 +38,7 @@ const (
 	protoNone     = 59
 	protoDestOpts = 60
 	protoSCTP     = 132
+	protoUDPLite  = 136
 )
 
 // packet is a parsed frame. It never owns frame.
@@ -67,7 +69,7 @@ type ipHeader struct {
 	// fragHeader: an IPv6 fragment header, also one of a packet that is whole.
 	fragHeader bool
 	sourced    bool // IPv4 loose or strict source route, IPv6 routing header type 0
-	// Ports of TCP, UDP and SCTP, or type, code and (in sport) identifier of ICMP; only if upper.
+	// Ports of TCP, UDP, SCTP, DCCP and UDP-Lite, or type, code and (in sport) identifier of ICMP; only if upper.
 	upper        bool
 	sport, dport uint16
 	icmpType     uint8
@@ -220,9 +222,9 @@ func upperLen(h *ipHeader) int {
 	switch h.proto {
 	case protoTCP:
 		return 20
-	case protoUDP:
+	case protoUDP, protoUDPLite:
 		return 8
-	case protoSCTP:
+	case protoSCTP, protoDCCP:
 		return 12
 	case protoICMP:
 		if !h.v6 {
@@ -261,7 +263,7 @@ func parseUpper(h *ipHeader, b []byte) reason.Reason {
 // readPorts reads ports, or type, code and identifier (into sport), of an upper layer header of at least 8 bytes.
 func readPorts(h *ipHeader, b []byte) {
 	switch h.proto {
-	case protoTCP, protoUDP, protoSCTP:
+	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite:
 		h.upper, h.sport, h.dport = true, be16(b), be16(b[2:])
 	case protoICMP, protoICMPv6:
 		if h.v6 == (h.proto == protoICMPv6) {

@@ -131,7 +131,7 @@ func (a Ask) upper(size int, echo uint8) []byte {
 		put16(b[2:], icmp4Checksum(b))
 	case protoICMPv6:
 		b[0], at = echo, 2
-	case protoTCP, protoUDP, protoSCTP:
+	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite:
 		put16(b, a.SrcPort)
 		put16(b[2:], a.DstPort)
 	}

@@ -207,7 +207,7 @@ func (h *ipHeader) upperText() string {
 	case !h.upper:
 		return fmt.Sprintf("protocol %d", h.proto)
 	}
-	name := map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP"}[h.proto]
+	name := map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP", protoDCCP: "DCCP", protoUDPLite: "UDP-Lite"}[h.proto]
 	return fmt.Sprintf("%s %d > %d", name, h.sport, h.dport)
 }
 

@@ -18,7 +18,7 @@ func RuleText(r hostplan.Rule) string {
 	} else {
 		text += " IPv4"
 	}
-	names := map[int16]string{hostplan.AnyProtocol: "any protocol", protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp", protoICMP: "icmp", protoICMPv6: "icmpv6"}
+	names := map[int16]string{hostplan.AnyProtocol: "any protocol", protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp", protoDCCP: "dccp", protoUDPLite: "udplite", protoICMP: "icmp", protoICMPv6: "icmpv6"}
 	if name := names[r.Protocol]; name != "" {
 		text += " " + name
 	} else {

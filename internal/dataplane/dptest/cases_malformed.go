@@ -25,6 +25,8 @@ func malformedCases() []Case {
 		})...)
 		out = append(out, p.malformed("UDP", []mangle{{"UDP header cut short", func(b []byte) []byte { return p.cut(b, 7) }}})...)
 		out = append(out, p.malformed("SCTP", []mangle{{"SCTP header cut short", func(b []byte) []byte { return p.cut(b, 11) }}})...)
+		out = append(out, p.malformed("UDP-Lite", []mangle{{"UDP-Lite header cut short", func(b []byte) []byte { return p.cut(b, 7) }}})...)
+		out = append(out, p.malformed("DCCP", []mangle{{"DCCP header cut short", func(b []byte) []byte { return p.cut(b, 11) }}})...)
 		out = append(out, p.malformed("ICMP", []mangle{{"ICMP header cut short", func(b []byte) []byte { return p.cut(b, 7) }}})...)
 		if p.v6 {
 			out = append(out, p.malformed6()...)
@@ -70,6 +72,7 @@ func (p place) malformed(kind string, ms []mangle) []Case {
 	for _, m := range ms {
 		x := map[string]IP{
 			"TCP": p.ip().TCP(1, 2, SYN, nil), "UDP": p.ip().UDP(1, 2, nil), "ICMP": p.ip().Ping(1, 1), "SCTP": p.ip().with(132, bytesOf(12)),
+			"UDP-Lite": p.ip().with(136, bytesOf(8)), "DCCP": p.ip().with(33, bytesOf(12)),
 		}[kind]
 		out = append(out, single(p.title(m.name), Send{From: p.src, Frame: m.do(p.frame(x)), Want: Want{Reason: reason.Malformed}}))
 	}

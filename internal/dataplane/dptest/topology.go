@@ -289,7 +289,7 @@ func (g *drawer) policy() (p *hostplan.Policy, none bool) {
 
 func (g *drawer) rule() hostplan.Rule {
 	r := hostplan.Rule{Egress: g.coin("egress"), IPv6: g.coin("IPv6"), PortMin: -1, PortMax: -1}
-	r.Protocol = pickOne(g, "protocol", []int16{hostplan.AnyProtocol, 1, 6, 17, 58, 132, 253})
+	r.Protocol = pickOne(g, "protocol", []int16{hostplan.AnyProtocol, 1, 6, 17, 33, 58, 132, 136, 253})
 	switch r.Protocol {
 	case 6, 17, 132:
 		if g.coin("ports") {

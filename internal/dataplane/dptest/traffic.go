@@ -384,9 +384,9 @@ func (g *Traffic) upper(x IP, data []byte) IP {
 		}
 		return x.UDP(d[0], d[1], data)
 	}
-	x.Proto = pickOne(&g.drawer, "other protocol", []uint8{132, 253, 59, 4, 50})
+	x.Proto = pickOne(&g.drawer, "other protocol", []uint8{132, 33, 136, 253, 59, 4, 50})
 	x.Payload = data
-	if x.Proto == 132 && g.coin("whole SCTP header") {
+	if (x.Proto == 132 || x.Proto == 33 || x.Proto == 136) && g.coin("whole header with ports") {
 		x.Payload = binary.BigEndian.AppendUint16(nil, g.port("source port"))
 		x.Payload = binary.BigEndian.AppendUint16(x.Payload, g.port("port"))
 		x.Payload = append(x.Payload, make([]byte, 8)...)

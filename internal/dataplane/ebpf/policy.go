@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,8 +22,11 @@ const (
 )
 
 const (
-	protoICMP, protoTCP, protoUDP, protoICMPv6, protoSCTP = 1, 6, 17, 58, 132
+	protoICMP, protoTCP, protoUDP, protoDCCP, protoICMPv6, protoSCTP, protoUDPLite = 1, 6, 17, 33, 58, 132, 136
 )
+
+// withPorts are the protocols that have ports.
+var withPorts = []uint8{protoTCP, protoUDP, protoDCCP, protoSCTP, protoUDPLite}
 
 // remote is what a rule names as its other side: "set <id>" or a prefix.
 type remote string
@@ -53,9 +55,10 @@ type classifier struct {
 }
 
 type polinfo struct {
-	id      uint32
-	rules   []hostplan.Rule
-	remotes map[remote]bool
+	id    uint32
+	rules []hostplan.Rule
+	// remotes are the rules of each remote, by their place in rules: a class has those of its own remotes, and nothing walks the others.
+	remotes map[remote][]int
 	classes map[uint32]bool
 	// tables are the kinds of rule it has: POL_ bits of bpf/lib/maps.h.
 	tables uint32
@@ -84,26 +87,21 @@ func (x *classifier) add(p *hostplan.Policy) uint32 {
 	if id, ok := x.policies[p]; ok {
 		return id
 	}
-	var b strings.Builder
-	b.WriteString("policy")
-	for i := range p.Rules {
-		fmt.Fprintf(&b, "\n%+v", p.Rules[i])
-	}
-	id := x.number(b.String())
+	id := x.number("policy\n" + string(contentOf(p)))
 	x.policies[p] = id
 	if x.byID[id] != nil {
 		return id
 	}
-	info := &polinfo{id: id, rules: slices.Clone(p.Rules), remotes: map[remote]bool{}, classes: map[uint32]bool{}}
+	info := &polinfo{id: id, rules: slices.Clone(p.Rules), remotes: map[remote][]int{}, classes: map[uint32]bool{}}
 	slices.SortFunc(info.rules, func(a, b hostplan.Rule) int { return a.ID.Compare(b.ID) })
 	for i := range info.rules {
 		r := &info.rules[i]
 		info.tables |= tablesOf(r)
 		name := remoteOf(r)
+		info.remotes[name] = append(info.remotes[name], i)
 		if name == "" {
 			continue
 		}
-		info.remotes[name] = true
 		if _, ok := x.prefixes[name]; ok {
 			continue
 		}
@@ -117,14 +115,47 @@ func (x *classifier) add(p *hostplan.Policy) uint32 {
 	return id
 }
 
+// contentOf is what a policy's rules are, in bytes.
+func contentOf(p *hostplan.Policy) []byte {
+	b := make([]byte, 0, 64*len(p.Rules))
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		b = append(b, r.ID[:]...)
+		b = append(b, r.RemoteSet[:]...)
+		for _, v := range []int32{int32(r.Protocol), r.PortMin, r.PortMax, int32(r.Remote.Bits())} {
+			b = binary.BigEndian.AppendUint32(b, uint32(v)) //nolint:gosec // every bit counts, the sign does not
+		}
+		b = append(b, dirOf(r))
+		if r.Remote.IsValid() {
+			a := r.Remote.Masked().Addr().As16()
+			b = append(b, a[:]...)
+		}
+	}
+	return b
+}
+
+// dirOf are the DIR_ bits of a rule.
+func dirOf(r *hostplan.Rule) (dir uint8) {
+	if r.Egress {
+		dir |= dirEgress
+	}
+	if r.IPv6 {
+		dir |= dirV6
+	}
+	return dir
+}
+
 // finish writes the tables once all policies are in.
 func (x *classifier) finish() {
 	for _, p := range x.byID {
-		x.rules(p, 0, func(r remote) bool { return r == "" })
+		x.rules(p, 0, p.remotes[""])
 	}
 	users := map[remote][]*polinfo{}
 	for _, p := range x.byID {
 		for r := range p.remotes {
+			if r == "" {
+				continue
+			}
 			users[r] = append(users[r], p)
 		}
 	}
@@ -194,12 +225,12 @@ func (x *classifier) class(p *polinfo, set uint32, held []remote) {
 	if _, ok := x.c.t.polClass.want[k]; ok {
 		return
 	}
-	mine := map[remote]bool{}
+	var mine []int
 	var name strings.Builder
 	name.WriteString("class")
 	for _, r := range held {
-		if p.remotes[r] {
-			mine[r] = true
+		if rules := p.remotes[r]; rules != nil {
+			mine = append(mine, rules...)
 			name.WriteString("\n" + string(r))
 		}
 	}
@@ -207,7 +238,7 @@ func (x *classifier) class(p *polinfo, set uint32, held []remote) {
 	x.c.t.polClass.put(k, class)
 	if !p.classes[class] {
 		p.classes[class] = true
-		x.rules(p, class, func(r remote) bool { return mine[r] })
+		x.rules(p, class, mine)
 	}
 }
 
@@ -220,14 +251,12 @@ type span struct {
 // protoKey is one table of port ranges.
 type protoKey struct{ dir, proto uint8 }
 
-// rules writes the rules of one class, by direction, family and protocol, as port prefixes that do not overlap.
-func (x *classifier) rules(p *polinfo, class uint32, of func(remote) bool) {
+// rules writes the rules of one class, by direction, family and protocol, as port prefixes that do not overlap. A rule's rank is its
+// place among all of the policy.
+func (x *classifier) rules(p *polinfo, class uint32, places []int) {
 	tables := map[protoKey][]span{}
-	for i := range p.rules {
+	for _, i := range places {
 		r := &p.rules[i]
-		if !of(remoteOf(r)) {
-			continue
-		}
 		slot, err := x.c.t.ruleSlots.of(r.ID)
 		if err != nil {
 			x.c.problem("rule", r.ID, err)
@@ -268,13 +297,7 @@ func tablesOf(r *hostplan.Rule) (bits uint32) {
 
 // spansOf are the ranges that a rule allows, by the protocols whose packets can match it.
 func spansOf(r *hostplan.Rule) map[protoKey][]span {
-	var dir uint8
-	if r.Egress {
-		dir |= dirEgress
-	}
-	if r.IPv6 {
-		dir |= dirV6
-	}
+	dir := dirOf(r)
 	icmp := uint8(protoICMP)
 	if r.IPv6 {
 		icmp = protoICMPv6
@@ -286,7 +309,11 @@ func spansOf(r *hostplan.Rule) map[protoKey][]span {
 			return map[protoKey][]span{{dir, protoAny}: whole}
 		}
 		// Ports are known for these alone.
-		return map[protoKey][]span{{dir, protoTCP}: portSpan(r), {dir, protoUDP}: portSpan(r), {dir, protoSCTP}: portSpan(r), {dir, icmp}: icmpSpans(r)}
+		out := map[protoKey][]span{{dir, icmp}: icmpSpans(r)}
+		for _, p := range withPorts {
+			out[protoKey{dir, p}] = portSpan(r)
+		}
+		return out
 	}
 	proto := uint8(r.Protocol) //nolint:gosec // 0..255
 	if proto == protoICMP && r.IPv6 {
@@ -297,7 +324,7 @@ func spansOf(r *hostplan.Rule) map[protoKey][]span {
 		return map[protoKey][]span{{dir, proto}: whole}
 	case proto == icmp:
 		return map[protoKey][]span{{dir, proto}: icmpSpans(r)}
-	case proto == protoTCP || proto == protoUDP || proto == protoSCTP:
+	case slices.Contains(withPorts, proto):
 		return map[protoKey][]span{{dir, proto}: portSpan(r)}
 	default:
 		return nil

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -176,20 +175,19 @@ func checkICMP(v *model.SecurityGroupRule) error {
 	return nil
 }
 
-// sameRule reports whether two rules of a group match the same packets by the same words.
+// sameRule reports whether two rules of a group match the same packets by the same words. What costs little is compared first: a
+// new rule is compared with all of its group.
 func sameRule(a, b *model.SecurityGroupRule) bool {
+	if a.Direction != b.Direction || a.EtherType != b.EtherType || !sameNumber(a.PortMin, b.PortMin) || !sameNumber(a.PortMax, b.PortMax) ||
+		a.RemoteGroup != b.RemoteGroup || a.RemoteAddrs != b.RemoteAddrs || NormalizedCIDR(a) != NormalizedCIDR(b) {
+		return false
+	}
 	pa, _ := ProtocolNumber(a.Protocol, a.EtherType)
 	pb, _ := ProtocolNumber(b.Protocol, b.EtherType)
-	return a.Direction == b.Direction && a.EtherType == b.EtherType && pa == pb && optional(a.PortMin) == optional(b.PortMin) &&
-		optional(a.PortMax) == optional(b.PortMax) && NormalizedCIDR(a) == NormalizedCIDR(b) && a.RemoteGroup == b.RemoteGroup && a.RemoteAddrs == b.RemoteAddrs
+	return pa == pb
 }
 
-func optional(p *int) string {
-	if p == nil {
-		return ""
-	}
-	return fmt.Sprint(*p)
-}
+func sameNumber(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // NormalizedCIDR is the rule's remote prefix with the host bits cleared; invalid for none.
 func NormalizedCIDR(v *model.SecurityGroupRule) netip.Prefix { return v.RemotePrefix.Masked() }
