@@ -86,8 +86,10 @@ func connected(from, to place, handle func(net.Conn), f func(c *net.TCPConn) (fl
 	return rate, err
 }
 
-func dial(to place) (*net.TCPConn, error) {
-	d := net.Dialer{Timeout: 3 * time.Second}
+func dial(to place) (*net.TCPConn, error) { return dialWithin(to, 3*time.Second) }
+
+func dialWithin(to place, limit time.Duration) (*net.TCPConn, error) {
+	d := net.Dialer{Timeout: limit}
 	c, err := d.Dial("tcp", netip.AddrPortFrom(to.addr, port).String())
 	if err != nil {
 		return nil, err

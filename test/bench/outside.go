@@ -39,16 +39,7 @@ func outside(ctx context.Context, l *benchLab, o options, r *labResult) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
-		line := kindResult{Kind: k.name, Unit: k.unit, Aim: 0.95}
-		for _, w := range ways {
-			v := wayResult{Way: w.name, Value: spreadOf(got[w.name]), Against: w.against}
-			if base := got[w.against]; base != nil {
-				s := spreadOf(ratios(got[w.name], base))
-				v.Ratio = &s
-			}
-			line.Ways = append(line.Ways, v)
-		}
-		x.Kinds = append(x.Kinds, line)
+		x.Kinds = append(x.Kinds, compared(ways, k, 0.95, got))
 	}
 	if x.Association, err = l.associations(ctx); err != nil {
 		return err

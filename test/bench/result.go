@@ -23,14 +23,16 @@ type result struct {
 
 // labResult is what the sections found with one kind of attachment. A section adds its own field.
 type labResult struct {
-	VIF       string       `json:"vif"`
-	LabUp     float64      `json:"lab_up_seconds"`
-	Traffic   []kindResult `json:"traffic,omitempty"`
-	RunTimes  []runTime    `json:"run_time,omitempty"`
-	Policies  []policyCost `json:"security_groups,omitempty"`
-	FirstPing *spread      `json:"first_ping_ms,omitempty"`
-	Boot      *bootResult  `json:"boot,omitempty"`
-	Scale     *scaleResult `json:"further_ports,omitempty"`
+	VIF      string       `json:"vif"`
+	LabUp    float64      `json:"lab_up_seconds"`
+	Traffic  []kindResult `json:"traffic,omitempty"`
+	RunTimes []runTime    `json:"run_time,omitempty"`
+	Policies []policyCost `json:"security_groups,omitempty"`
+	// Groups is the traffic under stateful groups of 1, 100 and 10,000 rules.
+	Groups    []groupResult `json:"traffic_under_rules,omitempty"`
+	FirstPing *spread       `json:"first_ping_ms,omitempty"`
+	Boot      *bootResult   `json:"boot,omitempty"`
+	Scale     *scaleResult  `json:"further_ports,omitempty"`
 	// Outside is what goes in and out of the cloud.
 	Outside *outsideResult `json:"outside,omitempty"`
 }
@@ -96,8 +98,24 @@ func machine() string {
 	return fmt.Sprintf("kernel %s, %s, %d processors", release, runtime.GOARCH, runtime.NumCPU())
 }
 
-func printTraffic(w io.Writer, r *labResult) {
-	for _, k := range r.Traffic {
+func printTraffic(w io.Writer, r *labResult) { printKinds(w, r.Traffic) }
+
+// compared is what was measured of one kind, with the ratios of the ways that are measured against another.
+func compared(ways []way, k kind, aim float64, got map[string][]float64) kindResult {
+	x := kindResult{Kind: k.name, Unit: k.unit, Aim: aim}
+	for _, w := range ways {
+		line := wayResult{Way: w.name, Value: spreadOf(got[w.name]), Against: w.against}
+		if base := got[w.against]; base != nil {
+			s := spreadOf(ratios(got[w.name], base))
+			line.Ratio = &s
+		}
+		x.Ways = append(x.Ways, line)
+	}
+	return x
+}
+
+func printKinds(w io.Writer, kinds []kindResult) {
+	for _, k := range kinds {
 		fmt.Fprintf(w, "\n%-34s %12s %10s   %-22s (aim: %.0f%%)\n", k.Kind+", "+k.Unit, "median", "of bare", "quartiles of the ratio", 100*k.Aim)
 		for _, x := range k.Ways {
 			fmt.Fprintf(w, "%-34s %12.1f", x.Way, x.Value.Median)

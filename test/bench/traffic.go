@@ -59,16 +59,7 @@ func traffic(ctx context.Context, l *benchLab, o options, r *labResult) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
-		x := kindResult{Kind: k.name, Unit: k.unit, Aim: k.aim}
-		for _, w := range ways {
-			line := wayResult{Way: w.name, Value: spreadOf(got[w.name]), Against: w.against}
-			if base := got[w.against]; base != nil {
-				s := spreadOf(ratios(got[w.name], base))
-				line.Ratio = &s
-			}
-			x.Ways = append(x.Ways, line)
-		}
-		r.Traffic = append(r.Traffic, x)
+		r.Traffic = append(r.Traffic, compared(ways, k, k.aim, got))
 	}
 	return nil
 }
