@@ -35,9 +35,12 @@ const Service = "metadata"
 
 // Limits of one proxy. A port past its share is refused, whatever the others do.
 const (
-	// perPort and inAll are the requests under way; connsPerPort the connections open.
+	// perPort are a port's requests under way, inAll those of all that are with Nova at once: who comes on top waits, at most
+	// patience. connsPerPort are a port's connections open, conns those of all.
 	perPort      = 8
-	inAll        = 512
+	inAll        = 256
+	patience     = 20 * time.Second
+	conns        = 8192
 	connsPerPort = 16
 	maxHeader    = 16 << 10
 	maxBody      = 64 << 10
@@ -71,6 +74,7 @@ type Proxy struct {
 	d     Deps
 	signs *signatures
 	busy  *shares[model.PortID]
+	turns turns
 	proxy *httputil.ReverseProxy
 }
 
@@ -83,7 +87,7 @@ func New(d Deps) *Proxy {
 			MaxConnsPerHost: inAll,
 		}
 	}
-	p := &Proxy{d: d, signs: newSignatures(d), busy: newShares[model.PortID](perPort, inAll)}
+	p := &Proxy{d: d, signs: newSignatures(d), busy: newShares[model.PortID](perPort, conns), turns: newTurns(inAll)}
 	p.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, Transport: d.Transport, ErrorHandler: upstreamFailed,
 		ErrorLog: log.New(discard{}, "", 0), // errors are told to the client and to the book
@@ -109,7 +113,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	defer stop()
-	if err := s.Serve(&limited{Listener: l, shares: newShares[netip.Addr](connsPerPort, 16*inAll)}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.Serve(&limited{Listener: l, shares: newShares[netip.Addr](connsPerPort, conns)}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve metadata: %w", err)
 	}
 	return ctx.Err()
@@ -169,6 +173,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, port model.PortID,
 	defer p.busy.give(port)
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
+	if !p.turns.wait(ctx, patience) {
+		w.Header().Set("Retry-After", "5")
+		return fail(w, http.StatusServiceUnavailable, "Nova's metadata service is behind: too many requests of this host wait for it")
+	}
+	defer p.turns.done()
 	reply, err := p.signs.of(ctx, ep, address)
 	if err != nil {
 		return p.unsigned(w, err)

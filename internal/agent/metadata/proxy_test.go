@@ -60,7 +60,10 @@ type rig struct {
 	state  atomic.Pointer[hostplan.State]
 }
 
-func newRig(t *testing.T, nova http.HandlerFunc) *rig {
+func newRig(t *testing.T, nova http.HandlerFunc) *rig { return newRigOf(t, inAll, nova) }
+
+// newRigOf lets atOnce requests go to Nova at a time.
+func newRigOf(t *testing.T, atOnce int, nova http.HandlerFunc) *rig {
 	t.Helper()
 	r := &rig{t: t, signer: &signer{}}
 	if nova != nil {
@@ -84,6 +87,7 @@ func newRig(t *testing.T, nova http.HandlerFunc) *rig {
 			return portN(n), netip.AddrFrom4([4]byte{10, 0, 0, n}), n > 1
 		},
 	})
+	p.turns = newTurns(atOnce)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -292,6 +296,44 @@ func TestBadNova(t *testing.T) {
 	}
 	if why := r.book.Of(portN(4)).Last[0].Why; !strings.Contains(why, "refused") {
 		t.Errorf("the operator is told %q", why)
+	}
+}
+
+// TestTurns: when all turns are taken, the next requests wait for one instead of being refused.
+func TestTurns(t *testing.T) {
+	var now, most atomic.Int64
+	r := newRigOf(t, 2, func(w http.ResponseWriter, _ *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(20 * time.Millisecond)
+		fmt.Fprint(w, "ok")
+	})
+	var wait sync.WaitGroup
+	for n := byte(2); n < 8; n++ {
+		for range 3 {
+			c := r.dial(n)
+			wait.Go(func() {
+				fmt.Fprint(c, "GET / HTTP/1.0\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					t.Errorf("port %d: %s", n, resp.Status)
+				}
+			})
+		}
+	}
+	wait.Wait()
+	if most.Load() != 2 {
+		t.Errorf("%d requests were with Nova at once, want 2", most.Load())
+	}
+	if (turns(make(chan struct{}))).wait(t.Context(), time.Millisecond) {
+		t.Error("a turn where there is none")
 	}
 }
 

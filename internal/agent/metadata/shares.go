@@ -1,9 +1,11 @@
 package metadata
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // shares counts what each key has under way, within a bound for each and one for all.
@@ -38,6 +40,32 @@ func (s *shares[K]) give(k K) {
 		delete(s.of, k)
 	}
 }
+
+// turns bounds what is done at once; who comes when all are taken waits. Instances that boot together all ask in the same
+// second: refusing some of them would cost each a retry of its own, at whatever interval its image has.
+type turns chan struct{}
+
+func newTurns(n int) turns { return make(turns, n) }
+
+// wait takes a turn; false: none came within d, or ctx ended. Whoever got one gives it back by done.
+func (t turns) wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+	}
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case t <- struct{}{}:
+		return true
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (t turns) done() { <-t }
 
 // limited is a listener that closes at once what comes from an address past its share of connections.
 type limited struct {
