@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // netnsName makes a namespace of a name that no one else has, and removes it.
@@ -171,5 +173,37 @@ func TestTapLivesAsLongAsItsFile(t *testing.T) {
 func TestNetnsPIDsOfNone(t *testing.T) {
 	if pids, err := NetnsPIDs(filepath.Join(t.TempDir(), "gone")); err != nil || pids != nil {
 		t.Errorf("%v, %v", pids, err)
+	}
+}
+
+func TestPeekSaysWhatNetlinkSays(t *testing.T) {
+	ns := netnsName(t, "peek")
+	if err := AddVeth(Veth{Name: "a", Netns: ns, Peer: End{Name: "b", Netns: ns}, MTU: 1400}); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetUp(ns, "a"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "lo"} {
+		want, err := LinkByName(ns, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Link
+		if err := InNetns(ns, func() (err error) { got, err = Peek(name); return err }); err != nil {
+			t.Fatal(err)
+		}
+		want.Kind, want.Alias, want.Master = "", "", 0
+		if name == "lo" {
+			want.MAC = nil
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+	for _, name := range []string{"none", "a name that is too long for an interface"} {
+		if _, err := Peek(name); err == nil || name == "none" && !IsNoLink(err) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 // nic is an interface behind a physical network.
 type nic struct {
 	ifindex uint32
+	name    string
 	mac     model.MAC
 }
 

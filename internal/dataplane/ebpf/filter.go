@@ -26,10 +26,7 @@ func newFilter(t *tables) macFilter {
 
 // apply brings the filters of the NICs in line with the tables, after they have been written.
 func (f *macFilter) apply(t *tables, physical map[string][]nic) []hostplan.Problem {
-	names, err := nicNames(physical)
-	if err != nil {
-		return []hostplan.Problem{{Kind: "device", ID: "physical networks", Why: err.Error()}}
-	}
+	names := nicNames(physical)
 	want, tagged := filterOf(t)
 	var failed []hostplan.Problem
 	for index, name := range names {
@@ -59,25 +56,14 @@ func (f *macFilter) apply(t *tables, physical map[string][]nic) []hostplan.Probl
 }
 
 // nicNames are the interfaces behind the physical networks, by index.
-func nicNames(physical map[string][]nic) (map[uint32]string, error) {
-	if len(physical) == 0 {
-		return nil, nil
-	}
-	links, err := linux.Links("")
-	if err != nil {
-		return nil, err
-	}
+func nicNames(physical map[string][]nic) map[uint32]string {
 	out := map[uint32]string{}
 	for _, nics := range physical {
 		for _, n := range nics {
-			for _, l := range links {
-				if uint32(l.Index) == n.ifindex { //nolint:gosec // positive
-					out[n.ifindex] = l.Name
-				}
-			}
+			out[n.ifindex] = n.name
 		}
 	}
-	return out, nil
+	return out
 }
 
 // filterOf are the MACs of ours on each NIC, and the NICs that carry a tagged network.

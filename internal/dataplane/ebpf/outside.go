@@ -31,7 +31,7 @@ func (p *Plane) nics(d dataplane.Desired, res *dataplane.Result) map[string][]ni
 	out := map[string][]nic{}
 	for name, devices := range d.Physical {
 		for _, dev := range devices {
-			l, err := linux.LinkByName("", dev.Name)
+			l, err := linux.Peek(dev.Name)
 			if err == nil {
 				err = p.ensure(l.Index, dev.Name, "from_physical")
 			}
@@ -40,7 +40,7 @@ func (p *Plane) nics(d dataplane.Desired, res *dataplane.Result) map[string][]ni
 					Why: fmt.Sprintf("physical network %s: %v", name, err)})
 				continue
 			}
-			n := nic{ifindex: uint32(l.Index)} //nolint:gosec // positive
+			n := nic{ifindex: uint32(l.Index), name: l.Name} //nolint:gosec // positive
 			copy(n.mac[:], l.MAC)
 			out[name] = append(out[name], n)
 		}

@@ -73,6 +73,8 @@ type Plane struct {
 	clean  bool
 	// plain are the devices that sysctls were set on, by index; peers caches how a device is delivered to.
 	quiet map[int]string
+	// vxlan is the tunnel device as it was found good.
+	vxlan linux.Link
 
 	// mu guards ifindex and closed, which Inject and Resend read beside Apply and Close, and keeps what they use open meanwhile.
 	mu      sync.RWMutex
@@ -256,13 +258,20 @@ func (p *Plane) tunnel(s *hostplan.State) (uint32, error) {
 	if !s.VTEP.IsValid() {
 		return 0, nil
 	}
-	l, err := linux.EnsureVXLAN("", linux.VXLAN{Name: VXLANDevice, Port: VXLANPort, MTU: p.cfg.VXLANMTU})
-	if err != nil {
-		return 0, err
+	l, err := linux.Peek(VXLANDevice)
+	if err != nil || !l.Up || l.Index != p.vxlan.Index || l.MTU != p.vxlan.MTU {
+		p.vxlan = linux.Link{}
+		if _, err := linux.EnsureVXLAN("", linux.VXLAN{Name: VXLANDevice, Port: VXLANPort, MTU: p.cfg.VXLANMTU}); err != nil {
+			return 0, err
+		}
+		if l, err = linux.Peek(VXLANDevice); err != nil {
+			return 0, err
+		}
 	}
 	if err := p.ensure(l.Index, l.Name, "from_overlay"); err != nil {
 		return 0, err
 	}
+	p.vxlan = l
 	return uint32(l.Index), nil //nolint:gosec // positive
 }
 
