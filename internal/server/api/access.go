@@ -7,14 +7,14 @@ import (
 )
 
 // target shows an object to policy's rules.
-type target[T, X any] struct {
-	r *Resource[T, X]
-	v *T
+type target[P, E any] struct {
+	r *resource[P, E]
+	v P
 	x *View
 }
 
 // Attr implements policy.Target.
-func (t target[T, X]) Attr(name string) (string, bool) {
+func (t target[P, E]) Attr(name string) (string, bool) {
 	switch name {
 	case "project_id":
 		if t.r.project == nil {
@@ -43,7 +43,7 @@ func (t target[T, X]) Attr(name string) (string, bool) {
 }
 
 // networkOf is the network that an object is on, nil if it is on none.
-func (r *Resource[T, X]) networkOf(v *T, x *View) *model.Network {
+func (r *resource[P, E]) networkOf(v P, x *View) *model.Network {
 	if r.network == nil {
 		return nil
 	}
@@ -51,34 +51,34 @@ func (r *Resource[T, X]) networkOf(v *T, x *View) *model.Network {
 }
 
 // allowed asks policy about an action on an object, together with attributes that have rules of their own.
-func (r *Resource[T, X]) allowed(x *View, action string, attrs []string, v *T) error {
-	return x.May.Enforce(action, attrs, target[T, X]{r, v, x})
+func (r *resource[P, E]) allowed(x *View, action string, attrs []string, v P) error {
+	return x.May.Enforce(action, attrs, target[P, E]{r, v, x})
 }
 
 // maySee asks policy whether an object's attribute may be shown.
-func (r *Resource[T, X]) maySee(v *T, x *View, attr string) bool {
-	return x.May.Allows("get_"+r.policy+":"+attr, target[T, X]{r, v, x})
+func (r *resource[P, E]) maySee(v P, x *View, attr string) bool {
+	return x.May.Allows("get_"+r.policy+":"+attr, target[P, E]{r, v, x})
 }
 
 // sees makes the test of what the viewer may see: policy's union of own objects, shared ones and so on.
-func (r *Resource[T, X]) sees(x *View) func(v *T) bool {
+func (r *resource[P, E]) sees(x *View) func(v P) bool {
 	visible := r.inScope(x)
 	if r.parent == nil {
 		return visible
 	}
-	return func(v *T) bool { return r.parent(v) == x.Parent && visible(v) }
+	return func(v P) bool { return r.parent(v) == x.Parent && visible(v) }
 }
 
-func (r *Resource[T, X]) inScope(x *View) func(v *T) bool {
+func (r *resource[P, E]) inScope(x *View) func(v P) bool {
 	s := x.May.Scope(r.policy)
 	if s.All {
-		return func(*T) bool { return true }
+		return func(P) bool { return true }
 	}
 	if r.project == nil && r.parentProject == nil && r.network == nil { // nobody's: policy alone decides
-		return func(v *T) bool { return x.May.Allows("get_"+r.policy, target[T, X]{r, v, x}) }
+		return func(v P) bool { return x.May.Allows("get_"+r.policy, target[P, E]{r, v, x}) }
 	}
 	me := x.By.Project
-	return func(v *T) bool {
+	return func(v P) bool {
 		if s.Own && r.project != nil && r.project(v) == me {
 			return true
 		}
@@ -96,7 +96,7 @@ func (r *Resource[T, X]) inScope(x *View) func(v *T) bool {
 				return true
 			}
 		}
-		return s.Ask && x.May.Shows(r.policy, target[T, X]{r, v, x})
+		return s.Ask && x.May.Shows(r.policy, target[P, E]{r, v, x})
 	}
 }
 
@@ -104,7 +104,7 @@ func (r *Resource[T, X]) inScope(x *View) func(v *T) bool {
 type mask struct{ show, ask []bool }
 
 // mask is what the caller asked for and may see.
-func (r *Resource[T, X]) mask(x *View, fields []string) *mask {
+func (r *resource[P, E]) mask(x *View, fields []string) *mask {
 	m := &mask{show: make([]bool, len(r.attrs))}
 	p := x.May.Mask(r.policy)
 	for i, a := range r.attrs {

@@ -11,12 +11,12 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 )
 
-// attr is one attribute of a resource whose stored objects are T and whose input beyond them is X.
+// attribute is one attribute of a resource; P points to its stored objects, E to what a client sends beyond them.
 //
 // There are four kinds. Stored: a field of T, read and written through a pointer to it. Derived from the object, and
-// derived from world and viewer: only append is set. Input only: only parse is set; it leaves what the client sent in X
+// derived from world and viewer: only append is set. Input only: only parse is set; it leaves what the client sent in E
 // for the rule.
-type attr[T, X any] struct {
+type attribute[P, E any] struct {
 	name string
 	// post and put say whether a client may send the attribute; required, whether POST must have it.
 	post, put, required bool
@@ -27,26 +27,26 @@ type attr[T, X any] struct {
 	explicit func(v Value) bool
 	subs     []string
 	// text is the value as policy rules compare it; nil: rules cannot.
-	text func(v *T, x *View) string
+	text func(v P, x *View) string
 	// parse turns the client's value into an assignment. Errors: reason, or a *model.Error passed on as it is.
-	parse func(v Value) (assign[T, X], error)
+	parse func(v Value) (assignment[P, E], error)
 	// absent assigns the default when POST does not have the attribute; nil: the zero value is the default.
-	absent assign[T, X]
+	absent assignment[P, E]
 	// append adds the attribute's JSON value; nil: never shown.
-	append func(b []byte, v *T, x *View) []byte
+	append func(b []byte, v P, x *View) []byte
 	// shown says whether an object has the attribute at all; nil: always.
-	shown func(v *T, x *View) bool
+	shown func(v P, x *View) bool
 	// filter makes the test for a list filter with these values; nil: not a filter.
-	filter func(x *View, values []string) (func(v *T) bool, error)
+	filter func(x *View, values []string) (func(v P) bool, error)
 	// compare orders by the attribute; nil: not a sort key.
-	compare func(a, b *T) int
+	compare func(a, b P) int
 	key     []byte // the name as it is written
 	max     int    // longest text
 	null    bool   // text: null is taken as ""
 }
 
-// assign puts an accepted value where it belongs.
-type assign[T, X any] func(v *T, x *X)
+// assignment puts an accepted value where it belongs.
+type assignment[P, E any] func(v P, x E)
 
 // reason is why a value is refused; the engine adds the attribute's name in Neutron's words.
 type reason string
@@ -56,20 +56,20 @@ func (r reason) Error() string { return string(r) }
 func reasonf(format string, args ...any) error { return reason(fmt.Sprintf(format, args...)) }
 
 // inPost lets clients set the attribute at creation.
-func (a *attr[T, X]) inPost() *attr[T, X] { a.post = true; return a }
+func (a *attribute[P, E]) inPost() *attribute[P, E] { a.post = true; return a }
 
 // inPut lets clients change the attribute.
-func (a *attr[T, X]) inPut() *attr[T, X] { a.put = true; return a }
+func (a *attribute[P, E]) inPut() *attribute[P, E] { a.put = true; return a }
 
 // rw lets clients set the attribute at creation and later.
-func (a *attr[T, X]) rw() *attr[T, X] { a.post, a.put = true, true; return a }
+func (a *attribute[P, E]) rw() *attribute[P, E] { a.post, a.put = true, true; return a }
 
 // must makes POST refuse a body without the attribute.
-func (a *attr[T, X]) must() *attr[T, X] { a.post, a.required = true, true; return a }
+func (a *attribute[P, E]) must() *attribute[P, E] { a.post, a.required = true, true; return a }
 
 // guard tells that policy may have rules for setting the attribute, and for keys of the dictionaries in it. Creation
 // with false or "" is not asked about: those are the defaults.
-func (a *attr[T, X]) guard(subs ...string) *attr[T, X] {
+func (a *attribute[P, E]) guard(subs ...string) *attribute[P, E] {
 	a.guarded, a.subs = true, subs
 	a.explicit = func(v Value) bool {
 		on, ok := parseBool(v.text)
@@ -79,13 +79,13 @@ func (a *attr[T, X]) guard(subs ...string) *attr[T, X] {
 }
 
 // guardAny is guard for an attribute without a default: policy is asked about any value but null.
-func (a *attr[T, X]) guardAny() *attr[T, X] {
+func (a *attribute[P, E]) guardAny() *attribute[P, E] {
 	a.guard().explicit = func(v Value) bool { return v.kind != isNull }
 	return a
 }
 
 // asked appends the names of the rules that setting the attribute to v is under.
-func (a *attr[T, X]) asked(names []string, v Value, create bool) []string {
+func (a *attribute[P, E]) asked(names []string, v Value, create bool) []string {
 	if !a.guarded || (create && !a.explicit(v)) {
 		return names
 	}
@@ -104,32 +104,32 @@ func (a *attr[T, X]) asked(names []string, v Value, create bool) []string {
 }
 
 // limit bounds a text's length in characters.
-func (a *attr[T, X]) limit(n int) *attr[T, X] { a.max = n; return a }
+func (a *attribute[P, E]) limit(n int) *attribute[P, E] { a.max = n; return a }
 
 // orNull accepts null for a text, meaning "".
-func (a *attr[T, X]) orNull() *attr[T, X] { a.null = true; return a }
+func (a *attribute[P, E]) orNull() *attribute[P, E] { a.null = true; return a }
 
 // initially assigns a default at creation.
-func (a *attr[T, X]) initially(f assign[T, X]) *attr[T, X] { a.absent = f; return a }
+func (a *attribute[P, E]) initially(f assignment[P, E]) *attribute[P, E] { a.absent = f; return a }
 
 // when shows the attribute only on objects of which f holds.
-func (a *attr[T, X]) when(f func(v *T, x *View) bool) *attr[T, X] { a.shown = f; return a }
+func (a *attribute[P, E]) when(f func(v P, x *View) bool) *attribute[P, E] { a.shown = f; return a }
 
 // noFilter and noSort take away what the attribute's type would offer.
-func (a *attr[T, X]) noFilter() *attr[T, X] { a.filter = nil; return a }
+func (a *attribute[P, E]) noFilter() *attribute[P, E] { a.filter = nil; return a }
 
-func (a *attr[T, X]) noSort() *attr[T, X] { a.compare = nil; return a }
+func (a *attribute[P, E]) noSort() *attribute[P, E] { a.compare = nil; return a }
 
 // convert replaces how the client's value is read.
-func (a *attr[T, X]) convert(f func(v Value) (assign[T, X], error)) *attr[T, X] {
+func (a *attribute[P, E]) convert(f func(v Value) (assignment[P, E], error)) *attribute[P, E] {
 	a.parse = f
 	return a
 }
 
 // check adds a test of the client's value, made before it is read.
-func (a *attr[T, X]) check(f func(v Value) error) *attr[T, X] {
+func (a *attribute[P, E]) check(f func(v Value) error) *attribute[P, E] {
 	parse := a.parse
-	a.parse = func(v Value) (assign[T, X], error) {
+	a.parse = func(v Value) (assignment[P, E], error) {
 		if err := f(v); err != nil {
 			return nil, err
 		}
@@ -139,109 +139,109 @@ func (a *attr[T, X]) check(f func(v Value) error) *attr[T, X] {
 }
 
 // filterBy replaces the filter.
-func (a *attr[T, X]) filterBy(f func(x *View, values []string) (func(v *T) bool, error)) *attr[T, X] {
+func (a *attribute[P, E]) filterBy(f func(x *View, values []string) (func(v P) bool, error)) *attribute[P, E] {
 	a.filter = f
 	return a
 }
 
 // add declares an attribute; the constructors below are the usual ways to.
-func (r *Resource[T, X]) add(a *attr[T, X]) *attr[T, X] {
+func (r *resource[P, E]) add(a *attribute[P, E]) *attribute[P, E] {
 	a.key = append(appendString(nil, a.name), ':', ' ')
 	r.attrs = append(r.attrs, a)
 	return a
 }
 
 // text declares a stored text, a filter and sort key, of at most 255 characters.
-func (r *Resource[T, X]) text(name string, field func(*T) *string) *attr[T, X] {
-	a := &attr[T, X]{name: name, max: 255}
-	a.append = func(b []byte, v *T, _ *View) []byte { return appendString(b, *field(v)) }
-	a.text = func(v *T, _ *View) string { return *field(v) }
-	a.parse = func(v Value) (assign[T, X], error) {
+func (r *resource[P, E]) text(name string, field func(P) *string) *attribute[P, E] {
+	a := &attribute[P, E]{name: name, max: 255}
+	a.append = func(b []byte, v P, _ *View) []byte { return appendString(b, *field(v)) }
+	a.text = func(v P, _ *View) string { return *field(v) }
+	a.parse = func(v Value) (assignment[P, E], error) {
 		if v.kind == isNull && a.null {
-			return func(t *T, _ *X) { *field(t) = "" }, nil
+			return func(t P, _ E) { *field(t) = "" }, nil
 		}
 		s, err := textValue(v, a.max)
 		if err != nil {
 			return nil, err
 		}
-		return func(t *T, _ *X) { *field(t) = s }, nil
+		return func(t P, _ E) { *field(t) = s }, nil
 	}
-	a.filter = func(_ *View, values []string) (func(*T) bool, error) {
+	a.filter = func(_ *View, values []string) (func(P) bool, error) {
 		if len(values) == 1 {
 			want := values[0]
-			return func(v *T) bool { return *field(v) == want }, nil
+			return func(v P) bool { return *field(v) == want }, nil
 		}
-		return func(v *T) bool { return slices.Contains(values, *field(v)) }, nil
+		return func(v P) bool { return slices.Contains(values, *field(v)) }, nil
 	}
-	a.compare = func(x, y *T) int { return strings.Compare(*field(x), *field(y)) }
+	a.compare = func(x, y P) int { return strings.Compare(*field(x), *field(y)) }
 	return r.add(a)
 }
 
 // nullable declares a stored text that shows as null when it is empty, and may be sent as null.
-func (r *Resource[T, X]) nullable(name string, field func(*T) *string) *attr[T, X] {
+func (r *resource[P, E]) nullable(name string, field func(P) *string) *attribute[P, E] {
 	a := r.text(name, field)
-	a.append = func(b []byte, v *T, _ *View) []byte { return appendStringOrNull(b, *field(v)) }
+	a.append = func(b []byte, v P, _ *View) []byte { return appendStringOrNull(b, *field(v)) }
 	return a.orNull()
 }
 
 // flag declares a stored boolean, a filter and sort key.
-func (r *Resource[T, X]) flag(name string, field func(*T) *bool) *attr[T, X] {
-	a := &attr[T, X]{name: name}
-	a.append = func(b []byte, v *T, _ *View) []byte { return appendBool(b, *field(v)) }
-	a.text = func(v *T, _ *View) string { return pythonBool(*field(v)) }
-	a.parse = func(v Value) (assign[T, X], error) {
+func (r *resource[P, E]) flag(name string, field func(P) *bool) *attribute[P, E] {
+	a := &attribute[P, E]{name: name}
+	a.append = func(b []byte, v P, _ *View) []byte { return appendBool(b, *field(v)) }
+	a.text = func(v P, _ *View) string { return pythonBool(*field(v)) }
+	a.parse = func(v Value) (assignment[P, E], error) {
 		on, err := boolValue(v)
 		if err != nil {
 			return nil, err
 		}
-		return func(t *T, _ *X) { *field(t) = on }, nil
+		return func(t P, _ E) { *field(t) = on }, nil
 	}
-	a.filter = func(_ *View, values []string) (func(*T) bool, error) {
-		return boolFilter(values, func(v *T) bool { return *field(v) })
+	a.filter = func(_ *View, values []string) (func(P) bool, error) {
+		return boolFilter(values, func(v P) bool { return *field(v) })
 	}
-	a.compare = func(x, y *T) int { return compareBool(*field(x), *field(y)) }
+	a.compare = func(x, y P) int { return compareBool(*field(x), *field(y)) }
 	return r.add(a)
 }
 
 // flagOf declares a boolean derived from object, world and viewer.
-func (r *Resource[T, X]) flagOf(name string, get func(v *T, x *View) bool) *attr[T, X] {
-	a := &attr[T, X]{name: name}
-	a.append = func(b []byte, v *T, x *View) []byte { return appendBool(b, get(v, x)) }
-	a.text = func(v *T, x *View) string { return pythonBool(get(v, x)) }
-	a.filter = func(x *View, values []string) (func(*T) bool, error) {
-		return boolFilter(values, func(v *T) bool { return get(v, x) })
+func (r *resource[P, E]) flagOf(name string, get func(v P, x *View) bool) *attribute[P, E] {
+	a := &attribute[P, E]{name: name}
+	a.append = func(b []byte, v P, x *View) []byte { return appendBool(b, get(v, x)) }
+	a.text = func(v P, x *View) string { return pythonBool(get(v, x)) }
+	a.filter = func(x *View, values []string) (func(P) bool, error) {
+		return boolFilter(values, func(v P) bool { return get(v, x) })
 	}
 	return r.add(a)
 }
 
 // uuid declares a stored identifier, null when there is none; a filter and sort key.
-func (r *Resource[T, X]) uuid(name string, field func(*T) *model.UUID) *attr[T, X] {
-	a := &attr[T, X]{name: name}
-	a.append = func(b []byte, v *T, _ *View) []byte { return appendUUID(b, *field(v)) }
-	a.text = func(v *T, _ *View) string { return field(v).String() }
-	a.parse = func(v Value) (assign[T, X], error) {
+func (r *resource[P, E]) uuid(name string, field func(P) *model.UUID) *attribute[P, E] {
+	a := &attribute[P, E]{name: name}
+	a.append = func(b []byte, v P, _ *View) []byte { return appendUUID(b, *field(v)) }
+	a.text = func(v P, _ *View) string { return field(v).String() }
+	a.parse = func(v Value) (assignment[P, E], error) {
 		u, err := uuidValue(v, !a.required)
 		if err != nil {
 			return nil, err
 		}
-		return func(t *T, _ *X) { *field(t) = u }, nil
+		return func(t P, _ E) { *field(t) = u }, nil
 	}
-	a.filter = func(_ *View, values []string) (func(*T) bool, error) {
+	a.filter = func(_ *View, values []string) (func(P) bool, error) {
 		want := parseUUIDs(values)
 		if len(want) == 1 {
-			return func(v *T) bool { return *field(v) == want[0] }, nil
+			return func(v P) bool { return *field(v) == want[0] }, nil
 		}
-		return func(v *T) bool { return slices.Contains(want, *field(v)) }, nil
+		return func(v P) bool { return slices.Contains(want, *field(v)) }, nil
 	}
-	a.compare = func(x, y *T) int { return field(x).Compare(*field(y)) }
+	a.compare = func(x, y P) int { return field(x).Compare(*field(y)) }
 	return r.add(a)
 }
 
 // number declares an integer derived from the object, a filter and sort key.
-func (r *Resource[T, X]) number(name string, get func(*T) int64) *attr[T, X] {
-	a := &attr[T, X]{name: name}
-	a.append = func(b []byte, v *T, _ *View) []byte { return strconv.AppendInt(b, get(v), 10) }
-	a.filter = func(_ *View, values []string) (func(*T) bool, error) {
+func (r *resource[P, E]) number(name string, get func(P) int64) *attribute[P, E] {
+	a := &attribute[P, E]{name: name}
+	a.append = func(b []byte, v P, _ *View) []byte { return strconv.AppendInt(b, get(v), 10) }
+	a.filter = func(_ *View, values []string) (func(P) bool, error) {
 		want := make([]int64, 0, len(values))
 		for _, s := range values {
 			n, err := strconv.ParseInt(s, 10, 64)
@@ -250,20 +250,20 @@ func (r *Resource[T, X]) number(name string, get func(*T) int64) *attr[T, X] {
 			}
 			want = append(want, n)
 		}
-		return func(v *T) bool { return slices.Contains(want, get(v)) }, nil
+		return func(v P) bool { return slices.Contains(want, get(v)) }, nil
 	}
-	a.compare = func(x, y *T) int { return cmp.Compare(get(x), get(y)) }
+	a.compare = func(x, y P) int { return cmp.Compare(get(x), get(y)) }
 	return r.add(a)
 }
 
 // derived declares an attribute that is shown only.
-func (r *Resource[T, X]) derived(name string, show func(b []byte, v *T, x *View) []byte) *attr[T, X] {
-	return r.add(&attr[T, X]{name: name, append: show})
+func (r *resource[P, E]) derived(name string, show func(b []byte, v P, x *View) []byte) *attribute[P, E] {
+	return r.add(&attribute[P, E]{name: name, append: show})
 }
 
 // input declares an attribute that the client sends for the rule alone.
-func (r *Resource[T, X]) input(name string, parse func(v Value) (assign[T, X], error)) *attr[T, X] {
-	return r.add(&attr[T, X]{name: name, parse: parse})
+func (r *resource[P, E]) input(name string, parse func(v Value) (assignment[P, E], error)) *attribute[P, E] {
+	return r.add(&attribute[P, E]{name: name, parse: parse})
 }
 
 // Values as Neutron reads them (neutron-lib: api/converters.py, api/validators).
@@ -341,7 +341,7 @@ func parseUUIDs(values []string) []model.UUID {
 	return out
 }
 
-func boolFilter[T any](values []string, get func(*T) bool) (func(*T) bool, error) {
+func boolFilter[P any](values []string, get func(P) bool) (func(P) bool, error) {
 	var want [2]bool
 	for _, s := range values {
 		on, ok := parseBool(s)
@@ -354,7 +354,7 @@ func boolFilter[T any](values []string, get func(*T) bool) (func(*T) bool, error
 			want[0] = true
 		}
 	}
-	return func(v *T) bool {
+	return func(v P) bool {
 		if get(v) {
 			return want[1]
 		}

@@ -12,7 +12,7 @@ import (
 func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // serve answers a request beneath the resource's path; rest is what follows the path.
-func (r *Resource[T, X]) serve(c *call, rest []string) error {
+func (r *resource[P, E]) serve(c *call, rest []string) error {
 	if r.prepare != nil {
 		if err := r.prepare(c); err != nil {
 			return err
@@ -52,9 +52,9 @@ func (r *Resource[T, X]) serve(c *call, rest []string) error {
 	return errNoPath
 }
 
-func (r *Resource[T, X]) pathName() string { return r.path }
+func (r *resource[P, E]) pathName() string { return r.path }
 
-func (r *Resource[T, X]) show(c *call, id string) error {
+func (r *resource[P, E]) show(c *call, id string) error {
 	q, err := parseQuery(c.r.URL.RawQuery, 0)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (r *Resource[T, X]) show(c *call, id string) error {
 }
 
 // answer writes one object in its envelope.
-func (r *Resource[T, X]) answer(c *call, code int, v *T, x *View, m *mask) {
+func (r *resource[P, E]) answer(c *call, code int, v P, x *View, m *mask) {
 	b := append(append(c.buffer(), `{"`...), r.name...)
 	b = r.encode(append(b, `": `...), v, x, m)
 	if r.meta != nil && r.byName["revision_number"] != nil {
@@ -80,7 +80,7 @@ func (r *Resource[T, X]) answer(c *call, code int, v *T, x *View, m *mask) {
 	c.reply(code, append(b, '}'))
 }
 
-func (r *Resource[T, X]) doCreate(c *call) error {
+func (r *resource[P, E]) doCreate(c *call) error {
 	if r.create == nil {
 		return errMethod
 	}
@@ -95,7 +95,8 @@ func (r *Resource[T, X]) doCreate(c *call) error {
 			return err
 		}
 		for i, o := range objects {
-			v, x := o.make(nil, r.extraInit)
+			var none P
+			v, x := r.make(o, none)
 			if r.bindParent != nil {
 				r.bindParent(v, c.parent)
 			}
@@ -130,7 +131,7 @@ func (r *Resource[T, X]) doCreate(c *call) error {
 	return nil
 }
 
-func (r *Resource[T, X]) checkQuota(c *call, tx *world.Tx, objects []*wanted[T, X]) error {
+func (r *resource[P, E]) checkQuota(c *call, tx *world.Tx, objects []*wanted[P, E]) error {
 	if r.quota == "" {
 		return nil
 	}
@@ -146,7 +147,7 @@ func (r *Resource[T, X]) checkQuota(c *call, tx *world.Tx, objects []*wanted[T, 
 	return nil
 }
 
-func (r *Resource[T, X]) doUpdate(c *call, id string) error {
+func (r *resource[P, E]) doUpdate(c *call, id string) error {
 	if r.update == nil {
 		return errMethod
 	}
@@ -155,14 +156,14 @@ func (r *Resource[T, X]) doUpdate(c *call, id string) error {
 		return err
 	}
 	action := "update_" + r.policy
-	var before *T
-	w, err := r.change(c, id, action, func(tx *world.Tx, old *T) error {
+	var before P
+	w, err := r.change(c, id, action, func(tx *world.Tx, old P) error {
 		before = old
-		v, x := want.make(old, r.extraInit)
+		v, x := r.make(want, old)
 		if err := r.allowed(c.viewOf(&tx.World), action, want.asked, v); err != nil {
 			return r.conceal(id, err)
 		}
-		return r.update(tx, c.by, Change[T, X]{old, v, x, want.has})
+		return r.update(tx, c.by, update[P, E]{old, v, x, want.has})
 	})
 	if err != nil {
 		return err
@@ -174,12 +175,12 @@ func (r *Resource[T, X]) doUpdate(c *call, id string) error {
 	return nil
 }
 
-func (r *Resource[T, X]) doDelete(c *call, id string) error {
+func (r *resource[P, E]) doDelete(c *call, id string) error {
 	if r.remove == nil {
 		return errMethod
 	}
 	action := "delete_" + r.policy
-	_, err := r.change(c, id, action, func(tx *world.Tx, old *T) error {
+	_, err := r.change(c, id, action, func(tx *world.Tx, old P) error {
 		if err := r.allowed(c.viewOf(&tx.World), action, nil, old); err != nil {
 			return r.conceal(id, err)
 		}
@@ -192,7 +193,7 @@ func (r *Resource[T, X]) doDelete(c *call, id string) error {
 }
 
 // conceal is what a caller is told whom policy refuses to change an object.
-func (r *Resource[T, X]) conceal(id string, err error) error {
+func (r *resource[P, E]) conceal(id string, err error) error {
 	var e *model.Error
 	if r.concealed && errors.As(err, &e) && e.Kind == model.KindForbidden {
 		return r.missing(id)
@@ -201,7 +202,7 @@ func (r *Resource[T, X]) conceal(id string, err error) error {
 }
 
 // change runs f in a transaction on an object that the caller sees and whose revision is what If-Match says.
-func (r *Resource[T, X]) change(c *call, id, op string, f func(tx *world.Tx, old *T) error) (*world.World, error) {
+func (r *resource[P, E]) change(c *call, id, op string, f func(tx *world.Tx, old P) error) (*world.World, error) {
 	revision, conditional, err := c.ifMatch()
 	if err != nil {
 		return nil, err

@@ -95,6 +95,7 @@ func defaultRuleSource() source[model.DefaultRule] {
 			}
 			return slices.Values(within(w, func(d *T) bool { return d.Rule.ID.Compare(id) > 0 }))
 		},
-		put: func(tx *world.Tx, d *T) { tx.DefaultRules.Put(d) },
+		put:   func(tx *world.Tx, d *T) { tx.DefaultRules.Put(d) },
+		clone: clone[T],
 	}
 }

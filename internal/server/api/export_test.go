@@ -30,7 +30,7 @@ func Surface(h http.Handler) []Collection {
 	return out
 }
 
-func (r *Resource[T, X]) surface() Collection {
+func (r *resource[P, E]) surface() Collection {
 	c := Collection{Path: r.path, Name: r.name, Below: []string{"tags", "tags/x"}}
 	for _, a := range r.attrs {
 		c.Attrs = append(c.Attrs, a.name)

@@ -9,24 +9,18 @@ import (
 )
 
 // wanted is one object of a request's body, read and validated.
-type wanted[T, X any] struct {
-	assigns []assign[T, X]
+type wanted[P, E any] struct {
+	assigns []assignment[P, E]
 	given   []string
 	asked   []string // attributes that policy is to be asked about
 	project string   // of a creation
 }
 
-func (w *wanted[T, X]) has(name string) bool { return slices.Contains(w.given, name) }
+func (w *wanted[P, E]) has(name string) bool { return slices.Contains(w.given, name) }
 
 // make builds the object and the extra input anew: a rule may run more than once.
-func (w *wanted[T, X]) make(base *T, extra func() X) (*T, *X) {
-	v, x := new(T), new(X)
-	if extra != nil {
-		*x = extra()
-	}
-	if base != nil {
-		*v = *base
-	}
+func (r *resource[P, E]) make(w *wanted[P, E], base P) (P, E) {
+	v, x := r.source.clone(base), r.extra()
 	for _, f := range w.assigns {
 		f(v, x)
 	}
@@ -34,14 +28,14 @@ func (w *wanted[T, X]) make(base *T, extra func() X) (*T, *X) {
 }
 
 // readCreate reads the body of POST; bulk tells whether it was a list.
-func (r *Resource[T, X]) readCreate(c *call) (objects []*wanted[T, X], bulk bool, err error) {
+func (r *resource[P, E]) readCreate(c *call) (objects []*wanted[P, E], bulk bool, err error) {
 	body, err := c.body()
 	if err != nil {
 		return nil, false, err
 	}
 	if one, ok := body.get(r.name); ok {
 		w, err := r.readOne(c, one, true)
-		return []*wanted[T, X]{w}, false, err
+		return []*wanted[P, E]{w}, false, err
 	}
 	list, ok := body.get(r.plural)
 	if !ok {
@@ -67,7 +61,7 @@ func (r *Resource[T, X]) readCreate(c *call) (objects []*wanted[T, X], bulk bool
 }
 
 // readUpdate reads the body of PUT.
-func (r *Resource[T, X]) readUpdate(c *call) (*wanted[T, X], error) {
+func (r *resource[P, E]) readUpdate(c *call) (*wanted[P, E], error) {
 	body, err := c.body()
 	if err != nil {
 		return nil, err
@@ -80,11 +74,11 @@ func (r *Resource[T, X]) readUpdate(c *call) (*wanted[T, X], error) {
 }
 
 // readOne reads one object, in Neutron's order: project, unknown attributes, what may be sent, values.
-func (r *Resource[T, X]) readOne(c *call, obj Value, create bool) (*wanted[T, X], error) {
+func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E], error) {
 	if obj.kind != isObject {
 		return nil, badRequest("Unable to find '%s' in request body", r.name)
 	}
-	w := &wanted[T, X]{given: make([]string, 0, len(obj.members))}
+	w := &wanted[P, E]{given: make([]string, 0, len(obj.members))}
 	if create && r.setProject != nil {
 		if err := r.readProject(c, obj, w); err != nil {
 			return nil, err
@@ -127,7 +121,7 @@ func (r *Resource[T, X]) readOne(c *call, obj Value, create bool) (*wanted[T, X]
 }
 
 // readProject finds whose the new object is to be.
-func (r *Resource[T, X]) readProject(c *call, obj Value, w *wanted[T, X]) error {
+func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) error {
 	w.project = c.by.Project
 	project, ok1 := obj.get("project_id")
 	tenant, ok2 := obj.get("tenant_id")
@@ -146,12 +140,12 @@ func (r *Resource[T, X]) readProject(c *call, obj Value, w *wanted[T, X]) error 
 		}
 	}
 	p := w.project
-	w.assigns = append(w.assigns, func(v *T, _ *X) { r.setProject(v, p) })
+	w.assigns = append(w.assigns, func(v P, _ E) { r.setProject(v, p) })
 	return nil
 }
 
 // checkGiven tests that everything sent may be sent, and that nothing required is missing.
-func (r *Resource[T, X]) checkGiven(w *wanted[T, X], create bool) error {
+func (r *resource[P, E]) checkGiven(w *wanted[P, E], create bool) error {
 	if !create {
 		for _, name := range w.given {
 			if a := r.byName[name]; !a.put || a.parse == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // list answers GET of the collection.
-func (r *Resource[T, X]) list(c *call) error {
+func (r *resource[P, E]) list(c *call) error {
 	q, err := parseQuery(c.r.URL.RawQuery, c.s.deps.MaxPage)
 	if err != nil {
 		return err
@@ -23,14 +23,14 @@ func (r *Resource[T, X]) list(c *call) error {
 	}
 	m := r.mask(x, q.fields)
 	b := append(append(c.buffer(), `{"`...), r.plural...)
-	b = appendList(append(b, `": `...), rows, func(b []byte, v *T) []byte { return r.encode(c.flush(b), v, x, m) })
+	b = appendList(append(b, `": `...), rows, func(b []byte, v P) []byte { return r.encode(c.flush(b), v, x, m) })
 	b = r.links(c, b, q, rows)
 	c.reply(http.StatusOK, append(b, '}'))
 	return nil
 }
 
 // links appends where the pages before and after are. An empty page leads to the last one and to the first.
-func (r *Resource[T, X]) links(c *call, b []byte, q *query, rows []*T) []byte {
+func (r *resource[P, E]) links(c *call, b []byte, q *query, rows []P) []byte {
 	if q.limit == 0 {
 		return b
 	}
@@ -51,7 +51,7 @@ func (r *Resource[T, X]) links(c *call, b []byte, q *query, rows []*T) []byte {
 }
 
 // page is the rows that a query asks for, in order.
-func (r *Resource[T, X]) page(x *View, q *query) ([]*T, error) {
+func (r *resource[P, E]) page(x *View, q *query) ([]P, error) {
 	match, err := r.matcher(x, q)
 	if err != nil {
 		return nil, err
@@ -60,18 +60,18 @@ func (r *Resource[T, X]) page(x *View, q *query) ([]*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	var marker *T
+	var marker P
 	if q.marker != "" {
 		if r.freeMarker {
 			marker = r.source.get(x.W, idOf(q.marker))
 		}
-		if marker == nil {
+		if isNil(marker) {
 			if marker, err = r.find(x, q.marker); err != nil {
 				return nil, err
 			}
 		}
 	}
-	var out []*T
+	var out []P
 	if less == nil {
 		for v := range r.candidates(x, q, marker) {
 			if match(v) {
@@ -90,12 +90,13 @@ func (r *Resource[T, X]) page(x *View, q *query) ([]*T, error) {
 }
 
 // sorted gathers, sorts and cuts when the order is not that of ids. With a limit it keeps the best rows only.
-func (r *Resource[T, X]) sorted(x *View, q *query, marker *T, match func(*T) bool, less func(a, b *T) int) []*T {
-	out := best[T]{less: less, limit: q.limit}
+func (r *resource[P, E]) sorted(x *View, q *query, marker P, match func(P) bool, less func(a, b P) int) []P {
+	out := best[P]{less: less, limit: q.limit}
+	var none P
 	straight := *q
 	straight.reverse = false
-	for v := range r.candidates(x, &straight, nil) {
-		if (marker == nil || less(v, marker) > 0) && out.wants(v) && match(v) {
+	for v := range r.candidates(x, &straight, none) {
+		if (isNil(marker) || less(v, marker) > 0) && out.wants(v) && match(v) {
 			out.add(v)
 		}
 	}
@@ -104,24 +105,24 @@ func (r *Resource[T, X]) sorted(x *View, q *query, marker *T, match func(*T) boo
 }
 
 // best keeps the limit first rows of those added (0: all); rows is a heap with the last of them on top.
-type best[T any] struct {
-	rows  []*T
-	less  func(a, b *T) int
+type best[P any] struct {
+	rows  []P
+	less  func(a, b P) int
 	limit int
 }
 
-func (h *best[T]) Len() int           { return len(h.rows) }
-func (h *best[T]) Less(i, j int) bool { return h.less(h.rows[i], h.rows[j]) > 0 }
-func (h *best[T]) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
-func (h *best[T]) Push(v any)         { h.rows = append(h.rows, v.(*T)) }
-func (h *best[T]) Pop() any           { panic("api: nothing is popped") }
+func (h *best[P]) Len() int           { return len(h.rows) }
+func (h *best[P]) Less(i, j int) bool { return h.less(h.rows[i], h.rows[j]) > 0 }
+func (h *best[P]) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
+func (h *best[P]) Push(v any)         { h.rows = append(h.rows, v.(P)) }
+func (h *best[P]) Pop() any           { panic("api: nothing is popped") }
 
 // wants reports whether v would be kept.
-func (h *best[T]) wants(v *T) bool {
+func (h *best[P]) wants(v P) bool {
 	return h.limit == 0 || len(h.rows) < h.limit || h.less(v, h.rows[0]) < 0
 }
 
-func (h *best[T]) add(v *T) {
+func (h *best[P]) add(v P) {
 	switch {
 	case h.limit == 0:
 		h.rows = append(h.rows, v)
@@ -134,9 +135,9 @@ func (h *best[T]) add(v *T) {
 }
 
 // order is the comparison that a query asks for, nil for the order of ids.
-func (r *Resource[T, X]) order(q *query) (func(a, b *T) int, error) {
+func (r *resource[P, E]) order(q *query) (func(a, b P) int, error) {
 	type key struct {
-		compare func(a, b *T) int
+		compare func(a, b P) int
 		sign    int
 	}
 	var keys []key
@@ -158,7 +159,7 @@ func (r *Resource[T, X]) order(q *query) (func(a, b *T) int, error) {
 	if q.reverse {
 		turn = -1
 	}
-	return func(a, b *T) int {
+	return func(a, b P) int {
 		for _, k := range keys {
 			if c := k.compare(a, b); c != 0 {
 				return c * k.sign * turn
@@ -169,9 +170,9 @@ func (r *Resource[T, X]) order(q *query) (func(a, b *T) int, error) {
 }
 
 // matcher is the test of a query's filters, tags and the caller's scope.
-func (r *Resource[T, X]) matcher(x *View, q *query) (func(*T) bool, error) {
+func (r *resource[P, E]) matcher(x *View, q *query) (func(P) bool, error) {
 	var unknown []string
-	tests := []func(*T) bool{r.sees(x)}
+	tests := []func(P) bool{r.sees(x)}
 	for _, f := range q.filters {
 		a := r.byName[f.name]
 		if a == nil || a.filter == nil {
@@ -188,12 +189,12 @@ func (r *Resource[T, X]) matcher(x *View, q *query) (func(*T) bool, error) {
 		if !r.tagged {
 			unknown = append(unknown, "tags")
 		}
-		tests = append(tests, func(v *T) bool { return q.tags.match(r.meta(v).Tags) })
+		tests = append(tests, func(v P) bool { return q.tags.match(r.meta(v).Tags) })
 	}
 	if unknown != nil && !q.loose {
 		return nil, badRequest("%s is invalid attribute for filtering", pyList(unknown))
 	}
-	return func(v *T) bool {
+	return func(v P) bool {
 		for _, t := range tests {
 			if !t(v) {
 				return false
@@ -205,18 +206,18 @@ func (r *Resource[T, X]) matcher(x *View, q *query) (func(*T) bool, error) {
 
 // candidates yields rows in the order of ids (reversed if the query says so) among which are all that match, from
 // beyond the marker on. It takes the first index that serves one of the filters.
-func (r *Resource[T, X]) candidates(x *View, q *query, marker *T) iter.Seq[*T] {
+func (r *resource[P, E]) candidates(x *View, q *query, marker P) iter.Seq[P] {
 	if rows := r.sought(x, q, marker); rows != nil {
 		return rows
 	}
 	rows := r.indexed(x, q)
 	if rows == nil && r.reach != nil && !x.May.Scope(r.policy).All {
 		rows = r.reach(x)
-		slices.SortFunc(rows, func(a, b *T) int { return r.id(a).Compare(r.id(b)) })
-		rows = slices.Compact(rows)
+		slices.SortFunc(rows, func(a, b P) int { return r.id(a).Compare(r.id(b)) })
+		rows = slices.CompactFunc(rows, func(a, b P) bool { return r.id(a) == r.id(b) })
 	} else if rows == nil {
 		switch {
-		case marker != nil:
+		case !isNil(marker):
 			return r.source.after(x.W, r.id(marker), q.reverse)
 		case q.reverse:
 			return r.source.back(x.W)
@@ -226,9 +227,9 @@ func (r *Resource[T, X]) candidates(x *View, q *query, marker *T) iter.Seq[*T] {
 	if q.reverse {
 		slices.Reverse(rows)
 	}
-	return func(yield func(*T) bool) {
+	return func(yield func(P) bool) {
 		for _, v := range rows {
-			if marker != nil {
+			if !isNil(marker) {
 				c := r.id(v).Compare(r.id(marker))
 				if q.reverse {
 					c = -c
@@ -245,14 +246,14 @@ func (r *Resource[T, X]) candidates(x *View, q *query, marker *T) iter.Seq[*T] {
 }
 
 // sought yields the rows of an index that can start beyond the marker, if the best index for the query is one.
-func (r *Resource[T, X]) sought(x *View, q *query, marker *T) iter.Seq[*T] {
+func (r *resource[P, E]) sought(x *View, q *query, marker P) iter.Seq[P] {
 	for _, ix := range r.indexes {
 		for _, f := range q.filters {
 			if f.name != ix.attr {
 				continue
 			}
 			seek := r.seeks[f.name]
-			if seek == nil || len(f.values) != 1 || f.values[0] == "" || (marker != nil && r.byName[f.name].text(marker, x) != f.values[0]) {
+			if seek == nil || len(f.values) != 1 || f.values[0] == "" || (!isNil(marker) && r.byName[f.name].text(marker, x) != f.values[0]) {
 				return nil
 			}
 			return seek(x.W, f.values[0], marker, q.reverse)
@@ -262,12 +263,12 @@ func (r *Resource[T, X]) sought(x *View, q *query, marker *T) iter.Seq[*T] {
 }
 
 // indexed gathers the rows that the best index lists, in the order of ids; nil if no filter has one.
-func (r *Resource[T, X]) indexed(x *View, q *query) []*T {
+func (r *resource[P, E]) indexed(x *View, q *query) []P {
 	for _, f := range q.filters {
 		if f.name == "id" {
-			out := []*T{}
+			out := []P{}
 			for _, u := range sortedUUIDs(f.values) {
-				if v := r.source.get(x.W, u); v != nil {
+				if v := r.source.get(x.W, u); !isNil(v) {
 					out = append(out, v)
 				}
 			}
@@ -279,14 +280,14 @@ func (r *Resource[T, X]) indexed(x *View, q *query) []*T {
 			if f.name != ix.attr || slices.Contains(f.values, "") {
 				continue
 			}
-			out := []*T{}
+			out := []P{}
 			values := slices.Clone(f.values)
 			slices.Sort(values)
 			for _, value := range slices.Compact(values) {
 				out = slices.AppendSeq(out, ix.rows(x.W, value))
 			}
 			if len(values) > 1 {
-				slices.SortFunc(out, func(a, b *T) int { return r.id(a).Compare(r.id(b)) })
+				slices.SortFunc(out, func(a, b P) int { return r.id(a).Compare(r.id(b)) })
 			}
 			return out
 		}

@@ -46,19 +46,19 @@ func localIPResource(ru *rules.Rules) *localIPs {
 }
 
 // addrAttr declares a stored address, null when there is none.
-func addrAttr[T, X any](r *Resource[T, X], name string, field func(*T) *netip.Addr) *attr[T, X] {
-	a := r.derived(name, func(b []byte, v *T, _ *View) []byte { return appendAddr(b, *field(v)) })
-	a.text = func(v *T, _ *View) string { return field(v).String() }
-	a.convert(func(v Value) (assign[T, X], error) {
+func addrAttr[P, E any](r *resource[P, E], name string, field func(P) *netip.Addr) *attribute[P, E] {
+	a := r.derived(name, func(b []byte, v P, _ *View) []byte { return appendAddr(b, *field(v)) })
+	a.text = func(v P, _ *View) string { return field(v).String() }
+	a.convert(func(v Value) (assignment[P, E], error) {
 		if v.kind == isNull {
-			return func(t *T, _ *X) { *field(t) = netip.Addr{} }, nil
+			return func(t P, _ E) { *field(t) = netip.Addr{} }, nil
 		}
 		addr, err := addrValue(v)
-		return func(t *T, _ *X) { *field(t) = addr }, err
+		return func(t P, _ E) { *field(t) = addr }, err
 	})
-	a.compare = func(p, q *T) int { return field(p).Compare(*field(q)) }
-	return a.filterBy(func(_ *View, values []string) (func(*T) bool, error) {
-		return func(v *T) bool {
+	a.compare = func(p, q P) int { return field(p).Compare(*field(q)) }
+	return a.filterBy(func(_ *View, values []string) (func(P) bool, error) {
+		return func(v P) bool {
 			if !field(v).IsValid() {
 				return slices.Contains(values, "")
 			}

@@ -24,7 +24,7 @@ func meteringLabelResource(ru *rules.Rules) *meteringLabels {
 		project:    func(l *T) string { return l.ProjectID },
 		setProject: func(l *T, p string) { l.ProjectID = p },
 		create:     ru.CreateMeteringLabel,
-		update:     unchanged[T, rules.MeteringExtra],
+		update:     unchanged[*T, *rules.MeteringExtra],
 		remove:     ru.DeleteMeteringLabel,
 		gone:       "Metering label '%s' does not exist.",
 	}
@@ -37,11 +37,11 @@ func meteringLabelResource(ru *rules.Rules) *meteringLabels {
 }
 
 // unchanged is the update of a resource none of whose attributes may be changed.
-func unchanged[T, X any](*world.Tx, *rules.Actor, Change[T, X]) error { return nil }
+func unchanged[P, E any](*world.Tx, *rules.Actor, update[P, E]) error { return nil }
 
 // ownDescription declares a description of a resource without standard attributes, set at creation.
-func ownDescription[T, X any](r *Resource[T, X]) *attr[T, X] {
-	return r.text("description", func(v *T) *string { return &r.meta(v).Description }).inPost().orNull()
+func ownDescription[P, E any](r *resource[P, E]) *attribute[P, E] {
+	return r.text("description", func(v P) *string { return &r.meta(v).Description }).inPost().orNull()
 }
 
 func meteringRuleResource(ru *rules.Rules) *meteringRules {
@@ -53,7 +53,7 @@ func meteringRuleResource(ru *rules.Rules) *meteringRules {
 		meta:    func(m *T) *model.Meta { return &m.Meta },
 		project: func(m *T) string { return m.ProjectID },
 		create:  ru.CreateMeteringLabelRule,
-		update:  unchanged[T, rules.MeteringExtra],
+		update:  unchanged[*T, *rules.MeteringExtra],
 		remove:  ru.DeleteMeteringLabelRule,
 		gone:    "Metering label rule '%s' does not exist.",
 		indexes: []index[T]{{"metering_label_id", func(w *world.World, v string) rows[T] {
@@ -72,18 +72,18 @@ func meteringRuleResource(ru *rules.Rules) *meteringRules {
 }
 
 // prefixAttr declares a stored prefix, null when there is none.
-func prefixAttr[T, X any](r *Resource[T, X], name string, field func(*T) *netip.Prefix) *attr[T, X] {
-	a := r.derived(name, func(b []byte, v *T, _ *View) []byte { return appendPrefixOrNull(b, *field(v)) })
-	a.convert(func(v Value) (assign[T, X], error) {
+func prefixAttr[P, E any](r *resource[P, E], name string, field func(P) *netip.Prefix) *attribute[P, E] {
+	a := r.derived(name, func(b []byte, v P, _ *View) []byte { return appendPrefixOrNull(b, *field(v)) })
+	a.convert(func(v Value) (assignment[P, E], error) {
 		if v.kind == isNull {
-			return func(t *T, _ *X) { *field(t) = netip.Prefix{} }, nil
+			return func(t P, _ E) { *field(t) = netip.Prefix{} }, nil
 		}
 		p, err := cidrValue(v)
-		return func(t *T, _ *X) { *field(t) = p }, err
+		return func(t P, _ E) { *field(t) = p }, err
 	})
-	a.compare = func(p, q *T) int { return field(p).Addr().Compare(field(q).Addr()) }
-	return a.filterBy(func(_ *View, values []string) (func(*T) bool, error) {
-		return func(v *T) bool {
+	a.compare = func(p, q P) int { return field(p).Addr().Compare(field(q).Addr()) }
+	return a.filterBy(func(_ *View, values []string) (func(P) bool, error) {
+		return func(v P) bool {
 			if !field(v).IsValid() {
 				return slices.Contains(values, "")
 			}

@@ -6,7 +6,7 @@ import (
 
 // nest puts child beneath the objects of parent: /parents/ID/children. The child's parent and bindParent must be set; a
 // caller who cannot see the parent does not find the child either.
-func nest[P, PX, T, X any](parent *Resource[P, PX], child *Resource[T, X]) {
+func nest[P, E, CP, CE any](parent *resource[P, E], child *resource[CP, CE]) {
 	child.compiled()
 	if parent.subs == nil {
 		parent.subs = map[string]func(c *call, id string, rest []string) error{}
@@ -32,7 +32,7 @@ func (e custom) pathName() string { return e.path }
 func (e custom) serve(c *call, rest []string) error { return e.answer(c, rest) }
 
 // object finds what a sub-path is about, as the caller may see it, with the view that it was found in.
-func (r *Resource[T, X]) object(c *call, id string) (*T, *View, error) {
+func (r *resource[P, E]) object(c *call, id string) (P, *View, error) {
 	x := c.view()
 	v, err := r.find(x, id)
 	return v, x, err

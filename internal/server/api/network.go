@@ -34,7 +34,7 @@ func networkResource(ru *rules.Rules) *networks {
 			{"tenant_id", func(w *world.World, v string) rows[model.Network] { return w.Networks.ByProject(v) }},
 		},
 	}
-	r.extraInit = rules.NewNetworkExtra
+	r.extra = rules.NewNetworkExtra
 	r.identified()
 	r.text("name", func(n *model.Network) *string { return &n.Name }).rw()
 	r.owned()

@@ -103,7 +103,8 @@ func qosRulesOfType(typ string) source[model.QoSRule] {
 		after: func(w *world.World, id model.UUID, reverse bool) iter.Seq[*model.QoSRule] {
 			return only(all.after(w, id, reverse))
 		},
-		put: all.put,
+		put:   all.put,
+		clone: all.clone,
 	}
 }
 

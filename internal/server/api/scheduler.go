@@ -1,6 +1,7 @@
 package api
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,8 +61,8 @@ func listAgents(c *call, a *agents, x *View, action string, rest []string, which
 	return nil
 }
 
-func filtered[T any](seq rows[T], keep func(*T) bool) rows[T] {
-	return func(yield func(*T) bool) {
+func filtered[P any](seq iter.Seq[P], keep func(P) bool) iter.Seq[P] {
+	return func(yield func(P) bool) {
 		for v := range seq {
 			if keep(v) && !yield(v) {
 				return

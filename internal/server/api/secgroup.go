@@ -119,9 +119,9 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 }
 
 // oneOf restricts a text to words; Neutron compares them without case and stores them as listed.
-func oneOf[T, X any](a *attr[T, X], words ...string) *attr[T, X] {
+func oneOf[P, E any](a *attribute[P, E], words ...string) *attribute[P, E] {
 	parse := a.parse
-	a.parse = func(v Value) (assign[T, X], error) {
+	a.parse = func(v Value) (assignment[P, E], error) {
 		for _, w := range words {
 			if v.kind == isString && strings.EqualFold(v.text, w) {
 				v.text = w

@@ -18,7 +18,7 @@ func segmentResource(ru *rules.Rules) *segments {
 	type T = model.Segment
 	type X = rules.SegmentExtra
 	r := &segments{
-		name: "segment", plural: "segments", word: "Segment", extraInit: rules.NewSegmentExtra,
+		name: "segment", plural: "segments", word: "Segment", extra: rules.NewSegmentExtra,
 		source: table(func(w *world.World) *world.Table[model.SegmentID, T] { return &w.Segments.Table }),
 		id:     func(s *T) model.UUID { return s.ID.UUID },
 		meta:   func(s *T) *model.Meta { return &s.Meta },
@@ -48,25 +48,25 @@ func segmentResource(ru *rules.Rules) *segments {
 }
 
 // ignoredOwner lets clients say whose a thing is that is nobody's.
-func ignoredOwner[T, X any](r *Resource[T, X]) {
+func ignoredOwner[P, E any](r *resource[P, E]) {
 	for _, name := range []string{"project_id", "tenant_id"} {
-		r.input(name, func(v Value) (assign[T, X], error) {
+		r.input(name, func(v Value) (assignment[P, E], error) {
 			_, err := textValue(v, 255)
-			return func(*T, *X) {}, err
+			return func(P, E) {}, err
 		}).inPost()
 	}
 }
 
 // nullDescription shows a description that nobody has given as null.
-func nullDescription[T, X any](r *Resource[T, X]) {
+func nullDescription[P, E any](r *resource[P, E]) {
 	a := r.attr("description")
-	a.append = func(b []byte, v *T, _ *View) []byte { return appendStringOrNull(b, r.meta(v).Description) }
-	a.convert(func(v Value) (assign[T, X], error) {
+	a.append = func(b []byte, v P, _ *View) []byte { return appendStringOrNull(b, r.meta(v).Description) }
+	a.convert(func(v Value) (assignment[P, E], error) {
 		if v.kind == isNull {
-			return func(t *T, _ *X) { r.meta(t).Description = "" }, nil
+			return func(t P, _ E) { r.meta(t).Description = "" }, nil
 		}
 		s, err := textValue(v, 255)
-		return func(t *T, _ *X) { r.meta(t).Description = s }, err
+		return func(t P, _ E) { r.meta(t).Description = s }, err
 	})
 }
 

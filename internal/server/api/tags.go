@@ -17,7 +17,7 @@ const maxTag = 60
 const maxTags = 50
 
 // serveTags answers /plural/id/tags and /plural/id/tags/tag.
-func (r *Resource[T, X]) serveTags(c *call, id string, rest []string) error {
+func (r *resource[P, E]) serveTags(c *call, id string, rest []string) error {
 	if len(rest) > 1 {
 		return errNoPath
 	}
@@ -100,7 +100,7 @@ func checkTags(tags []string) error {
 	return nil
 }
 
-func (r *Resource[T, X]) showTags(c *call, id, tag string, one bool) error {
+func (r *resource[P, E]) showTags(c *call, id, tag string, one bool) error {
 	v, err := r.find(c.view(), id)
 	if err != nil {
 		return err
@@ -118,9 +118,9 @@ func (r *Resource[T, X]) showTags(c *call, id, tag string, one bool) error {
 }
 
 // setTags replaces an object's tags by what edit makes of a copy of them.
-func (r *Resource[T, X]) setTags(c *call, id string, code int, edit func([]string) ([]string, error)) error {
+func (r *resource[P, E]) setTags(c *call, id string, code int, edit func([]string) ([]string, error)) error {
 	var tags []string
-	_, err := r.change(c, id, "update_"+r.plural+"_tags", func(tx *world.Tx, old *T) error {
+	_, err := r.change(c, id, "update_"+r.plural+"_tags", func(tx *world.Tx, old P) error {
 		if err := r.allowed(c.viewOf(&tx.World), "update_"+r.policy, nil, old); err != nil {
 			return err
 		}
@@ -136,9 +136,9 @@ func (r *Resource[T, X]) setTags(c *call, id string, code int, edit func([]strin
 		if slices.Equal(tags, r.meta(old).Tags) {
 			return nil
 		}
-		v := *old
-		r.meta(&v).Tags = tags
-		r.source.put(tx, &v)
+		v := r.source.clone(old)
+		r.meta(v).Tags = tags
+		r.source.put(tx, v)
 		return nil
 	})
 	if err != nil {

@@ -16,8 +16,8 @@ type NetworkExtra struct {
 }
 
 // NewNetworkExtra is a request without provider attributes.
-func NewNetworkExtra() NetworkExtra {
-	return NetworkExtra{Provider: SegmentRequest{SegmentationID: -1}}
+func NewNetworkExtra() *NetworkExtra {
+	return &NetworkExtra{Provider: SegmentRequest{SegmentationID: -1}}
 }
 
 // CreateNetwork completes n, takes its segments and puts it.

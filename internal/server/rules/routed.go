@@ -31,7 +31,7 @@ type SegmentExtra struct {
 }
 
 // NewSegmentExtra is a request without a segmentation id.
-func NewSegmentExtra() SegmentExtra { return SegmentExtra{SegmentationID: -1} }
+func NewSegmentExtra() *SegmentExtra { return &SegmentExtra{SegmentationID: -1} }
 
 // CreateSegment gives a network a further segment: it takes the carrier asked for, or a free one, and puts v. The
 // network's MTU must fit into the new segment.

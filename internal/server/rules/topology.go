@@ -65,8 +65,7 @@ func (r *Rules) EnsureTopology(tx *world.Tx, project string) (*model.Topology, e
 	// The pools and the external network are the administrator's to lend, whether or not they are shared.
 	by := &Actor{Project: project, Admin: true}
 	n := &model.Network{ProjectID: project, Name: topologyNetwork, AdminStateUp: true, PortSecurity: true}
-	x := NewNetworkExtra()
-	if err := r.CreateNetwork(tx, by, n, &x); err != nil {
+	if err := r.CreateNetwork(tx, by, n, NewNetworkExtra()); err != nil {
 		return nil, err
 	}
 	v := &model.Router{ProjectID: project, Name: topologyRouter, AdminStateUp: true}
