@@ -14,7 +14,6 @@ require (
 	github.com/mattn/go-isatty v0.0.24
 	github.com/mdlayher/packet v1.2.0
 	github.com/spf13/cobra v1.10.2
-	github.com/tidwall/btree v1.8.2
 	github.com/vishvananda/netlink v1.3.1
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.6

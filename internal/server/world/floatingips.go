@@ -18,20 +18,20 @@ func newFloatingIPs() FloatingIPs {
 	s := uuidSpec(model.KindFloatingIP, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) {
+		indexBy[K](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) {
 			if !v.Port.IsZero() {
 				yield(v.Port)
 			}
 		}),
-		indexBy[K](byUUID[model.RouterID], func(v *T, yield func(model.RouterID)) {
+		indexBy[K](hashUUID[model.RouterID], func(v *T, yield func(model.RouterID)) {
 			if !v.Router.IsZero() {
 				yield(v.Router)
 			}
 		}),
-		indexBy[K](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		indexBy[K](byAddr, func(v *T, yield func(netip.Addr)) { yield(v.Address) }),
-		indexBy[K](byUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) {
+		indexBy[K](hashUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
+		indexBy[K](hashAddr, func(v *T, yield func(netip.Addr)) { yield(v.Address) }),
+		indexBy[K](hashUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) {
 			if !v.QoSPolicy.IsZero() {
 				yield(v.QoSPolicy)
 			}
@@ -78,8 +78,8 @@ func newPortForwardings() PortForwardings {
 	type K = model.PortForwardingID
 	s := uuidSpec(model.KindPortForwarding, func(v *T) K { return v.ID }, func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.FloatingIPID], func(v *T, yield func(model.FloatingIPID)) { yield(v.FloatingIP) }),
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.Port) }),
+		indexBy[K](hashUUID[model.FloatingIPID], func(v *T, yield func(model.FloatingIPID)) { yield(v.FloatingIP) }),
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.Port) }),
 	}
 	return PortForwardings{newTable(s)}
 }
@@ -104,7 +104,7 @@ func newConntrackHelpers() ConntrackHelpers {
 	type K = model.ConntrackHelperID
 	s := uuidSpec(model.KindConntrackHelper, func(v *T) K { return v.ID }, func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.RouterID], func(v *T, yield func(model.RouterID)) { yield(v.Router) }),
+		indexBy[K](hashUUID[model.RouterID], func(v *T, yield func(model.RouterID)) { yield(v.Router) }),
 	}
 	return ConntrackHelpers{newTable(s)}
 }

@@ -17,12 +17,12 @@ func newLogs() Logs {
 	s := uuidSpec(model.KindLog, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.UUID], func(v *T, yield func(model.UUID)) {
+		indexBy[K](hashUUID[model.UUID], func(v *T, yield func(model.UUID)) {
 			if !v.Resource.IsZero() {
 				yield(v.Resource)
 			}
 		}),
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) {
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) {
 			if !v.Target.IsZero() {
 				yield(v.Target)
 			}
@@ -48,7 +48,7 @@ func newLocalIPs() LocalIPs {
 	s := uuidSpec(model.KindLocalIP, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
 	}
 	return LocalIPs{newTable(s)}
 }
@@ -66,8 +66,8 @@ func newLocalIPAssociations() LocalIPAssociations {
 	type K = model.LocalIPAssociationID
 	s := uuidSpec(model.KindLocalIPAssociation, func(v *T) K { return v.ID }, func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.LocalIPID], func(v *T, yield func(model.LocalIPID)) { yield(v.LocalIP) }),
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
+		indexBy[K](hashUUID[model.LocalIPID], func(v *T, yield func(model.LocalIPID)) { yield(v.LocalIP) }),
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
 	}
 	return LocalIPAssociations{newTable(s)}
 }
@@ -93,8 +93,8 @@ func newNDPProxies() NDPProxies {
 	s := uuidSpec(model.KindNDPProxy, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.RouterID], func(v *T, yield func(model.RouterID)) { yield(v.Router) }),
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
+		indexBy[K](hashUUID[model.RouterID], func(v *T, yield func(model.RouterID)) { yield(v.Router) }),
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
 	}
 	return NDPProxies{newTable(s)}
 }

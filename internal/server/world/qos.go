@@ -16,7 +16,7 @@ func newQoSPolicies() QoSPolicies {
 	s := uuidSpec(model.KindQoSPolicy, func(v *T) model.QoSPolicyID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.QoSPolicyID, T]) index[T]{
-		indexBy[model.QoSPolicyID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.QoSPolicyID](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
 	}
 	return QoSPolicies{newTable(s)}
 }
@@ -34,7 +34,7 @@ func newQoSRules() QoSRules {
 	s := uuidSpec(model.KindQoSRule, func(v *T) model.QoSRuleID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[model.QoSRuleID, T]) index[T]{
-		indexBy[model.QoSRuleID](byUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) { yield(v.PolicyID) }),
+		indexBy[model.QoSRuleID](hashUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) { yield(v.PolicyID) }),
 	}
 	return QoSRules{newTable(s)}
 }

@@ -16,7 +16,7 @@ func newRBACPolicies() RBACPolicies {
 	s := uuidSpec(model.KindRBACPolicy, func(v *T) model.RBACPolicyID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.RBACPolicyID, T]) index[T]{
-		indexBy[model.RBACPolicyID](byUUID[model.UUID], func(v *T, yield func(model.UUID)) { yield(v.ObjectID) }),
+		indexBy[model.RBACPolicyID](hashUUID[model.UUID], func(v *T, yield func(model.UUID)) { yield(v.ObjectID) }),
 	}
 	return RBACPolicies{newTable(s)}
 }

@@ -16,7 +16,7 @@ func newSecurityGroups() SecurityGroups {
 	s := uuidSpec(model.KindSecurityGroup, func(v *T) model.SecurityGroupID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.SecurityGroupID, T]) index[T]{
-		indexBy[model.SecurityGroupID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.SecurityGroupID](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
 	}
 	return SecurityGroups{newTable(s)}
 }
@@ -37,13 +37,13 @@ func newSecurityGroupRules() SecurityGroupRules {
 	s := uuidSpec(model.KindSecurityGroupRule, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.SecurityGroupID], func(v *T, yield func(model.SecurityGroupID)) { yield(v.GroupID) }),
-		indexBy[K](byUUID[model.SecurityGroupID], func(v *T, yield func(model.SecurityGroupID)) {
+		indexBy[K](hashUUID[model.SecurityGroupID], func(v *T, yield func(model.SecurityGroupID)) { yield(v.GroupID) }),
+		indexBy[K](hashUUID[model.SecurityGroupID], func(v *T, yield func(model.SecurityGroupID)) {
 			if !v.RemoteGroup.IsZero() {
 				yield(v.RemoteGroup)
 			}
 		}),
-		indexBy[K](byUUID[model.AddressGroupID], func(v *T, yield func(model.AddressGroupID)) {
+		indexBy[K](hashUUID[model.AddressGroupID], func(v *T, yield func(model.AddressGroupID)) {
 			if !v.RemoteAddrs.IsZero() {
 				yield(v.RemoteAddrs)
 			}

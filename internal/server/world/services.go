@@ -27,7 +27,7 @@ func newMeteringLabelRules() MeteringLabelRules {
 	type K = model.MeteringLabelRuleID
 	s := uuidSpec(model.KindMeteringLabelRule, func(v *T) K { return v.ID }, func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byUUID[model.MeteringLabelID], func(v *T, yield func(model.MeteringLabelID)) { yield(v.LabelID) }),
+		indexBy[K](hashUUID[model.MeteringLabelID], func(v *T, yield func(model.MeteringLabelID)) { yield(v.LabelID) }),
 	}
 	return MeteringLabelRules{newTable(s)}
 }

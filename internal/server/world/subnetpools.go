@@ -17,8 +17,8 @@ func newSubnetPools() SubnetPools {
 	s := uuidSpec(model.KindSubnetPool, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		indexBy[K](byUUID[model.AddressScopeID], func(v *T, yield func(model.AddressScopeID)) {
+		indexBy[K](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[K](hashUUID[model.AddressScopeID], func(v *T, yield func(model.AddressScopeID)) {
 			if !v.AddressScope.IsZero() {
 				yield(v.AddressScope)
 			}

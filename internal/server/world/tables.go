@@ -2,7 +2,6 @@ package world
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"iter"
 	"net/netip"
@@ -28,14 +27,14 @@ func newNetworks() Networks {
 	s := uuidSpec(model.KindNetwork, func(n *T) model.NetworkID { return n.ID },
 		func(n *T) *model.Meta { return &n.Meta }, func(n *T) string { return n.ProjectID })
 	s.indexes = []func(*spec[model.NetworkID, T]) index[T]{
-		networksByProject: indexBy[model.NetworkID](byText, func(n *T, yield func(string)) { yield(n.ProjectID) }),
-		networksByName:    indexBy[model.NetworkID](byText, func(n *T, yield func(string)) { yield(n.Name) }),
-		networksExternal: indexBy[model.NetworkID](byText, func(n *T, yield func(string)) {
+		networksByProject: indexBy[model.NetworkID](hashText, func(n *T, yield func(string)) { yield(n.ProjectID) }),
+		networksByName:    indexBy[model.NetworkID](hashText, func(n *T, yield func(string)) { yield(n.Name) }),
+		networksExternal: indexBy[model.NetworkID](hashText, func(n *T, yield func(string)) {
 			if n.External {
 				yield("")
 			}
 		}),
-		networksByQoSPolicy: indexBy[model.NetworkID](byUUID[model.QoSPolicyID], func(n *T, yield func(model.QoSPolicyID)) {
+		networksByQoSPolicy: indexBy[model.NetworkID](hashUUID[model.QoSPolicyID], func(n *T, yield func(model.QoSPolicyID)) {
 			if !n.QoSPolicy.IsZero() {
 				yield(n.QoSPolicy)
 			}
@@ -68,19 +67,13 @@ type Carrier struct {
 	ID            uint32
 }
 
-func byCarrier(c Carrier) place {
-	text := append([]byte(c.Type), 0)
-	text = append(append(text, c.Physnet...), 0)
-	return place{text: string(binary.BigEndian.AppendUint32(text, c.ID))}
-}
-
 func newSegments() Segments {
 	type T = model.Segment
 	s := uuidSpec(model.KindSegment, func(v *T) model.SegmentID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[model.SegmentID, T]) index[T]{
-		indexBy[model.SegmentID](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		indexBy[model.SegmentID](byCarrier, func(v *T, yield func(Carrier)) {
+		indexBy[model.SegmentID](hashUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
+		orderBy[model.SegmentID](byCarrier, func(v *T, yield func(Carrier)) {
 			yield(Carrier{v.NetworkType, v.Physnet, v.SegmentationID})
 		}),
 	}
@@ -91,9 +84,9 @@ func newSegments() Segments {
 func (t *Segments) ByNetwork(n model.NetworkID) iter.Seq[*model.Segment] { return with(&t.Table, 0, n) }
 
 // ByCarrier returns the segment carried so, nil if the carrier is free.
-func (t *Segments) ByCarrier(c Carrier) *model.Segment { return first(with(&t.Table, 1, c)) }
+func (t *Segments) ByCarrier(c Carrier) *model.Segment { return exactly(&t.Table, 1, c) }
 
-// CarriersFrom yields the carriers in use, from c on, in the order of type, physical network and id.
+// CarriersFrom yields the carriers in use from c on: those of its type and physical network in the order of ids, then others.
 func (t *Segments) CarriersFrom(c Carrier) iter.Seq2[Carrier, *model.Segment] {
 	return func(yield func(Carrier, *model.Segment) bool) {
 		for _, s := range from(&t.Table, 1, c) {
@@ -114,9 +107,9 @@ func newSubnets() Subnets {
 	s := uuidSpec(model.KindSubnet, func(v *T) model.SubnetID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.SubnetID, T]) index[T]{
-		indexBy[model.SubnetID](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		indexBy[model.SubnetID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		indexBy[model.SubnetID](byUUID[model.SubnetPoolID], func(v *T, yield func(model.SubnetPoolID)) {
+		indexBy[model.SubnetID](hashUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
+		indexBy[model.SubnetID](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.SubnetID](hashUUID[model.SubnetPoolID], func(v *T, yield func(model.SubnetPoolID)) {
 			if !v.PoolID.IsZero() {
 				yield(v.PoolID)
 			}
@@ -159,41 +152,48 @@ func newPorts() Ports {
 	type K = model.PortID
 	s := uuidSpec(model.KindPort, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
+	s.share = func(v *T, known words) {
+		for _, text := range []*string{&v.ProjectID, &v.DeviceOwner, &v.Status, &v.Host, &v.VNICType, &v.VIFType, &v.IPAllocation, &v.DNSDomain} {
+			known.text(text)
+		}
+		known.bytes((*[]byte)(&v.VIFDetails))
+		known.bytes((*[]byte)(&v.Profile))
+	}
 	s.indexes = []func(*spec[K, T]) index[T]{
-		portsByNetwork: indexBy[K](byUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
-		portsByProject: indexBy[K](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		portsByDevice: indexBy[K](byText, func(v *T, yield func(string)) {
+		portsByNetwork: indexBy[K](hashUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
+		portsByProject: indexBy[K](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		portsByDevice: indexBy[K](hashText, func(v *T, yield func(string)) {
 			if v.DeviceID != "" {
 				yield(v.DeviceID)
 			}
 		}),
-		portsByHost: indexBy[K](byText, func(v *T, yield func(string)) {
+		portsByHost: indexBy[K](hashText, func(v *T, yield func(string)) {
 			if v.Host != "" {
 				yield(v.Host)
 			}
 		}),
-		portsByMAC: indexBy[K](byMAC, func(v *T, yield func(model.MAC)) { yield(v.MAC) }),
-		portsByAddress: indexBy[K](byAt, func(v *T, yield func(at)) {
+		portsByMAC: indexBy[K](hashMAC, func(v *T, yield func(model.MAC)) { yield(v.MAC) }),
+		portsByAddress: orderBy[K](byAt, func(v *T, yield func(at)) {
 			for _, f := range v.FixedIPs {
 				yield(at{f.SubnetID, f.Address})
 			}
 		}),
-		portsBySecurityGroup: indexBy[K](byUUID[model.SecurityGroupID], func(v *T, yield func(model.SecurityGroupID)) {
+		portsBySecurityGroup: indexBy[K](hashUUID[model.SecurityGroupID], func(v *T, yield func(model.SecurityGroupID)) {
 			for _, g := range v.SecurityGroups {
 				yield(g)
 			}
 		}),
-		portsByName: indexBy[K](byText, func(v *T, yield func(string)) {
+		portsByName: indexBy[K](hashText, func(v *T, yield func(string)) {
 			if v.Name != "" {
 				yield(v.Name)
 			}
 		}),
-		portsByQoSPolicy: indexBy[K](byUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) {
+		portsByQoSPolicy: indexBy[K](hashUUID[model.QoSPolicyID], func(v *T, yield func(model.QoSPolicyID)) {
 			if !v.QoSPolicy.IsZero() {
 				yield(v.QoSPolicy)
 			}
 		}),
-		portsByMigration: indexBy[K](byText, func(v *T, yield func(string)) {
+		portsByMigration: indexBy[K](hashText, func(v *T, yield func(string)) {
 			if h := MigratingTo(v); h != "" {
 				yield(h)
 			}
@@ -264,14 +264,15 @@ func (t *Ports) BySecurityGroup(g model.SecurityGroupID) iter.Seq[*model.Port] {
 
 // ByAddress returns the port that has an address of a subnet, nil if it is free.
 func (t *Ports) ByAddress(s model.SubnetID, a netip.Addr) *model.Port {
-	return first(with(&t.Table, portsByAddress, at{s, a}))
+	return exactly(&t.Table, portsByAddress, at{s, a})
 }
 
 // Addresses yields the addresses in use of a subnet from a on, in order, with the ports that have them.
 func (t *Ports) Addresses(s model.SubnetID, a netip.Addr) iter.Seq2[netip.Addr, *model.Port] {
 	return func(yield func(netip.Addr, *model.Port) bool) {
+		first := byAt(at{s, a})
 		for k, p := range from(&t.Table, portsByAddress, at{s, a}) {
-			if k.bits != s.Bits() || !yield(k.addr(), p) {
+			if k[0] != first[0] || k[1] != first[1] || !yield(k.address(), p) {
 				return
 			}
 		}
@@ -301,9 +302,9 @@ func newBindings() Bindings {
 			u, err := model.ParseUUID(id)
 			return BindingKey{model.PortID{UUID: u}, host}, err
 		},
-		place: func(k BindingKey) place { return place{bits: k.Port.Bits(), text: k.Host} },
+		place: func(k BindingKey) wide { return byPair(k.Port.Bits(), k.Host) },
 		indexes: []func(*spec[BindingKey, T]) index[T]{
-			indexBy[BindingKey](byText, func(v *T, yield func(string)) { yield(v.Host) }),
+			indexBy[BindingKey](hashText, func(v *T, yield func(string)) { yield(v.Host) }),
 		},
 	}
 	return Bindings{newTable(s)}
@@ -333,8 +334,8 @@ func newRouters() Routers {
 	s := uuidSpec(model.KindRouter, func(v *T) model.RouterID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[model.RouterID, T]) index[T]{
-		indexBy[model.RouterID](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		indexBy[model.RouterID](byText, func(v *T, yield func(string)) {
+		indexBy[model.RouterID](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[model.RouterID](hashText, func(v *T, yield func(string)) {
 			if v.GatewayHost != "" {
 				yield(v.GatewayHost)
 			}
@@ -359,7 +360,7 @@ func newAgents() Agents {
 	s := uuidSpec(model.KindAgent, func(v *T) model.AgentID { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, nil)
 	s.indexes = []func(*spec[model.AgentID, T]) index[T]{
-		indexBy[model.AgentID](byText, func(v *T, yield func(string)) { yield(v.Host) }),
+		indexBy[model.AgentID](hashText, func(v *T, yield func(string)) { yield(v.Host) }),
 	}
 	return Agents{newTable(s)}
 }
@@ -376,7 +377,7 @@ func newHosts() Hosts {
 	type T = model.Host
 	s := textSpec(model.KindHost, func(v *T) string { return v.Name }, func(v *T) *model.Meta { return &v.Meta })
 	s.indexes = []func(*spec[string, T]) index[T]{
-		indexBy[string](byMAC, func(v *T, yield func(model.MAC)) {
+		indexBy[string](hashMAC, func(v *T, yield func(model.MAC)) {
 			if !v.DVRMAC.IsZero() {
 				yield(v.DVRMAC)
 			}

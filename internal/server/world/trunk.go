@@ -17,9 +17,9 @@ func newTrunks() Trunks {
 	s := uuidSpec(model.KindTrunk, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
 	s.indexes = []func(*spec[K, T]) index[T]{
-		indexBy[K](byText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
-		indexBy[K](byUUID[model.PortID], func(v *T, yield func(model.PortID)) {
+		indexBy[K](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) { yield(v.PortID) }),
+		indexBy[K](hashUUID[model.PortID], func(v *T, yield func(model.PortID)) {
 			for _, p := range v.SubPorts {
 				yield(p.PortID)
 			}

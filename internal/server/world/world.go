@@ -1,8 +1,6 @@
 package world
 
 import (
-	"net/netip"
-
 	"github.com/weft-cloud/weft/internal/model"
 )
 
@@ -108,8 +106,8 @@ type table interface {
 	kind() model.Kind
 	bind(*Tx)
 	load(body []byte, revision uint64) (before, after any, err error)
-	decode(body []byte, revision uint64) (any, error)
-	set(v any) (before any)
+	decode(body []byte, revision uint64, known words) (any, error)
+	fill(rows []any) error
 	drop(key string) (before any, err error)
 }
 
@@ -133,17 +131,3 @@ func (w *World) table(kind model.Kind) table {
 	}
 	return nil
 }
-
-// at is an address on a subnet: the same address may be on many.
-type at struct {
-	subnet model.SubnetID
-	addr   netip.Addr
-}
-
-func byAt(a at) place {
-	b := a.addr.As16()
-	return place{bits: a.subnet.Bits(), text: string(b[:])}
-}
-
-// addr is the address of a place that byAt made.
-func (p *place) addr() netip.Addr { return netip.AddrFrom16([16]byte([]byte(p.text))).Unmap() }
