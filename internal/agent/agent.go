@@ -97,12 +97,14 @@ type Agent struct {
 	// reportable wakes the session: there may be something to report.
 	reportable chan struct{}
 	retries    chan struct{}
-	applies    chan dataplane.Desired
-	savable    chan struct{}
-	saves      chan saved
-	state      atomic.Pointer[hostplan.State]
-	punts      puntCounts
-	core       core
+	// relearn asks for another look at what the plane has learned.
+	relearn chan struct{}
+	applies chan dataplane.Desired
+	savable chan struct{}
+	saves   chan saved
+	state   atomic.Pointer[hostplan.State]
+	punts   puntCounts
+	core    core
 }
 
 // core is what only the owner goroutine touches (loop, and the functions in calls).
@@ -122,10 +124,16 @@ type core struct {
 	link         link
 	done         outcome
 	told         told
-	// learned is what the host's own ports have besides their fixed IPs, once it is known.
+	// learned is what the host's own ports have besides their fixed IPs, once it is known: after the plane has taken the State that
+	// this connection's server has listed. away is how long that server was out of reach (absent,
+	// before it has listed), until the plane has; settled: it has.
 	learned      []fact
 	learnedKnown bool
-	counts       counts
+	absent, away time.Duration
+	settled      bool
+	// retell: what was learned is to be told again, for somebody has taken from the server what it was told.
+	retell bool
+	counts counts
 }
 
 // outcome is what the last Apply came to.
@@ -134,6 +142,7 @@ type outcome struct {
 	result   dataplane.Result
 	err      error
 	state    *hostplan.State
+	away     time.Duration // as it was told to the plane
 	took     time.Duration
 	retry    *time.Timer
 	wait     time.Duration
@@ -151,7 +160,7 @@ type counts struct {
 // New returns an agent with the scope that the last run left on disk.
 func New(d Deps) *Agent {
 	return &Agent{
-		Deps: d, started: time.Now(), calls: make(chan func()), reportable: make(chan struct{}, 1), retries: make(chan struct{}, 1),
+		Deps: d, started: time.Now(), calls: make(chan func()), reportable: make(chan struct{}, 1), retries: make(chan struct{}, 1), relearn: make(chan struct{}, 1),
 		applies: make(chan dataplane.Desired, 1), savable: make(chan struct{}, 1), saves: make(chan saved, 1),
 		core: core{scope: newScope(d.Config.Host, d.Config.Options), told: newTold(), appeared: map[string]time.Time{}},
 	}
@@ -288,7 +297,7 @@ func (a *Agent) recompile() {
 	case <-a.applies:
 	default:
 	}
-	a.applies <- dataplane.Desired{State: st, Devices: c.found.Devices, Physical: c.found.Physical, InSync: c.inSync}
+	a.applies <- dataplane.Desired{State: st, Devices: c.found.Devices, Physical: c.found.Physical, InSync: c.inSync, Away: c.away}
 }
 
 func (a *Agent) found(f Found) {
@@ -324,7 +333,7 @@ func (a *Agent) applier(ctx context.Context) {
 				return
 			}
 			a.call(ctx, func() {
-				a.applied(outcome{position: d.State.Position, result: r, err: err, state: d.State, took: time.Since(start)})
+				a.applied(outcome{position: d.State.Position, result: r, err: err, state: d.State, away: d.Away, took: time.Since(start)})
 			})
 		}
 	}
@@ -351,8 +360,12 @@ func (a *Agent) applied(o outcome) {
 			a.Log.Warn("some objects are not programmed, will try again", "count", len(o.result.Failed), "first", o.result.Failed[0].Why, "wait", o.wait)
 		}
 	}
+	if o.err == nil && o.result.Unsettled && o.retry == nil {
+		o.retry = time.AfterFunc(unsettled, func() { poke(a.retries) })
+	}
 	c.done = o
 	a.serve()
+	a.settle(o)
 	a.wakeReport()
 }
 

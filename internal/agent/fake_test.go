@@ -49,6 +49,7 @@ type fakePlane struct {
 	applies  int
 	err      error              // of the next Applies
 	failed   []hostplan.Problem // of the next Applies
+	hook     func(dataplane.Desired)
 	injected map[model.PortID]int
 	punts    chan dataplane.Punt
 }
@@ -62,6 +63,9 @@ func (p *fakePlane) Apply(_ context.Context, d dataplane.Desired) (dataplane.Res
 	defer p.mu.Unlock()
 	p.applies++
 	p.desired = d
+	if p.hook != nil {
+		p.hook(d)
+	}
 	if p.err != nil {
 		return dataplane.Result{}, p.err
 	}

@@ -22,6 +22,13 @@ type link struct {
 	RoundTrip   time.Duration `json:"round_trip_ns"`
 }
 
+const (
+	// unnoticed is how long a connection may be dead before that is noticed (its keepalives).
+	unnoticed = 15 * time.Second
+	// forever is how long a server was out of reach that this process has not met yet.
+	forever = time.Duration(1) << 60
+)
+
 // handshake is how long a server may take to answer Hello.
 const handshake = 10 * time.Second
 
@@ -145,6 +152,11 @@ func (a *Agent) hello(vtep netip.Addr) *wire.AgentMessage {
 func (a *Agent) connected(w *wire.Welcome, sent, got time.Time) {
 	c := &a.core
 	trip := got.Sub(sent)
+	c.absent = forever
+	if c.counts.Connects > 0 {
+		c.absent = got.Sub(c.link.Since) + unnoticed
+	}
+	c.learnedKnown, c.settled = false, false
 	c.link = link{Connected: true, Server: w.Server, Since: got, RoundTrip: trip,
 		ClockOffset: time.Unix(0, w.TimeUnixNano).Sub(sent.Add(trip / 2))}
 	c.counts.Connects++
@@ -203,7 +215,7 @@ func (a *Agent) step(u *wire.Update) error {
 	if u.Hold && !c.held {
 		a.Log.Error("the server asks to keep what it no longer knows: it was restored, or would take most ports of this host; an operator must release it", "position", c.scope.position)
 	}
-	c.held = u.Hold
+	c.held, c.away = u.Hold, c.absent
 	if !c.inSync {
 		c.inSync = true
 		a.Log.Info("in sync with the server", "position", c.scope.position, "objects", len(c.scope.objects))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/agent/frame"
 	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/wire"
 )
@@ -22,6 +23,11 @@ const (
 	refreshEvery = time.Minute
 	// silentAfter is how long such an address may be silent before its port is asked.
 	silentAfter = 90 * time.Second
+	// retellAfter is how long a host waits before it says again what another has taken from the server: two that both believe to have
+	// an address do not chase each other.
+	retellAfter = time.Second
+	// unsettled is how long the plane may not tell whether it or the server has the newer word on an address.
+	unsettled = 6 * time.Second
 )
 
 // fact is what the server is told.
@@ -42,6 +48,7 @@ func (a *Agent) learn(ctx context.Context, l dataplane.Learner) {
 		case <-ctx.Done():
 			return
 		case <-l.LearnedChanged():
+		case <-a.relearn:
 		case <-tick.C:
 			refresh = true
 		}
@@ -62,13 +69,46 @@ func (a *Agent) learn(ctx context.Context, l dataplane.Learner) {
 			}
 		}
 		known = seen
-		a.call(ctx, func() {
-			if a.core.learnedKnown && slices.Equal(a.core.learned, now) {
-				return
-			}
-			a.core.learned, a.core.learnedKnown = now, true
-			a.wakeReport()
-		})
+		a.call(ctx, func() { a.hasLearned(now) })
+	}
+}
+
+// hasLearned takes in what the plane has learned of this host's ports.
+func (a *Agent) hasLearned(now []fact) {
+	c := &a.core
+	if !c.settled || c.learnedKnown && !c.retell && slices.Equal(c.learned, now) {
+		return
+	}
+	if c.retell {
+		c.retell, c.told.learnedKnown = false, false
+	}
+	c.learned, c.learnedKnown = now, true
+	a.wakeReport()
+}
+
+// settle follows what an Apply means for what was learned. Only once the plane has weighed a new connection's list against what it
+// heard itself is the server told: it believes whoever speaks last. What it had from this host and has no more, another host has
+// taken; it is told again if the plane, which has the other's word by then, still disagrees.
+func (a *Agent) settle(o outcome) {
+	c := &a.core
+	if o.err != nil {
+		return
+	}
+	if o.away != 0 && o.away == c.away {
+		c.away, c.settled = 0, true
+		poke(a.relearn)
+	}
+	for _, f := range c.told.learned {
+		n := o.state.Neighbors[f.port]
+		known := n != nil && slices.Contains(n.Learned, hostplan.AddressPair{MAC: f.mac, Prefix: netip.PrefixFrom(f.address, f.address.BitLen())})
+		if was := c.told.confirmed[f]; was == known {
+			continue
+		}
+		c.told.confirmed[f] = known
+		if !known && !c.retell {
+			c.retell = true
+			time.AfterFunc(retellAfter, func() { poke(a.relearn) })
+		}
 	}
 }
 

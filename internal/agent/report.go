@@ -19,9 +19,10 @@ type told struct {
 	centrals map[model.RouterID]bool
 	floating map[model.FloatingIPID]floatingState
 	problems []hostplan.Problem
-	// learned is what was said of it last, if anything was.
+	// learned is what was said of it last, if anything was; confirmed is which of it the server had in the last State.
 	learned      []fact
 	learnedKnown bool
+	confirmed    map[fact]bool
 }
 
 // floatingState is whether a floating IP is translated, since it leads where it does.
@@ -35,7 +36,7 @@ type floatingState struct {
 
 func newTold() told {
 	return told{ports: map[model.PortID]bool{}, routers: map[model.RouterID]bool{}, centrals: map[model.RouterID]bool{},
-		floating: map[model.FloatingIPID]floatingState{}}
+		floating: map[model.FloatingIPID]floatingState{}, confirmed: map[fact]bool{}}
 }
 
 // report says what has changed since the last one; nil: nothing has, or nothing is known yet.
@@ -63,7 +64,10 @@ func (a *Agent) report() *wire.AgentMessage {
 		r.Problems = append(r.Problems, &wire.Problem{Kind: p.Kind, Id: p.ID, Why: p.Why})
 	}
 	r.Learned = c.learnedReport()
-	now.learned, now.learnedKnown = c.learned, c.learnedKnown
+	now.learned, now.learnedKnown, now.confirmed = c.learned, c.learnedKnown, c.told.confirmed
+	if !c.learnedKnown {
+		now.learned = nil
+	}
 	same := c.told.any && r.Learned == nil && now.position == c.told.position && len(r.Ports)+len(r.Routers)+len(r.Centrals)+len(r.FloatingIps) == 0 && slices.Equal(now.problems, c.told.problems)
 	c.told = now
 	if same {

@@ -34,6 +34,9 @@ type Desired struct {
 	// InSync: the State is complete. While false (the feed has not caught up after a start), Apply adds and changes but
 	// deletes nothing.
 	InSync bool
+	// Away, if not 0, says that the State is the first that the server listed after it was out of reach for so long. What it says
+	// of who was heard to have an address may be older than what the plane heard since; later States are told as it changes.
+	Away time.Duration
 }
 
 // Result is what is true after an Apply, also a failed one.
@@ -46,6 +49,9 @@ type Result struct {
 	NDPProxies map[model.NDPProxyID]bool
 	// Failed are the objects which are not as the State says, with the reason; they will be retried.
 	Failed []hostplan.Problem
+	// Unsettled: the State says of some address that another port was heard to have it than the one that the plane heard a moment
+	// ago. Apply is to be called again in some seconds, when one of them will have proved right.
+	Unsettled bool
 }
 
 // Punt is a packet that the plane wants user space to answer.

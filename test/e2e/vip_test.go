@@ -127,6 +127,33 @@ func held(t *testing.T, holder string, from ...string) {
 	}
 }
 
+// settled waits until somebody answers an instance that has just come up at the address; who does is for held to say.
+func settled(t *testing.T, from string) {
+	t.Helper()
+	for _, addr := range []string{vip4, vip6} {
+		for end := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			if _, err := greeter(from, addr); err == nil {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("nobody ever answers %s at %s: %v", from, addr, err)
+			}
+		}
+	}
+}
+
+// resumed waits until the restarted agents have heard all that the server has to say.
+func resumed(t *testing.T, hosts ...string) {
+	t.Helper()
+	for _, h := range hosts {
+		for end := time.Now().Add(20 * time.Second); strings.Count(must(t, "lab", "logs", "agent-"+h), "in sync with the server") < 2; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the agent of %s is not in sync", h)
+			}
+		}
+	}
+	time.Sleep(500 * time.Millisecond) // it is programmed
+}
+
 // losing sends a hundred echo requests a second until it is stopped, and counts those that were lost.
 func losing(t *testing.T, from, to string) (stop func() int) {
 	t.Helper()
@@ -170,10 +197,11 @@ func pairVIP(t *testing.T, c *client, mac string, guests ...string) {
 	}
 }
 
-// The address of a VRRP group follows its announcements at once: between hosts, and with server and agents dead.
+// The address of a VRRP group follows its announcements at once: between hosts, with server and agents dead, and for a host that
+// comes later and never heard one.
 func TestVIPFollowsItsAnnouncements(t *testing.T) {
 	eachVIF(t, func(t *testing.T, args ...string) {
-		up(t, args...)
+		up(t, append(args, "--computes", "3")...)
 		pairVIP(t, newClient(t, "demo"), "", "red1", "red2")
 		everybody := []string{"red3", "blue1", "blue2"}
 		take(t, "red1", "")
@@ -198,6 +226,17 @@ func TestVIPFollowsItsAnnouncements(t *testing.T) {
 			must(t, "lab", "restart", name)
 		}
 		well(t)
+		resumed(t, "compute1", "compute2")
 		held(t, "red2", everybody...)
+		// Whichever the lowest port is, the late host must know the holder, not guess it.
+		for _, holder := range []string{"red2", "red1"} {
+			take(t, holder, "")
+			leave(t, map[string]string{"red1": "red2", "red2": "red1"}[holder])
+			time.Sleep(time.Second) // the server is told
+			must(t, "lab", "boot", "late", "--host", "compute3", "--network", "red")
+			settled(t, "late")
+			held(t, holder, "late")
+			must(t, "lab", "delete", "late")
+		}
 	})
 }

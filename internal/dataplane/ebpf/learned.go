@@ -32,6 +32,9 @@ const (
 
 	// heardFor is how long an address that no pair lists is believed after it was last heard.
 	heardFor = 5 * time.Minute
+	// freshFor is how long what was heard here counts more than a word of the feed that differs: that may be on its way since
+	// before. What is newer is reported by the host that heard it, well within this time.
+	freshFor = 5 * time.Second
 	// learnedEvery is how often it is looked whether something was learned; the look is one lookup.
 	learnedEvery = 200 * time.Millisecond
 )
@@ -124,26 +127,16 @@ func (t *tables) voidLearned(nets map[uint32]bool) error {
 	return err
 }
 
-// syncLearned takes out what the State does not allow (unless it is not whole: deletes false), and puts in what the feed says of
-// who was heard last: where nothing was heard here, and where the feed's word has changed.
-func (c *compiler) syncLearned(deletes bool) error {
+// syncLearned takes out what the State does not allow (unless it is not whole), and puts in what the feed says of who was heard
+// last: where nothing was heard here, and where the feed's word has changed since what was heard. unsettled: what was heard is too
+// fresh to tell which of both is the newer.
+func (c *compiler) syncLearned(d dataplane.Desired) (unsettled bool, err error) {
 	changed := map[uint32]bool{}
-	facts := [2]map[weftFactKey]weftFact{}
-	for i, m := range c.t.learn {
-		var err error
-		if facts[i], err = learnFacts(m); err != nil {
-			return err
-		}
-		for k, v := range facts[i] {
-			if listed := c.listed(k); deletes && (!c.allowed(k, v) || listed != (i == 0)) {
-				if err := m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-					return fmt.Errorf("forget what was learned: %w", err)
-				}
-				delete(facts[i], k)
-				changed[k.Net] = true
-			}
-		}
+	facts, err := c.forgetFacts(d.InSync, changed)
+	if err != nil {
+		return false, err
 	}
+	now := monotonic()
 	hints := map[weftFactKey]model.PortID{}
 	for id, n := range c.s.Neighbors {
 		slot := c.t.ids[rootNeighbor].find(id.UUID)
@@ -152,26 +145,64 @@ func (c *compiler) syncLearned(deletes bool) error {
 		}
 		for _, l := range n.Learned {
 			k := weftFactKey{Net: c.t.ids[rootNetwork].find(n.Network.UUID), Kind: learnAddr, Addr: ip16(l.Prefix.Addr())}
-			v := weftFact{Neighbor: slot, Mac: l.MAC, Seen: monotonic()}
+			v := weftFact{Neighbor: slot, Mac: l.MAC, Seen: now - min(now, uint64(freshFor))} // any other word of the feed may replace it
 			for _, k := range []weftFactKey{k, macFact(k.Net, l.MAC)} {
-				i := 1
-				if c.listed(k) {
-					i = 0
-				}
+				i := c.learnMap(k)
 				old, known := facts[i][k]
+				follow := c.allowed(k, v)
+				if follow && known {
+					age := time.Duration(now - min(now, old.Seen)) //nolint:gosec // not negative
+					follow = old.Neighbor != slot && c.t.hints != nil && c.t.hints[k] != id
+					if follow && age < freshFor+d.Away {
+						follow = false
+						if d.Away == 0 {
+							unsettled = true
+							hints[k] = c.t.hints[k] // looked at again
+							continue
+						}
+					}
+				}
 				hints[k] = id
-				if !c.allowed(k, v) || known && (old.Neighbor == slot || c.t.hints == nil || c.t.hints[k] == id) {
+				if !follow {
 					continue
 				}
 				if err := c.t.learn[i].Put(&k, &v); err != nil {
-					return fmt.Errorf("note what the server says was learned: %w", explain(err))
+					return false, fmt.Errorf("note what the server says was learned: %w", explain(err))
 				}
 				changed[k.Net] = true
 			}
 		}
 	}
 	c.t.hints = hints
-	return c.t.voidLearned(changed)
+	return unsettled, c.t.voidLearned(changed)
+}
+
+// forgetFacts takes out of the maps what the State does not allow, if deletes, and returns what is left.
+func (c *compiler) forgetFacts(deletes bool, changed map[uint32]bool) (facts [2]map[weftFactKey]weftFact, err error) {
+	for i, m := range c.t.learn {
+		if facts[i], err = learnFacts(m); err != nil {
+			return facts, err
+		}
+		for k, v := range facts[i] {
+			if !deletes || c.allowed(k, v) && c.learnMap(k) == i {
+				continue
+			}
+			if err := m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return facts, fmt.Errorf("forget what was learned: %w", err)
+			}
+			delete(facts[i], k)
+			changed[k.Net] = true
+		}
+	}
+	return facts, nil
+}
+
+// learnMap is which of learnMaps a fact belongs in.
+func (c *compiler) learnMap(k weftFactKey) int {
+	if c.listed(k) {
+		return 0
+	}
+	return 1
 }
 
 func macFact(net uint32, m model.MAC) weftFactKey {

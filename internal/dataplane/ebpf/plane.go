@@ -236,7 +236,7 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	c, host := compile(p.t, d.State, hw, p.cfg.Limits)
 	host.VxlanIfindex = vxlan
 	failed := p.t.sync(host, d.InSync)
-	if err := c.syncLearned(d.InSync); err != nil {
+	if res.Unsettled, err = c.syncLearned(d); err != nil {
 		failed[root{}] = err
 	}
 	p.takeOver(d, failed, &res)
@@ -248,7 +248,7 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 		res.Failed = append(res.Failed, hostplan.Problem{Kind: "host", ID: d.State.Host, Why: err.Error()})
 	}
 	p.lost.follow(d.Devices, int(vxlan))
-	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0 && p.over == nil
+	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0 && p.over == nil && !res.Unsettled
 	p.last.Devices, p.last.Physical = maps.Clone(d.Devices), maps.Clone(d.Physical)
 	return res, nil
 }

@@ -111,6 +111,9 @@ type Runner struct {
 	rd   *ringbuf.Reader
 	// nics are the interface indexes that physical networks were given.
 	nics map[string]uint32
+	// away is Desired.Away of the next Apply, unsettled Result.Unsettled of the last.
+	away      time.Duration
+	unsettled bool
 }
 
 // NewRunner loads the programs. Close frees them.
@@ -163,7 +166,8 @@ func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
 	host.StormRate, host.PuntRate, host.AskRate, host.EventRate = limits.StormRate, limits.PuntRate, limits.AskRate, limits.EventRate
 	r.s, r.c = s, c
 	failed := r.t.sync(host, true)
-	if err := c.syncLearned(true); err != nil {
+	var err error
+	if r.unsettled, err = c.syncLearned(dataplane.Desired{InSync: true, Away: r.away}); err != nil {
 		failed[root{}] = err
 	}
 	return c.failures(failed)
