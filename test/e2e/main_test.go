@@ -77,9 +77,8 @@ func furnish() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private mounts: %w", err)
 	}
-	// Namespaces that others on the machine make would come and go in what is compared before and after.
-	if err := unix.Unmount("/run/netns", unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("leave out the machine's network namespaces: %w", err)
+	if err := leaveOut(); err != nil {
+		return err
 	}
 	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"bpf", "/sys/fs/bpf"}, {"tmpfs", "/run"}} {
 		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil {
@@ -90,6 +89,24 @@ func furnish() error {
 		return err
 	}
 	return exec.Command("ip", "link", "set", "lo", "up").Run()
+}
+
+// leaveOut unmounts here what other tests on the machine mount: that would come and go in what is compared before and after.
+func leaveOut() error {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		path := strings.Fields(line)[4]
+		if !strings.HasPrefix(path, "/run/netns") && !strings.HasPrefix(path, filepath.Join(os.TempDir(), "weft-")) {
+			continue
+		}
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("leave out %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // weft runs the binary; it returns standard output, and everything for the log of a failure.
