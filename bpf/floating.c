@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* A packet to a floating IP, from outside or from here (docs/pipeline.md, section 19). */
+/* A packet to a floating IP or a proxied IPv6 address, from outside or from here (docs/pipeline.md, section 19). */
 #include "lib/lookup.h"
 
 /* The router's central part translates it: to the outer leg, which knows its own MAC only. */
@@ -24,7 +24,7 @@ static __noinline int to_central(struct __sk_buff *skb, struct pkt *p, struct fi
 	return jump_to(skb, p, P_OUTPUT);
 }
 
-/* Through the router to the instance, which is here. */
+/* Through the router to the instance, which is here. IPv6 keeps its addresses. */
 static __noinline int to_fixed(struct __sk_buff *skb, struct pkt *p, struct fip *f)
 {
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &f->ep);
@@ -48,7 +48,7 @@ static __noinline int to_fixed(struct __sk_buff *skb, struct pkt *p, struct fip 
 	if (unroutable(p, 0))
 		return drop(skb, p, R_LINK_SCOPE);
 	if (p->ttl <= 1)
-		return error(skb, p, R_TTL_EXCEEDED, 11, 0);
+		return error(skb, p, R_TTL_EXCEEDED, p->v6 ? 3 : 11, 0);
 	if (p->seg_len > e->mtu)
 		return too_big(skb, p, e->mtu);
 	p->ep_dst = f->ep;
@@ -56,7 +56,7 @@ static __noinline int to_fixed(struct __sk_buff *skb, struct pkt *p, struct fip 
 	if (p->mtu == 0 || e->mtu < p->mtu)
 		p->mtu = e->mtu;
 	p->hops++;
-	p->flow_flags = (p->flow_flags & F_NAT_SRC) | F_ROUTED | F_NAT_DST;
+	p->flow_flags = (p->flow_flags & F_NAT_SRC) | F_ROUTED | (p->v6 ? 0 : F_NAT_DST);
 	p->nat_dst = f->fixed;
 	mac_copy(p->dmac, e->mac);
 	mac_copy(p->smac, g->mac);
@@ -71,7 +71,7 @@ int floating(struct __sk_buff *skb)
 
 	if (!p)
 		return TC_ACT_SHOT;
-	f = p->is_ip && !p->v6 ? find_fip(p->out_net, &p->key.daddr) : NULL;
+	f = p->is_ip ? find_fip(p->out_net, &p->key.daddr) : NULL;
 	if (!f)
 		return drop(skb, p, R_NOT_FOR_US);
 	return f->flags & FIP_CENTRAL ? to_central(skb, p, f) : to_fixed(skb, p, f);

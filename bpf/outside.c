@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* A packet that a router sends out of the cloud: by a floating IP from here, else by the router's central part (docs/pipeline.md, section 19). */
+/* A packet that a router sends out of the cloud: by a floating IP or from a proxied IPv6 address from here, else by the router's central part (docs/pipeline.md, section 19). */
 #include "lib/learn.h"
 
 /* To the central leg on the network that the packet came from. */
@@ -22,19 +22,36 @@ static __noinline int to_leg(struct __sk_buff *skb, struct pkt *p)
 	return to_neighbor(skb, p, &h, f);
 }
 
+/*
+ * Is a packet to a proxied address that is here to stay here? By the default route it would go to the router outside, and come back from
+ * there: that is taken as done. By another route it goes where that leads.
+ */
+static __noinline int stays(const struct pkt *p)
+{
+	struct lpm_key k = {.plen = 160, .id = p->router};
+	struct route_val *r = bpf_map_lookup_elem(&routes, &k);
+
+	return r && r->flags & ROUTE_VIA && ip_eq(&r->via, &p->hop) && find_fip(p->out_net, &p->key.daddr);
+}
+
 /* The next hop on the external network: a floating IP or another leg that is here, for a switch does not reflect; else outside. */
 static __noinline int to_hop(struct __sk_buff *skb, struct pkt *p)
 {
-	struct addr_key k = {.net = p->out_net, .addr = p->hop};
-	struct addr_val *v = bpf_map_lookup_elem(&addrs, &k);
-	struct fip *f = find_fip(p->out_net, &p->hop);
+	struct addr_key k = {.net = p->out_net};
+	struct addr_val *v;
 	struct neighbor *b;
 	struct endpoint *e;
 	struct outer_val *o;
+	struct fip *f;
 
+	if (p->v6 && stays(p))
+		p->hop = p->key.daddr;
+	k.addr = p->hop;
+	v = bpf_map_lookup_elem(&addrs, &k);
+	f = find_fip(p->out_net, &p->hop);
 	if (f && !(f->flags & FIP_CENTRAL)) {
 		if (!ip_eq(&p->hop, &p->key.daddr))
-			return error(skb, p, R_NO_NEIGHBOR, 3, 1);
+			return error(skb, p, R_NO_NEIGHBOR, p->v6 ? 1 : 3, p->v6 ? 3 : 1);
 		p->hops++;
 		p->ttl--;
 		return jump_to(skb, p, P_FLOATING);
@@ -58,7 +75,7 @@ static __noinline int to_hop(struct __sk_buff *skb, struct pkt *p)
 		return do_punt(skb, p, e, PUNT_EXTERNAL);
 	}
 	p->hops++;
-	p->flow_flags = F_NAT_SRC | F_ROUTED;
+	p->flow_flags = (p->flow_flags & F_NAT_SRC) | F_ROUTED;
 	return jump_to(skb, p, P_OUTPUT);
 }
 
@@ -67,7 +84,7 @@ int outside(struct __sk_buff *skb)
 {
 	struct pkt *p = scratch_pkt();
 	struct ep_fip_key k = {};
-	struct ep_fip_val *q = NULL;
+	struct ep_fip_val *q;
 	struct network *n;
 
 	if (!p)
@@ -75,8 +92,7 @@ int outside(struct __sk_buff *skb)
 	k.fixed = p->key.saddr;
 	k.ep = p->ep;
 	k.router = p->router;
-	if (!p->v6)
-		q = bpf_map_lookup_elem(&ep_fip, &k);
+	q = bpf_map_lookup_elem(&ep_fip, &k);
 	if (!q)
 		return to_leg(skb, p);
 	n = bpf_map_lookup_elem(&networks, &q->net);
@@ -87,9 +103,14 @@ int outside(struct __sk_buff *skb)
 	if (p->seg_len > n->mtu)
 		return too_big(skb, p, n->mtu);
 	p->mtu = n->mtu;
-	p->nat_kind = NAT_FIP;
-	p->nat_src = q->addr;
-	p->flow_flags = F_NAT_SRC;
+	if (p->v6) {
+		p->nat_kind = NAT_UNKNOWN;
+		p->flow_flags = 0;
+	} else {
+		p->nat_kind = NAT_FIP;
+		p->nat_src = q->addr;
+		p->flow_flags = F_NAT_SRC;
+	}
 	mac_copy(p->smac, q->mac);
 	return to_hop(skb, p);
 }

@@ -3,7 +3,7 @@
 #include "lib/frag.h"
 #include "lib/lookup.h"
 
-/* Tells user space who sent the ARP frame; the walk goes on. */
+/* Tells user space who sent the ARP or ND frame; the walk goes on. */
 static __inline void tell(struct __sk_buff *skb, struct pkt *p, const struct ip *who)
 {
 	p->hop = *who;
@@ -21,8 +21,8 @@ static __inline __u32 endpoint_at(const struct addr_val *v)
 	return b ? b->ep : 0;
 }
 
-/* An ARP frame says that sha has spa. Is that news: of somebody who is spoken to, or of one who takes an address that is here? */
-static __noinline int arp_news(const struct pkt *p, const struct ip *spa, const __u8 *sha)
+/* ARP or ND says that sha has spa. Is that news: of somebody who is spoken to, or of one who takes an address that is here? */
+static __noinline int is_news(const struct pkt *p, const struct ip *spa, const __u8 *sha)
 {
 	struct addr_key k = {.net = p->net, .addr = *spa};
 	struct outer_val *o = bpf_map_lookup_elem(&outer, &k);
@@ -57,7 +57,7 @@ static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct n
 	request = a.op == htons(1);
 	v = find_addr(p->net, &tpa);
 	fip = v && v->kind == KIND_FIP;
-	if (arp_news(p, &spa, a.sha) || (fip && !request && mac_eq(p->key.dmac, v->mac)))
+	if (is_news(p, &spa, a.sha) || (fip && !request && mac_eq(p->key.dmac, v->mac)))
 		tell(skb, p, &spa);
 	if (fip && ip_eq(&spa, &tpa))
 		return pass(p); /* somebody else claims it: told above */
@@ -71,6 +71,38 @@ static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct n
 		return jump_to(skb, p, P_FLOOD);
 	p->flood_only = endpoint_at(v);
 	return p->flood_only ? jump_to(skb, p, P_FLOOD) : pass(p);
+}
+
+/*
+ * Neighbour discovery (RFC 4861): proxied addresses are answered for, also when somebody asks whether one is free, and who asks or answers
+ * is remembered. 0: the packet goes on as any other.
+ */
+static __noinline int nd_outside(struct __sk_buff *skb, struct pkt *p)
+{
+	__u32 have = p->l3_len + ETH_HLEN - p->l4_off;
+	struct mac_val *m = find_mac(p->net, p->key.dmac);
+	int ns = p->icmp_type == 135, to_us = !p->group && m && m->kind == KIND_FIP;
+	struct ip target, who;
+	struct addr_val *v;
+	struct nd h = {};
+
+	if (p->ttl != 255 || p->icmp_code || have < 24 || p->frag_header || bpf_skb_load_bytes(skb, p->l4_off, &h, 24))
+		return 0;
+	ip_from6(&target, h.target);
+	if (ip6_multicast(&target) || ip_mapped(&target))
+		return 0;
+	if (have >= 32 && bpf_skb_load_bytes(skb, p->l4_off + 24, &h.opt_type, 8))
+		return 0;
+	who = ns ? p->key.saddr : target;
+	if (h.opt_type == (ns ? 1 : 2) && h.opt_len == 1 && !ip_unspecified(&who) && (is_news(p, &who, h.opt_mac) || (to_us && !ns)))
+		tell(skb, p, &who);
+	v = find_addr(p->net, &target);
+	if (ns && v && v->kind == KIND_FIP) {
+		mac_copy(p->reply_mac, v->mac);
+		p->vtep = target;
+		return jump_to(skb, p, P_ND);
+	}
+	return to_us ? consumed(p) : 0;
 }
 
 /* Unicast: to a floating IP, to an endpoint, or not for us. */
@@ -153,6 +185,11 @@ int physical(struct __sk_buff *skb)
 		if (r)
 			return p->group ? pass(p) : drop(skb, p, r);
 		follow_fragments(p);
+		if (p->v6 && p->proto == IP_ICMP6 && p->frag != FRAG_LATER && (p->icmp_type == 135 || p->icmp_type == 136)) {
+			r = nd_outside(skb, p);
+			if (r)
+				return r;
+		}
 	}
 	if (p->group)
 		return jump_to(skb, p, P_FLOOD);

@@ -349,6 +349,7 @@ func (a *Agent) applied(o outcome) {
 	if o.err != nil {
 		// Nothing is known of this State; what was true before is the best guess.
 		o.position, o.result.Programmed, o.result.FloatingIPs = before.position, before.result.Programmed, before.result.FloatingIPs
+		o.result.NDPProxies = before.result.NDPProxies
 	}
 	if o.err != nil || len(o.result.Failed) > 0 {
 		c.counts.Failures++

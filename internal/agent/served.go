@@ -23,7 +23,18 @@ func (a *Agent) serve() {
 	if a.Outside == nil || a.core.done.state == nil {
 		return
 	}
-	a.Outside.Serve(external.Active{FloatingIPs: a.floatingIPs(), Gateways: a.core.central.Routers})
+	a.Outside.Serve(external.Active{FloatingIPs: a.floatingIPs(), NDPProxies: a.ndpProxies(), Gateways: a.core.central.Routers})
+}
+
+// ndpProxies are those of this host; true: packets to them arrive now. For central ones the plane answers, and the router's namespace
+// routes.
+func (a *Agent) ndpProxies() map[model.NDPProxyID]bool {
+	c := &a.core
+	out := map[model.NDPProxyID]bool{}
+	for id, n := range c.done.state.NDPProxies {
+		out[id] = c.done.result.NDPProxies[id] && (!n.Central || c.central.Routers[n.Router])
+	}
+	return out
 }
 
 // floatingIPs are those of this host; true: packets of them are translated now. The plane says so of the distributed ones,

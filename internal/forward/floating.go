@@ -46,18 +46,26 @@ func (r *run) use(egress bool) natUse {
 	return natUse{}
 }
 
-// leave sends a packet that the router of l routes out of the cloud: by the sender's floating IP, if it has one here, else to the
-// router's central part. hops counts the routers passed before.
+// leave sends a packet that the router of l routes out of the cloud: by the sender's floating IP, or from its proxied IPv6 address, if it
+// has such a one here, else to the router's central part. hops counts the routers passed before.
 func (r *run) leave(l leg, hop netip.Addr, hops uint8) {
 	h := r.p.ip
 	f := r.h.floating[floatKey{r.in.Port, h.src, l.router.ID}]
-	if f == nil || h.v6 {
+	if f == nil {
 		r.toLeg(l, hops)
 		return
 	}
 	n := r.h.networks[f.External]
-	r.nat = nat{src: f.Address, out: natFloating, ext: f.External, hop: hop}
-	r.note("floating ip", "%s leaves as %s, next hop %s outside", h.src, f.Address, hop)
+	if h.v6 {
+		if r.stays(l, f.External, hop) {
+			hop = h.dst
+		}
+		r.nat = nat{ext: f.External, hop: hop}
+		r.note("ndp proxy", "%s leaves from here, next hop %s outside", h.src, hop)
+	} else {
+		r.nat = nat{src: f.Address, out: natFloating, ext: f.External, hop: hop}
+		r.note("floating ip", "%s leaves as %s, next hop %s outside", h.src, f.Address, hop)
+	}
 	if r.p.size() > int(n.MTU) {
 		r.large(l, n.MTU)
 		return
@@ -69,7 +77,7 @@ func (r *run) leave(l leg, hop netip.Addr, hops uint8) {
 	switch {
 	case to != nil && !to.Central && hop != h.dst:
 		r.drop(reason.NoNeighbor, "router", "%s is a floating IP, which routes nothing", hop)
-		r.icmpError(l, icmpError{typ: icmp4Unreachable, code: 1})
+		r.icmpError(l, icmpError{typ: pick(h, icmp4Unreachable, icmp6Unreachable), code: pick(h, 1, 3)})
 	case to != nil && !to.Central:
 		r.toFixed(to, hops+1)
 	case to != nil:
@@ -82,6 +90,13 @@ func (r *run) leave(l leg, hop netip.Addr, hops uint8) {
 	default:
 		r.punt(dataplane.PuntExternal, "router", "nobody is known to have the next hop's address: to be asked for")
 	}
+}
+
+// stays reports whether a packet to a proxied address that is here stays here: by the default route it would go to the router outside,
+// and come back from there.
+func (r *run) stays(l leg, ext model.NetworkID, hop netip.Addr) bool {
+	all, ok := r.h.routes[l.router.ID].Lookup(netip.IPv6Unspecified())
+	return ok && all.Via == hop && r.h.fips[netAddr{ext, r.p.ip.dst}] != nil
 }
 
 // toLeg sends the packet to the router's central part, by the leg on the network that it came from.
@@ -114,10 +129,10 @@ func (r *run) large(l leg, mtu uint32) {
 	r.icmpError(l, tooBigError(r.p.ip, mtu))
 }
 
-// toFloating takes a packet to the MAC of a floating IP of this host.
+// toFloating takes a packet to the MAC of a floating IP of this host, or to its own for proxied addresses.
 func (r *run) toFloating(ext model.NetworkID, hops uint8) {
 	var f *hostplan.FloatingIP
-	if r.p.ip != nil && !r.p.ip.v6 {
+	if r.p.ip != nil {
 		f = r.h.fips[netAddr{ext, r.p.ip.dst}]
 	}
 	switch {
@@ -158,19 +173,23 @@ func (r *run) toFixed(f *hostplan.FloatingIP, hops uint8) {
 	case h.sourced:
 		r.drop(reason.SourceRouted, "router", "source-routed packets are not forwarded")
 		return
-	case unroutable(h.src), unroutable(h.dst):
+	case unroutable(h.src), unroutable(h.dst), linkLocal6(h.src):
 		r.drop(reason.LinkScope, "router", "from %s to %s does not leave the link", h.src, h.dst)
 		return
 	case h.ttl <= 1+hops:
 		r.drop(reason.TTLExceeded, "router", "TTL %d", h.ttl-hops)
-		r.icmpError(l, icmpError{typ: icmp4Exceeded})
+		r.icmpError(l, icmpError{typ: pick(h, icmp4Exceeded, icmp6Exceeded)})
 		return
 	case r.p.size() > int(e.MTU):
 		r.large(l, e.MTU)
 		return
 	}
-	r.nat.dst = f.Fixed
-	r.note("floating ip", "%s is %s of port %s", f.Address, f.Fixed, f.Port)
+	if h.v6 {
+		r.note("ndp proxy", "%s is port %s's", f.Address, f.Port)
+	} else {
+		r.nat.dst = f.Fixed
+		r.note("floating ip", "%s is %s of port %s", f.Address, f.Fixed, f.Port)
+	}
 	r.output(r.from, e, r.translated(forwarded(&r.p, e.MAC, in.MAC, hops+1)))
 }
 

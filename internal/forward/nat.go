@@ -6,6 +6,9 @@ import "net/netip"
 // section 4.3; RFC 5508). Checksums are changed by the difference, so that a wrong one stays wrong. It writes frame.
 func (r *run) translated(frame []byte) []byte {
 	h, b := r.p.ip, frame[ethLen:]
+	if h.v6 {
+		return frame // never translated
+	}
 	if h.icmp() && errorType4(h.icmpType) {
 		r.translateQuote(b[:h.length])
 	}

@@ -72,23 +72,35 @@ type floatKey struct {
 // indexFloating finds the floating IPs that are translated here.
 func (h *Host) indexFloating() {
 	for _, f := range h.State.FloatingIPs {
-		if h.networks[f.External] == nil {
-			continue
+		if h.indexFloat(f) {
+			h.fipMACs[netMAC{f.External, f.MAC}] = true
 		}
-		if f.Central {
-			if c := h.State.Centrals[f.Router]; c == nil || c.Gateway == nil {
-				continue
-			}
-		} else {
-			r := h.State.Routers[f.Router]
-			if r == nil || r.Gateway == nil || h.State.Endpoints[f.Port] == nil {
-				continue
-			}
-			h.floating[floatKey{f.Port, f.Fixed, f.Router}] = f
-		}
-		h.fips[netAddr{f.External, f.Address}] = f
-		h.fipMACs[netMAC{f.External, f.MAC}] = true
 	}
+	for _, n := range h.State.NDPProxies {
+		if h.indexFloat(n.Floating()) && !n.Central { // a central one's is the gateway's
+			h.fipMACs[netMAC{n.External, n.MAC}] = true
+		}
+	}
+}
+
+// indexFloat takes in a floating IP, or an NDP proxy in the form of one, and reports whether it can be served.
+func (h *Host) indexFloat(f *hostplan.FloatingIP) bool {
+	if h.networks[f.External] == nil {
+		return false
+	}
+	if f.Central {
+		if c := h.State.Centrals[f.Router]; c == nil || c.Gateway == nil {
+			return false
+		}
+	} else {
+		r := h.State.Routers[f.Router]
+		if r == nil || r.Gateway == nil || h.State.Endpoints[f.Port] == nil {
+			return false
+		}
+		h.floating[floatKey{f.Port, f.Fixed, f.Router}] = f
+	}
+	h.fips[netAddr{f.External, f.Address}] = f
+	return true
 }
 
 // fromNIC takes a frame that a NIC received. What is not provably ours is the host's.
@@ -111,12 +123,20 @@ func (r *run) fromNIC() {
 	case r.bad != reason.None && r.p.dst.IsMulticast():
 		r.pass("a header is cut short or contradicts itself")
 	case !r.headersOK():
-	case r.p.dst.IsMulticast():
+	default:
 		r.keepFragment()
+		r.ipOutside()
+	}
+}
+
+// ipOutside takes an IP packet, or another protocol's frame, from a NIC.
+func (r *run) ipOutside() {
+	switch {
+	case r.neighborDiscovery() && r.ndOutside():
+	case r.p.dst.IsMulticast():
 		r.flood()
 		r.pass("it is for all")
 	default:
-		r.keepFragment()
 		r.unicastOutside()
 	}
 }
@@ -178,7 +198,34 @@ func (r *run) arpOutside() {
 	}
 }
 
-// news reports whether ARP told something about an address that is spoken to, or of ours, that was not so.
+// ndOutside answers for proxied addresses, and tells user space what is news of others (RFC 4861). False: the packet goes on as any other.
+func (r *run) ndOutside() bool {
+	h, m := r.p.ip, r.p.payload()
+	if len(m) < 24 || h.ttl != 255 || h.icmpCode != 0 || h.fragHeader || !mayBeTarget(netip.AddrFrom16([16]byte(m[8:24]))) {
+		return false
+	}
+	target := netip.AddrFrom16([16]byte(m[8:24]))
+	solicit, toUs := h.icmpType == icmp6NS, r.h.fipMACs[netMAC{r.net.ID, r.p.dst}]
+	who, option := target, byte(2)
+	if solicit {
+		who, option = h.src, 1
+	}
+	if len(m) >= 32 && m[24] == option && m[25] == 1 && !who.IsUnspecified() && (r.news(who, model.MAC(m[26:32])) || toUs && !solicit) {
+		r.res.Outputs = append(r.res.Outputs, Output{Kind: Punt, Punt: dataplane.PuntNeighbor, External: r.net.ID, NextHop: who, Frame: clone(r.p.frame)})
+		r.note("nd", "user space learns who has %s", who)
+	}
+	if f := r.h.fips[netAddr{r.net.ID, target}]; f != nil && solicit {
+		r.reply(advertisement(&r.p, target, f.MAC, false))
+		r.note("nd", "%s has an NDP proxy here, at %s: answered", target, f.MAC)
+		return true
+	}
+	if toUs {
+		r.note("NIC", "NDP proxies need no telling who has which address")
+	}
+	return toUs
+}
+
+// news reports whether ARP or ND told something about an address that is spoken to, or of ours, that was not so.
 func (r *run) news(addr netip.Addr, mac model.MAC) bool {
 	at := netAddr{r.net.ID, addr}
 	if known, ok := r.res.Conns.outside(at); ok {

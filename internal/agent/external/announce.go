@@ -1,6 +1,10 @@
 package external
 
-import "time"
+import (
+	"time"
+
+	"github.com/weft-cloud/weft/internal/model"
+)
 
 // announcement is one that is due: the first at once, the others a second apart.
 type announcement struct {
@@ -35,7 +39,7 @@ func (s *Speaker) speak(now time.Time) {
 			s.send(a.key.external, arp(arpAsk, a.key.addr, a.key.addr, a.owned.mac))
 			s.send(a.key.external, arp(arpAnswer, a.key.addr, a.key.addr, a.owned.mac))
 		} else {
-			s.send(a.key.external, advertisement(a.key.addr, a.owned.mac))
+			s.send(a.key.external, advertisement(a.key.addr, a.owned.mac, a.owned.kind == model.KindRouter))
 		}
 		if a.left--; a.left > 0 {
 			a.at = now.Add(time.Second)

@@ -101,10 +101,28 @@ func arp(op uint16, src, target netip.Addr, mac model.MAC) []byte {
 	return b
 }
 
-// advertisement is an unsolicited neighbour advertisement of a router to all nodes (RFC 4861, section 7.2.6).
-func advertisement(addr netip.Addr, mac model.MAC) []byte {
+// question asks everybody who has target, with src and its MAC as sender: an ARP request, or a neighbour solicitation (RFC 4861, section
+// 4.3) to the target's solicited-node address.
+func question(src, target netip.Addr, mac model.MAC) []byte {
+	if target.Is4() {
+		return arp(arpAsk, src, target, mac)
+	}
+	t := target.As16()
+	group := netip.AddrFrom16([16]byte{0xff, 2, 11: 1, 12: 0xff, 13: t[13], 14: t[14], 15: t[15]})
 	body := make([]byte, 28)
-	body[0] = 0xa0 // router, override
+	copy(body[4:], t[:])
+	body[20], body[21] = 1, 1
+	copy(body[22:], mac[:])
+	return frame.ICMP6{SrcMAC: mac, DstMAC: model.MAC{0x33, 0x33, 0xff, t[13], t[14], t[15]}, Src: src, Dst: group, HopLimit: 255, Type: icmp6NS, Body: body}.Bytes()
+}
+
+// advertisement is an unsolicited neighbour advertisement to all nodes (RFC 4861, section 7.2.6).
+func advertisement(addr netip.Addr, mac model.MAC, router bool) []byte {
+	body := make([]byte, 28)
+	body[0] = 0x20 // override
+	if router {
+		body[0] |= 0x80
+	}
 	copy(body[4:], addr.AsSlice())
 	body[20], body[21] = 2, 1
 	copy(body[22:], mac[:])

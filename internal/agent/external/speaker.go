@@ -3,6 +3,7 @@ package external
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -31,6 +32,7 @@ type Deps struct {
 // Active are the addresses that are served here now.
 type Active struct {
 	FloatingIPs map[model.FloatingIPID]bool
+	NDPProxies  map[model.NDPProxyID]bool
 	// Gateways are the routers whose outer leg is in place.
 	Gateways map[model.RouterID]bool
 }
@@ -177,6 +179,11 @@ func (s *Speaker) takeOwn() {
 			now[key{f.External, f.Address}] = owned{f.MAC, model.KindFloatingIP, id.String()}
 		}
 	}
+	for id, n := range s.state.NDPProxies {
+		if s.active.NDPProxies[id] {
+			now[key{n.External, n.Address}] = owned{n.MAC, model.KindNDPProxy, id.String()}
+		}
+	}
 	for id, c := range s.state.Centrals {
 		if c.Gateway == nil || !s.active.Gateways[id] {
 			continue
@@ -237,19 +244,13 @@ func (s *Speaker) resolve(k key, p dataplane.Punt) {
 	}
 }
 
-// senderOf is the floating IP that the packet leaves with: never the router's own address, for which the neighbours would
-// learn a MAC that is not its.
+// senderOf is the floating IP that the packet leaves with, or the proxied IPv6 address: never the router's own address, for which the
+// neighbours would learn a MAC that is not its.
 func (s *Speaker) senderOf(k key, p dataplane.Punt) (netip.Addr, owned, bool) {
-	var src netip.Addr
-	if len(p.Frame) >= etherLen+20 && p.Frame[etherLen]>>4 == 4 {
-		src = netip.AddrFrom4([4]byte(p.Frame[etherLen+12 : etherLen+16]))
-	}
+	src := sourceOf(p.Frame)
 	var best *hostplan.FloatingIP
-	for _, f := range s.state.FloatingIPs {
-		if f.External != k.external || f.Port != p.Port || f.Central || f.Address.Is4() != k.addr.Is4() {
-			continue
-		}
-		if best == nil || f.Fixed == src || best.Fixed != src && f.ID.Compare(best.ID.UUID) < 0 {
+	for f := range s.voices(k) {
+		if f.Port == p.Port && (best == nil || f.Fixed == src || best.Fixed != src && f.ID.Compare(best.ID.UUID) < 0) {
 			best = f
 		}
 	}
@@ -259,10 +260,41 @@ func (s *Speaker) senderOf(k key, p dataplane.Punt) (netip.Addr, owned, bool) {
 	return best.Address, owned{mac: best.MAC}, true
 }
 
+// voices are the distributed floating IPs of an address's external network and family, and NDP proxies in the form of such: what may ask
+// for the address.
+func (s *Speaker) voices(k key) iter.Seq[*hostplan.FloatingIP] {
+	return func(yield func(*hostplan.FloatingIP) bool) {
+		if k.addr.Is4() {
+			for _, f := range s.state.FloatingIPs {
+				if f.External == k.external && !f.Central && f.Address.Is4() && !yield(f) {
+					return
+				}
+			}
+			return
+		}
+		for _, n := range s.state.NDPProxies {
+			if n.External == k.external && !n.Central && !yield(n.Floating()) {
+				return
+			}
+		}
+	}
+}
+
+// sourceOf is the source address of an IP packet; invalid: it is none.
+func sourceOf(frame []byte) netip.Addr {
+	switch {
+	case len(frame) >= etherLen+20 && frame[etherLen]>>4 == 4:
+		return netip.AddrFrom4([4]byte(frame[etherLen+12 : etherLen+16]))
+	case len(frame) >= etherLen+40 && frame[etherLen]>>4 == 6:
+		return netip.AddrFrom16([16]byte(frame[etherLen+8 : etherLen+24]))
+	}
+	return netip.Addr{}
+}
+
 func (s *Speaker) ask(k key, e *entry) {
 	e.asked++
 	e.next = s.Now().Add(askEvery)
-	s.send(k.external, arp(arpAsk, e.from, k.addr, e.sender.mac))
+	s.send(k.external, question(e.from, k.addr, e.sender.mac))
 }
 
 func (s *Speaker) send(external model.NetworkID, frame []byte) {
@@ -340,7 +372,7 @@ func (s *Speaker) look() {
 			delete(s.refresh, k)
 			continue
 		}
-		from, o, ok := s.anyFloat(k)
+		from, o, ok := s.anyVoice(k)
 		if s.refresh[k] >= asks || !ok {
 			delete(s.refresh, k)
 			if err := s.Plane.Forget(k.external, k.addr); err != nil {
@@ -349,20 +381,21 @@ func (s *Speaker) look() {
 			continue
 		}
 		s.refresh[k]++
-		s.send(k.external, arp(arpAsk, from, k.addr, o.mac))
+		s.send(k.external, question(from, k.addr, o.mac))
 	}
 	s.met = here
 	maps.DeleteFunc(s.refresh, func(k key, _ int) bool { return !here[k] })
 }
 
-// anyFloat is a floating IP of the external network that may ask; always the same while it is here.
-func (s *Speaker) anyFloat(k key) (netip.Addr, owned, bool) {
+// anyVoice is a floating IP or proxied address of the external network that may ask; always the same while it is here.
+func (s *Speaker) anyVoice(k key) (netip.Addr, owned, bool) {
 	var best *hostplan.FloatingIP
-	if s.state == nil || !k.addr.Is4() {
+	if s.state == nil {
 		return netip.Addr{}, owned{}, false
 	}
-	for id, f := range s.state.FloatingIPs {
-		if f.External == k.external && !f.Central && s.active.FloatingIPs[id] && (best == nil || f.ID.Compare(best.ID.UUID) < 0) {
+	for f := range s.voices(k) {
+		active := s.active.FloatingIPs[f.ID] || s.active.NDPProxies[model.NDPProxyID(f.ID)]
+		if active && (best == nil || f.ID.Compare(best.ID.UUID) < 0) {
 			best = f
 		}
 	}

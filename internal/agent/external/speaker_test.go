@@ -36,6 +36,9 @@ func (p *plane) SendOutside(_ model.NetworkID, b []byte) error {
 		target := netip.AddrFrom4([4]byte(b[38:42]))
 		what = fmt.Sprintf("op %d for %s", b[21], target)
 	}
+	if b[12] == 0x86 && b[54] == icmp6NS {
+		what = fmt.Sprintf("solicits %s at %s", netip.AddrFrom16([16]byte(b[62:78])), model.MAC(b[:6]))
+	}
 	p.sent = append(p.sent, fmt.Sprintf("%s %s %s", h.addr, h.mac, what))
 	return p.err
 }
@@ -268,7 +271,7 @@ func TestWhatIsSilentIsAskedAndForgotten(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(arp(arpAsk, fip, hop, fipMAC))
-	f.Add(advertisement(netip.MustParseAddr("2001:db8::1"), gwMAC))
+	f.Add(advertisement(netip.MustParseAddr("2001:db8::1"), gwMAC, true))
 	f.Add(frame.ICMP6{Src: netip.MustParseAddr("2001:db8::1"), Dst: netip.MustParseAddr("ff02::1:ff00:1"), Type: icmp6NS, HopLimit: 255,
 		Body: append(make([]byte, 20), 1, 1, 2, 0, 0, 0, 0, 5)}.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -27,6 +27,7 @@ type Cloud struct {
 	// The outside.
 	Externals   []External
 	FloatingIPs []Floating
+	Proxies     []Proxy
 }
 
 // Host is a host with its tunnel address. DVRMAC is made from the name unless NoDVR.
@@ -386,6 +387,9 @@ func (c *Cloud) router(r Router) *hostplan.Router {
 		x := hostplan.Route{Dst: rt.Dst, Via: rt.Via, Blackhole: rt.Blackhole}
 		if !rt.Blackhole {
 			x.Interface = LegID(r.Name, r.leg(rt).key())
+			if r.Gateway != nil && rt.Network == r.Gateway.External {
+				x.Interface = GatewayID(r.Name)
+			}
 		}
 		out.Routes = append(out.Routes, x)
 	}

@@ -90,8 +90,8 @@ type pair struct {
 // learn lets a host know some of who is outside.
 func (r *difference) learn(host string) {
 	for _, x := range r.states[host].Externals {
-		for i, a := range []netip.Addr{OutsideRouter, netip.MustParseAddr("203.0.113.50")} {
-			if i > 0 && r.g.coin("not known") {
+		for i, a := range []netip.Addr{OutsideRouter, OutsideRouter6, netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("2001:db8:e::50")} {
+			if i > 1 && r.g.coin("not known") {
 				continue
 			}
 			mac := OutsideRouterMAC
@@ -207,6 +207,9 @@ func Describe(c *Cloud) string {
 	}
 	for _, x := range c.Externals {
 		fmt.Fprintf(&b, "external %s (%s): %s, VLAN %d, MTU %d\n", x.Name, ExternalID(x.Name), x.Physnet, x.VLAN, x.mtu())
+	}
+	for _, p := range c.Proxies {
+		fmt.Fprintf(&b, "NDP proxy %s of router %s: port %q, central %v\n", p.Address, p.Router, p.Port, p.Central)
 	}
 	for _, f := range c.FloatingIPs {
 		fmt.Fprintf(&b, "floating IP %s (%s) of router %s: port %q %s, central %v\n", f.Address, FloatingMAC(f.Address), f.Router, f.Port, f.Fixed, f.Central)

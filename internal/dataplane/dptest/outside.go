@@ -31,6 +31,13 @@ type Floating struct {
 	Central                bool
 }
 
+// Proxy is an NDP proxy of a router for an address of a port.
+type Proxy struct {
+	External, Router, Port string
+	Address                netip.Addr
+	Central                bool
+}
+
 // ExternalID is the id of the external network of that name.
 func ExternalID(name string) model.NetworkID { return NetworkID(name) }
 
@@ -60,6 +67,9 @@ func FloatingMAC(a netip.Addr) model.MAC {
 	return mac([3]byte{0xfa, 0x16, 0x3e}, "floating", a.String())
 }
 
+// ProxyID is the id of an NDP proxy.
+func ProxyID(a netip.Addr) model.NDPProxyID { return model.NDPProxyID{UUID: id("proxy", a.String())} }
+
 // outsideNames are the names of ports that only the outside has.
 func (c *Cloud) outsideNames() map[model.PortID]string {
 	out := map[model.PortID]string{}
@@ -79,6 +89,7 @@ func (c *Cloud) outsideNames() map[model.PortID]string {
 func (c *Cloud) outside(s *hostplan.State) {
 	s.Externals = map[model.NetworkID]*hostplan.External{}
 	s.FloatingIPs = map[model.FloatingIPID]*hostplan.FloatingIP{}
+	s.NDPProxies = map[model.NDPProxyID]*hostplan.NDPProxy{}
 	s.Centrals = map[model.RouterID]*hostplan.Central{}
 	for _, r := range c.Routers {
 		known := s.Routers[RouterID(r.Name)]
@@ -107,6 +118,9 @@ func (c *Cloud) outside(s *hostplan.State) {
 	}
 	for _, f := range c.FloatingIPs {
 		c.floating(s, f)
+	}
+	for _, p := range c.Proxies {
+		c.proxy(s, p)
 	}
 }
 
@@ -199,11 +213,28 @@ func (c *Cloud) floating(s *hostplan.State, f Floating) {
 	}
 }
 
+// proxy puts an NDP proxy on its host.
+func (c *Cloud) proxy(s *hostplan.State, p Proxy) {
+	x := &hostplan.NDPProxy{ID: ProxyID(p.Address), Central: p.Central, External: ExternalID(p.External), Address: p.Address, MAC: s.DVRMAC,
+		Router: RouterID(p.Router), Port: PortID(p.Port)}
+	if p.Central {
+		if k := s.Centrals[x.Router]; k != nil && k.Gateway != nil {
+			x.MAC = k.Gateway.MAC
+			s.NDPProxies[x.ID] = x
+		}
+		return
+	}
+	if r := s.Routers[x.Router]; r != nil && r.Gateway != nil && s.Endpoints[x.Port] != nil && !s.DVRMAC.IsZero() {
+		s.NDPProxies[x.ID] = x
+	}
+}
+
 // Addresses outside.
 var (
 	// OutsideRouter is the next hop beyond, OutsideRouterMAC its MAC; Stranger is somebody behind it.
 	OutsideRouter    = netip.MustParseAddr("203.0.113.1")
 	OutsideRouterMAC = model.MAC{2, 0, 0, 0, 0, 0x51}
+	OutsideRouter6   = netip.MustParseAddr("2001:db8:e::1")
 	Stranger         = netip.MustParseAddr("198.51.100.7")
 	Stranger6        = netip.MustParseAddr("2001:db8:99::7")
 )
@@ -212,10 +243,12 @@ var (
 //
 //	red1  203.0.113.101   blue1 203.0.113.102   red2 203.0.113.103   red1-b 203.0.113.111
 //	203.0.113.120, of no instance, is the central part's
+//
+// The IPv6 addresses of red1, blue1 and red2 have NDP proxies, and that of red3 one which the central part serves.
 func NorthSouth(c *Cloud) {
 	c.Externals = []External{{Name: "outside", Physnet: "external", Subnets: []hostplan.ExternalSubnet{
 		{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Gateway: OutsideRouter},
-		{Prefix: netip.MustParsePrefix("2001:db8:e::/64"), Gateway: netip.MustParseAddr("2001:db8:e::1")},
+		{Prefix: netip.MustParsePrefix("2001:db8:e::/64"), Gateway: OutsideRouter6},
 	}}}
 	for i := range c.Routers {
 		c.Routers[i].Gateway = &Gateway{External: "outside", Host: "compute2", SNAT: true, Addresses: []netip.Prefix{
@@ -229,9 +262,13 @@ func NorthSouth(c *Cloud) {
 		x := Floating{External: "outside", Router: f.router, Port: f.port, Address: netip.AddrFrom4([4]byte{203, 0, 113, f.last})}
 		if f.port != "" {
 			x.Fixed = c.Port(f.port).Addresses[0]
+			if f.router == "router" { // the other tenant's instances have the same addresses
+				c.Proxies = append(c.Proxies, Proxy{External: "outside", Router: f.router, Port: f.port, Address: addr(f.port, true)})
+			}
 		}
 		c.FloatingIPs = append(c.FloatingIPs, x)
 	}
+	c.Proxies = append(c.Proxies, Proxy{External: "outside", Router: "router", Port: "red3", Address: addr("red3", true), Central: true})
 }
 
 // FloatingOf is the address of the floating IP that NorthSouth gives a port.

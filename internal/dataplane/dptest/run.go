@@ -2,6 +2,7 @@ package dptest
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,8 +50,10 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 		if len(cloud.Externals) == 0 || states[name].Externals[ExternalID(cloud.Externals[0].Name)] == nil {
 			continue
 		}
-		if err := p.Learn(ExternalID(cloud.Externals[0].Name), OutsideRouter, OutsideRouterMAC); err != nil {
-			t.Fatal(err)
+		for _, a := range []netip.Addr{OutsideRouter, OutsideRouter6} {
+			if err := p.Learn(ExternalID(cloud.Externals[0].Name), a, OutsideRouterMAC); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	for i, s := range c.Sends {

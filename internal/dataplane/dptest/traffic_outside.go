@@ -2,6 +2,7 @@ package dptest
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/weft-cloud/weft/internal/forward"
 	"github.com/weft-cloud/weft/internal/hostplan"
@@ -12,7 +13,7 @@ import (
 func (g *drawer) outside() {
 	x := External{Name: "outside", Physnet: Physnet, VLAN: pickOne(g, "external VLAN", []uint16{0, 0, 7}), MTU: pickOne(g, "external MTU", []uint32{1500, 1500, 1400}),
 		Subnets: []hostplan.ExternalSubnet{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Gateway: OutsideRouter},
-			{Prefix: netip.MustParsePrefix("2001:db8:e::/64"), Gateway: netip.MustParseAddr("2001:db8:e::1")}}}
+			{Prefix: netip.MustParsePrefix("2001:db8:e::/64"), Gateway: OutsideRouter6}}}
 	g.c.Externals = []External{x}
 	for i := range g.c.Networks {
 		if g.rarely("provider network") {
@@ -30,6 +31,30 @@ func (g *drawer) outside() {
 	for i := range 5 {
 		g.floatingIP(i)
 	}
+	for range 4 {
+		g.proxy()
+	}
+}
+
+// proxy draws an NDP proxy of an IPv6 address that no other has and that a router with a gateway reaches.
+func (g *drawer) proxy() {
+	var all []Proxy
+	for _, r := range g.c.Routers {
+		for _, p := range g.c.Ports {
+			for _, a := range p.Addresses {
+				taken := slices.ContainsFunc(g.c.Proxies, func(o Proxy) bool { return o.Address == a })
+				if r.Gateway != nil && !a.Is4() && !taken && r.holds(p.Network, a) {
+					all = append(all, Proxy{External: "outside", Router: r.Name, Port: p.Name, Address: a})
+				}
+			}
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	p := pickOne(g, "NDP proxy of", all)
+	p.Central = g.rarely("proxied centrally")
+	g.c.Proxies = append(g.c.Proxies, p)
 }
 
 func (g *drawer) gatewayHost() string {
@@ -89,7 +114,14 @@ func (r Router) holds(network string, a netip.Addr) bool {
 // changeOutside takes a floating IP away, gives one, moves one, or moves a gateway.
 func (g *drawer) changeOutside() {
 	fs := g.c.FloatingIPs
-	switch g.count("change of the outside", 0, 4) {
+	switch g.count("change of the outside", 0, 6) {
+	case 5:
+		g.proxy()
+	case 6:
+		if n := len(g.c.Proxies); n > 0 {
+			i := g.count("no NDP proxy any more", 0, n-1)
+			g.c.Proxies = slices.Delete(slices.Clone(g.c.Proxies), i, i+1)
+		}
 	case 0, 1:
 		if len(fs) == 0 {
 			return
@@ -132,6 +164,9 @@ func (g *Traffic) refreshOutside(add func(netip.Addr)) {
 		add(f.Address)
 		add(f.Address)
 	}
+	for _, p := range g.c.Proxies {
+		add(p.Address)
+	}
 	for _, r := range g.c.Routers {
 		if r.Gateway == nil {
 			continue
@@ -141,7 +176,7 @@ func (g *Traffic) refreshOutside(add func(netip.Addr)) {
 			add(a.Addr())
 		}
 	}
-	for _, a := range []netip.Addr{Stranger, Stranger, Stranger6, OutsideRouter, netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("203.0.113.51")} {
+	for _, a := range []netip.Addr{Stranger, Stranger, Stranger6, OutsideRouter, OutsideRouter6, netip.MustParseAddr("2001:db8:e::50"), netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("203.0.113.51")} {
 		add(a)
 	}
 }
@@ -167,7 +202,7 @@ func (g *Traffic) fromOutside() Stimulus {
 			}
 		}
 	}
-	s.Frame = g.outsideFrame(src)
+	s.Frame = g.outsideFrame(s.Host, src)
 	if g.count("mutate", 0, 9) == 0 {
 		s.Frame = g.mutate(s.Frame)
 	} else if cuttable(s.Frame) && g.coin("to be cut") {
@@ -176,9 +211,12 @@ func (g *Traffic) fromOutside() Stimulus {
 	return s
 }
 
-// outsideFrame is mostly for a floating IP.
-func (g *Traffic) outsideFrame(src model.MAC) []byte {
-	p := Port{Name: "stranger", Addresses: []netip.Addr{Stranger, OutsideRouter, Stranger6, netip.MustParseAddr("203.0.113.50")}}
+// outsideFrame is mostly for a floating IP, or for a proxied address of the host.
+func (g *Traffic) outsideFrame(host string, src model.MAC) []byte {
+	p := Port{Name: "stranger", Addresses: []netip.Addr{Stranger, OutsideRouter, Stranger6, OutsideRouter6, netip.MustParseAddr("203.0.113.50")}}
+	if g.count("ND outside", 0, 7) == 0 {
+		return g.outsideND(src)
+	}
 	if g.count("ARP outside", 0, 5) == 0 {
 		a := ARP{Op: uint16(g.count("ARP operation", 1, 2)), SenderMAC: src, Sender: g.source(p, false), Target: g.addr("ARP target", false)}
 		if g.rarely("announcement") {
@@ -203,8 +241,40 @@ func (g *Traffic) outsideFrame(src model.MAC) []byte {
 			x = g.upper(IP{Src: x.Src, Dst: x.Dst, TTL: x.TTL, DF: x.DF, ID: x.ID, Options: x.Options}, bytesOf(g.size()))
 		}
 	}
+	if len(g.c.Proxies) > 0 && !x.Src.Is4() && !g.rarely("not to a proxied address") {
+		n := pickOne(&g.drawer, "NDP proxy", g.c.Proxies)
+		dst = DVRMAC(host)
+		if n.Central {
+			dst = GatewayMAC(n.Router)
+		}
+		if !g.rarely("another address") {
+			x = g.upper(IP{Src: x.Src, Dst: n.Address, TTL: x.TTL}, bytesOf(g.size()))
+		}
+	}
 	if g.rarely("to all") {
 		dst = model.Broadcast
 	}
 	return x.Frame(dst, src)
+}
+
+// outsideND is a solicitation or an advertisement, by whom it may be or not.
+func (g *Traffic) outsideND(src model.MAC) []byte {
+	who, target := pickOne(&g.drawer, "ND sender", []netip.Addr{OutsideRouter6, netip.MustParseAddr("2001:db8:e::50"), LinkLocal(src)}), g.addr("ND target", true)
+	if len(g.c.Proxies) > 0 && g.coin("ND about a proxied address") {
+		target = pickOne(&g.drawer, "proxied target", g.c.Proxies).Address
+	}
+	switch g.count("kind of ND", 0, 5) {
+	case 0:
+		return Solicit(src, netip.IPv6Unspecified(), target)
+	case 1: // it claims what is asked for
+		return Advertise(target, src, model.MAC{0x33, 0x33, 0, 0, 0, 1}, netip.IPv6LinkLocalAllNodes(), NAOverride)
+	case 2:
+		return Advertise(who, src, pickOne(&g.drawer, "unicast MAC", g.macs), target, NASolicited|NAOverride|NARouter)
+	case 3: // unicast, as one who wants to know whether it is still there
+		frame := Solicit(src, who, target)
+		mac := pickOne(&g.drawer, "unicast MAC", g.macs)
+		copy(frame, mac[:])
+		return frame
+	}
+	return Solicit(src, who, target)
 }

@@ -61,8 +61,10 @@ func RunWire(t *testing.T, w Wire) {
 				t.Fatal(err)
 			}
 			if len(cloud.Externals) > 0 {
-				if err := w.Learn(ExternalID(cloud.Externals[0].Name), OutsideRouter, OutsideRouterMAC); err != nil {
-					t.Fatal(err)
+				for _, a := range []netip.Addr{OutsideRouter, OutsideRouter6} {
+					if err := w.Learn(ExternalID(cloud.Externals[0].Name), a, OutsideRouterMAC); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			for i, s := range c.Sends {

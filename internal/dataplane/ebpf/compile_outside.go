@@ -106,6 +106,11 @@ func (c *compiler) outside() {
 			c.problem("floatingip", f.ID, err)
 		}
 	}
+	for _, n := range c.s.NDPProxies {
+		if err := c.floating(n.Floating()); err != nil {
+			c.problem(string(model.KindNDPProxy), n.ID, err)
+		}
+	}
 }
 
 // outerLeg makes an endpoint on the external network of the host's end of a gateway's veth.
@@ -154,7 +159,7 @@ func (c *compiler) innerLegs(r *hostplan.Router) {
 	}
 }
 
-// floating compiles one floating IP.
+// floating compiles one floating IP, or an NDP proxy in the form of one.
 func (c *compiler) floating(f *hostplan.FloatingIP) error {
 	net, ok := c.outsideNet(f.External)
 	if !ok {
@@ -172,7 +177,9 @@ func (c *compiler) floating(f *hostplan.FloatingIP) error {
 	}
 	v.Mac = f.MAC
 	c.t.fips.put(weftAddrKey{Net: net, Addr: ip16(f.Address)}, v)
-	c.t.macs.want[weftMacKey{Net: net, Mac: f.MAC}] = weftMacVal{Kind: kindFip}
+	if !f.Central || f.Address.Is4() { // a central proxy has the gateway's MAC, whose own entry leads where the packets are to go
+		c.t.macs.want[weftMacKey{Net: net, Mac: f.MAC}] = weftMacVal{Kind: kindFip}
+	}
 	c.t.addrs.want[weftAddrKey{Net: net, Addr: ip16(f.Address)}] = weftAddrVal{Kind: kindFip, Mac: f.MAC}
 	if !f.Central {
 		c.t.epFip.put(weftEpFipKey{Fixed: v.Fixed, Ep: v.Ep, Router: v.Router}, weftEpFipVal{Addr: ip16(f.Address), Net: net, Mac: f.MAC})
@@ -199,7 +206,7 @@ func (c *compiler) distributedFloating(f *hostplan.FloatingIP) (weftFip, bool, e
 		return weftFip{}, false, fmt.Errorf("its port %s is not on this host", f.Port)
 	case r == nil || r.Gateway == nil:
 		return weftFip{}, false, fmt.Errorf("its router %s has no gateway here", f.Router)
-	case !f.Fixed.Is4() || !f.Address.Is4():
+	case (!f.Fixed.Is4() || !f.Address.Is4()) && f.Fixed != f.Address:
 		return weftFip{}, false, fmt.Errorf("%s to %s is not IPv4", f.Address, f.Fixed)
 	}
 	ep := c.t.ids[rootEndpoint].find(f.Port.UUID)

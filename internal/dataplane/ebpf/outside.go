@@ -48,7 +48,7 @@ func (p *Plane) nics(d dataplane.Desired, res *dataplane.Result) map[string][]ni
 	return out
 }
 
-// reportOutside says which floating IPs are translated now, and remembers where external networks are.
+// reportOutside says which floating IPs are translated and which NDP proxies answered for now, and remembers where external networks are.
 func (p *Plane) reportOutside(s *hostplan.State, failed map[root]error, res *dataplane.Result) {
 	outs := map[model.NetworkID]outsideNet{}
 	for slot, n := range p.t.networks.have {
@@ -56,17 +56,23 @@ func (p *Plane) reportOutside(s *hostplan.State, failed map[root]error, res *dat
 			outs[model.NetworkID{UUID: n.Uuid}] = outsideNet{slot, int(n.PhysIfindex), uint16(n.PhysVlan)} //nolint:gosec // 12 bits
 		}
 	}
+	written := func(f *hostplan.FloatingIP) bool {
+		out, ok := outs[f.External]
+		key := weftAddrKey{Net: out.slot, Addr: ip16(f.Address)}
+		v, have := p.t.fips.have[key]
+		router := root{rootRouter, p.t.ids[rootRouter].find(f.Router.UUID)}
+		return ok && have && v == p.t.fips.want[key] && failed[router] == nil && failed[root{rootNetwork, out.slot}] == nil
+	}
 	res.FloatingIPs = map[model.FloatingIPID]bool{}
 	for id, f := range s.FloatingIPs {
-		out, ok := outs[f.External]
-		if !ok || f.Central || !res.Programmed[f.Port] {
-			continue
-		}
-		router := root{rootRouter, p.t.ids[rootRouter].find(f.Router.UUID)}
-		v, ok := p.t.fips.have[weftAddrKey{Net: out.slot, Addr: ip16(f.Address)}]
-		if ok && v == p.t.fips.want[weftAddrKey{Net: out.slot, Addr: ip16(f.Address)}] && failed[router] == nil &&
-			failed[root{rootNetwork, out.slot}] == nil {
+		if !f.Central && res.Programmed[f.Port] && written(f) {
 			res.FloatingIPs[id] = true
+		}
+	}
+	res.NDPProxies = map[model.NDPProxyID]bool{}
+	for id, n := range s.NDPProxies {
+		if (n.Central || res.Programmed[n.Port]) && written(n.Floating()) {
+			res.NDPProxies[id] = true
 		}
 	}
 	p.mu.Lock()

@@ -48,15 +48,6 @@ var table = []*Gap{
 		},
 	},
 	{
-		Name: "NDP proxies", Extensions: []string{"l3-ndp-proxy", "l3-ext-ndp-proxy"}, Asked: "NDP proxies, routers with enable_ndp_proxy",
-		Why: "NDP proxies are stored and shown; no router answers for the address on the external network",
-		parts: []part{
-			by(func(w *world.World) iter.Seq[*model.NDPProxy] { return w.NDPProxies.All() }, always[model.NDPProxy]),
-			by(func(w *world.World) iter.Seq[*model.Router] { return w.Routers.All() },
-				func(_ *world.World, v *model.Router) bool { return v.EnableNDPProxy }),
-		},
-	},
-	{
 		Name: "network types", Extensions: []string{"provider"}, Asked: "networks and segments of type gre or local",
 		Why: "the network is stored and shown; no data plane carries networks of type gre or local",
 		parts: []part{
