@@ -125,8 +125,8 @@ func (r *run) copyTo(e *hostplan.Endpoint) {
 	if !e.AdminUp {
 		return
 	}
-	if why, rule := r.mayHear(e); why != reason.None {
-		r.res.Refused = append(r.res.Refused, Refusal{e.Port, why, rule})
+	if why := r.mayHear(e); why != reason.None {
+		r.res.Refused = append(r.res.Refused, Refusal{e.Port, why})
 		return
 	}
 	r.res.Outputs = append(r.res.Outputs, Output{Kind: Deliver, Port: e.Port, Frame: clone(r.p.frame)})

@@ -173,11 +173,11 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 			return judgement{reason: reason.InvalidState}
 		}
 	}
-	id, ok := r.h.rule(e.Policy, v)
-	if !ok {
+	rules := r.h.rules(e.Policy, v)
+	if len(rules) == 0 {
 		return judgement{reason: refusal(v.egress)}
 	}
-	j := judgement{rule: id, text: "allowed by rule " + id.String()}
+	j := judgement{rules: rules, text: "allowed by rule " + rules[0].String()}
 	if tracked {
 		j.open = &opening{k, conn{egress: v.egress, typ: v.typ, code: v.code, nat: r.use(v.egress)}}
 		j.text = "a new connection, " + j.text
@@ -195,12 +195,12 @@ func (r *run) known(e *hostplan.Endpoint, v view, k connKey, c conn) judgement {
 	if tracksICMP(v.h) {
 		orig.typ, orig.code = c.typ, c.code
 	}
-	id, ok := r.h.rule(e.Policy, orig)
-	if !ok {
+	rules := r.h.rules(e.Policy, orig)
+	if len(rules) == 0 {
 		return judgement{reason: refusal(c.egress), end: &k}
 	}
 	c.replied = c.replied || c.egress != v.egress
-	return judgement{rule: id, text: "a known connection, allowed by rule " + id.String(), open: &opening{k, c}}
+	return judgement{rules: rules, text: "a known connection, allowed by rule " + rules[0].String(), open: &opening{k, c}}
 }
 
 // connKeyOf is the connection that a packet of or to e belongs to; false: it is of a kind that is not tracked.

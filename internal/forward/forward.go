@@ -97,7 +97,6 @@ type Output struct {
 type Refusal struct {
 	Port   model.PortID
 	Reason reason.Reason
-	Rule   model.UUID
 }
 
 // Result is what one host did with one frame.
@@ -109,6 +108,9 @@ type Result struct {
 	// Rule is the security group rule that allowed the frame: the sender's, or the receiver's if the sender's groups were not
 	// asked. Zero: none.
 	Rule model.UUID
+	// Others are the further rules that allow it. A plane which decided before an address joined a set may still credit one of
+	// them: what was allowed stays so, and nothing is decided again when a set grows (docs/pipeline.md, section 10).
+	Others []model.UUID
 	// Refused are the receivers on this host that a flooded frame was kept from.
 	Refused []Refusal
 	// Conns is the connection table afterwards; the one passed in is never written.

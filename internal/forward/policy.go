@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"slices"
+
 	"net/netip"
 
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
@@ -82,19 +84,16 @@ func portsMatch(ru *hostplan.Rule, v view) bool {
 	return int32(v.dport) >= ru.PortMin && (ru.PortMax < 0 || int32(v.dport) <= ru.PortMax)
 }
 
-// rule is the rule of lowest id that allows v.
-func (h *Host) rule(p *hostplan.Policy, v view) (model.UUID, bool) {
-	var best *hostplan.Rule
+// rules are those that allow v, the lowest id first: that one is credited.
+func (h *Host) rules(p *hostplan.Policy, v view) []model.UUID {
+	var out []model.UUID
 	for i := range p.Rules {
-		ru := &p.Rules[i]
-		if h.matches(ru, v) && (best == nil || ru.ID.Compare(best.ID) < 0) {
-			best = ru
+		if ru := &p.Rules[i]; h.matches(ru, v) {
+			out = append(out, ru.ID)
 		}
 	}
-	if best == nil {
-		return model.UUID{}, false
-	}
-	return best.ID, true
+	slices.SortFunc(out, model.UUID.Compare)
+	return out
 }
 
 // alwaysAllowed is what no security group can forbid: without it an instance could not get an address.
@@ -138,37 +137,47 @@ func refusal(egress bool) reason.Reason {
 
 // mayFlood judges a broadcast or multicast of e, without a connection.
 func (r *run) mayFlood(e *hostplan.Endpoint) bool {
-	why, rule := r.stateless(e, true)
+	why, rules := r.stateless(e, true)
 	if why != reason.None {
 		r.drop(why, "policy", "port %s may not send it", e.Port)
 		return false
 	}
-	r.res.Rule = rule
+	r.credit(rules)
 	return true
 }
 
 // mayHear judges a copy of a broadcast or multicast for e.
-func (r *run) mayHear(e *hostplan.Endpoint) (reason.Reason, model.UUID) { return r.stateless(e, false) }
+func (r *run) mayHear(e *hostplan.Endpoint) reason.Reason {
+	why, _ := r.stateless(e, false)
+	return why
+}
+
+// credit notes the rules that allow the frame, unless an endpoint before had any.
+func (r *run) credit(rules []model.UUID) {
+	if len(rules) > 0 && r.res.Rule.IsZero() {
+		r.res.Rule, r.res.Others = rules[0], rules[1:]
+	}
+}
 
 // stateless judges by rules alone.
-func (r *run) stateless(e *hostplan.Endpoint, egress bool) (reason.Reason, model.UUID) {
+func (r *run) stateless(e *hostplan.Endpoint, egress bool) (reason.Reason, []model.UUID) {
 	if r.p.ip == nil || unfiltered(e) {
-		return reason.None, model.UUID{}
+		return reason.None, nil
 	}
 	v, ok := r.look(egress)
 	if !ok {
-		return reason.FragmentOrphan, model.UUID{}
+		return reason.FragmentOrphan, nil
 	}
 	if alwaysAllowed(v) {
-		return reason.None, model.UUID{}
+		return reason.None, nil
 	}
 	if e.Policy == nil {
-		return refusal(egress), model.UUID{}
+		return refusal(egress), nil
 	}
-	if id, ok := r.h.rule(e.Policy, v); ok {
-		return reason.None, id
+	if rules := r.h.rules(e.Policy, v); len(rules) > 0 {
+		return reason.None, rules
 	}
-	return refusal(egress), model.UUID{}
+	return refusal(egress), nil
 }
 
 // judge asks the egress policy of s and the ingress policy of d (nil: not on this host). It notes a refusal, and puts
@@ -195,9 +204,7 @@ func (r *run) judge(s, d *hostplan.Endpoint) bool {
 		if v.open != nil {
 			r.res.Conns = r.res.Conns.with(v.open.key, v.open.conn)
 		}
-		if r.res.Rule.IsZero() {
-			r.res.Rule = v.rule
-		}
+		r.credit(v.rules)
 		r.note("policy", "port %s: %s", side.e.Port, v.text)
 	}
 	return true
@@ -206,7 +213,7 @@ func (r *run) judge(s, d *hostplan.Endpoint) bool {
 // judgement is what one endpoint's policy says of a packet.
 type judgement struct {
 	reason reason.Reason
-	rule   model.UUID
+	rules  []model.UUID
 	text   string
 	open   *opening // a connection to make
 	end    *connKey // a connection to remove
@@ -233,8 +240,8 @@ func (r *run) verdict(e *hostplan.Endpoint, egress bool) judgement {
 	case e.Policy.Stateful:
 		return r.stateful(e, v)
 	}
-	if id, ok := r.h.rule(e.Policy, v); ok {
-		return judgement{rule: id, text: "allowed by rule " + id.String()}
+	if rules := r.h.rules(e.Policy, v); len(rules) > 0 {
+		return judgement{rules: rules, text: "allowed by rule " + rules[0].String()}
 	}
 	return judgement{reason: refusal(egress)}
 }

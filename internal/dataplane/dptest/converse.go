@@ -80,14 +80,14 @@ func (g *Traffic) complaint(x IP, frame []byte) IP {
 
 func bytesFrom(b []byte) []byte { return append([]byte(nil), b...) }
 
-// change draws something that an operator or a tenant does to the cloud, and does it.
-func (g *drawer) change() {
+// change draws something that an operator or a tenant does to the cloud, and does it. sets: an address may have joined a set.
+func (g *drawer) change() (sets bool) {
 	if len(g.c.Ports) == 0 {
-		return
+		return false
 	}
 	if g.limits.Outside && g.coin("change outside") {
 		g.changeOutside()
-		return
+		return false
 	}
 	p := &g.c.Ports[g.count("changed port", 0, len(g.c.Ports)-1)]
 	switch g.count("change", 0, 15) {
@@ -120,11 +120,13 @@ func (g *drawer) change() {
 		if g.limits.Policies {
 			g.sets()
 		}
+		return true
 	default:
 		if g.limits.Policies {
 			g.changePolicy(p)
 		}
 	}
+	return false
 }
 
 // changePolicy gives a port other groups, or takes a rule away.
