@@ -48,7 +48,8 @@ func agentResource(ru *rules.Rules) *agents {
 	r.derived("started_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.StartedAt) })
 	r.derived("configurations", appendConfigurations)
 	detail := func(_ *model.Agent, x *View) bool { return x.Detail }
-	r.derived("ha_state", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "null"...) }).when(detail)
+	r.derived("ha_state", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "null"...) }).
+		when(func(a *model.Agent, x *View) bool { return x.Detail && a.Type == model.AgentL3 })
 	r.derived("resource_versions", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "{}"...) }).when(detail)
 	r.derived("resources_synced", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "null"...) })
 	r.add(&attr[model.Agent, none]{name: "description", append: func(b []byte, a *model.Agent, _ *View) []byte {

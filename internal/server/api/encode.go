@@ -86,7 +86,7 @@ func appendPrefix(b []byte, p netip.Prefix) []byte {
 
 // appendTime appends "2026-11-22T08:40:30Z".
 func appendTime(b []byte, t model.Time) []byte {
-	return append(time.Unix(int64(t), 0).UTC().AppendFormat(append(b, '"'), "2006-01-02T15:04:05Z"), '"')
+	return append(time.Unix(int64(t), 0).UTC().AppendFormat(append(b, '"'), time.RFC3339), '"')
 }
 
 // appendSpaceTime appends "2026-11-22 08:40:30", the form of the agents' times; null for never.

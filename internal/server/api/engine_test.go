@@ -1,10 +1,12 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -282,4 +284,43 @@ func TestExtraDHCPOptionsMerge(t *testing.T) {
 	if want := []string{"domain-name=b", "tftp-server=x"}; !slices.Equal(got, want) {
 		t.Errorf("options %v, want %v", got, want)
 	}
+}
+
+// TestPanicInRule: it is a 500 for that request alone, whoever else writes at the same time, and leaves nothing behind.
+func TestPanicInRule(t *testing.T) {
+	e := newEnv(t, nil)
+	const clients = 16
+	e.panics.Store(true)
+	var work sync.WaitGroup
+	codes := make([]int, clients)
+	answers := make([][]byte, clients)
+	for i := range clients {
+		work.Go(func() {
+			codes[i], answers[i], _ = e.raw("POST", "/v2.0/networks", []byte(`{"network": {"name": "n"}}`), nil)
+		})
+	}
+	work.Wait()
+	created := 0
+	for i, code := range codes {
+		switch code {
+		case http.StatusCreated:
+			created++
+		case http.StatusInternalServerError:
+			var fault struct {
+				NeutronError struct{ Type, Message string }
+			}
+			if err := json.Unmarshal(answers[i], &fault); err != nil || fault.NeutronError.Type != "HTTPInternalServerError" || strings.Contains(string(answers[i]), "identifier") {
+				t.Errorf("the fault is %s", answers[i])
+			}
+		default:
+			t.Errorf("%d %s", code, answers[i])
+		}
+	}
+	if created != clients-1 {
+		t.Errorf("%d of %d creations went through, want all but one", created, clients)
+	}
+	if n := len(e.list("/networks")); n != created {
+		t.Errorf("%d networks are there, %d were made", n, created)
+	}
+	e.network("afterwards")
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,6 +66,7 @@ type env struct {
 	rules   *rules.Rules
 	live    *liveness
 	headers map[string]string
+	panics  *atomic.Bool // the next rule that makes an identifier panics
 }
 
 func newEnv(t testing.TB, change func(*rules.Config)) *env {
@@ -79,7 +81,7 @@ func newEnv(t testing.TB, change func(*rules.Config)) *env {
 	if change != nil {
 		change(&cfg)
 	}
-	e := &env{t: t, live: &liveness{live: map[string]bool{}}, headers: map[string]string{"X-Project-Id": "admin-project"}}
+	e := &env{t: t, live: &liveness{live: map[string]bool{}}, headers: map[string]string{"X-Project-Id": "admin-project"}, panics: &atomic.Bool{}}
 	e.rules = rules.New(rules.Deps{Config: cfg, Liveness: e.live})
 	s, err := memory.New(rand.Reader)
 	if err != nil {
@@ -87,7 +89,13 @@ func newEnv(t testing.TB, change func(*rules.Config)) *env {
 	}
 	e.store = s
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	e.writer, err = world.Open(context.Background(), world.Config{Store: s, Log: log, Now: time.Now, Random: repeatable()})
+	id := repeatable()
+	e.writer, err = world.Open(context.Background(), world.Config{Store: s, Log: log, Now: time.Now, Random: func() model.UUID {
+		if e.panics.CompareAndSwap(true, false) {
+			panic("no identifier")
+		}
+		return id()
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,6 +110,7 @@ func agentRouters(c *call, a *agents, v *routers, id string, rest []string) erro
 		if g.Type == model.AgentL3 {
 			list = slices.Collect(x.W.Routers.ByGatewayHost(g.Host))
 		}
+		x.Detail = true
 		b := append(c.buffer(), `{"routers": `...)
 		b = appendList(b, list, func(b []byte, o *model.Router) []byte { return v.encode(c.flush(b), o, x, v.mask(x, nil)) })
 		c.reply(http.StatusOK, append(b, '}'))
