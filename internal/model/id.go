@@ -50,16 +50,20 @@ func (u UUID) Append(b []byte) []byte {
 	if u.IsZero() {
 		return b
 	}
-	b = hex.AppendEncode(b, u[0:4])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, u[4:6])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, u[6:8])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, u[8:10])
-	b = append(b, '-')
-	return hex.AppendEncode(b, u[10:])
+	var text [36]byte // a port shows some eight of them: written in one go, they take a third of the time
+	at := 0
+	for i, v := range u {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text[at] = '-'
+			at++
+		}
+		text[at], text[at+1] = hexDigits[v>>4], hexDigits[v&15]
+		at += 2
+	}
+	return append(b, text[:]...)
 }
+
+const hexDigits = "0123456789abcdef"
 
 func (u UUID) String() string { return string(u.Append(make([]byte, 0, 36))) }
 

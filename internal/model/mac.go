@@ -51,7 +51,7 @@ func (m MAC) Append(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ':')
 		}
-		b = hex.AppendEncode(b, m[i:i+1])
+		b = append(b, hexDigits[m[i]>>4], hexDigits[m[i]&15])
 	}
 	return b
 }
