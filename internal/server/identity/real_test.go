@@ -29,10 +29,18 @@ connection = sqlite:///%[1]s/ks.db
 key_repository = %[1]s/fernet
 [credential]
 key_repository = %[1]s/credential
+[token]
+expiration = %[2]d
 `
 
-// realKeystone runs Debian's Keystone (package python3-keystone) with SQLite on a port of 127.0.0.1, and says where.
-func realKeystone(t *testing.T) (url string, stop func()) {
+// keystone is Debian's Keystone (package python3-keystone) with SQLite on a port of 127.0.0.1.
+type keystone struct {
+	url, port, conf, dir string
+	stop                 func()
+}
+
+// realKeystone sets one up and starts it.
+func realKeystone(t *testing.T) *keystone {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes most of a minute")
@@ -45,48 +53,60 @@ func realKeystone(t *testing.T) (url string, stop func()) {
 			t.Skipf("%v; install python3-keystone", err)
 		}
 	}
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "keystone.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, realConf, dir), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	k := &keystone{dir: t.TempDir()}
+	k.conf = filepath.Join(k.dir, "keystone.conf")
+	k.configure(t, time.Second)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_, k.port, _ = net.SplitHostPort(l.Addr().String())
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	url = "http://127.0.0.1:" + port
+	k.url = "http://127.0.0.1:" + k.port
 	for _, args := range [][]string{
 		{"db_sync"},
 		{"fernet_setup", "--keystone-user", "root", "--keystone-group", "root"},
-		{"bootstrap", "--bootstrap-password", "hush", "--bootstrap-public-url", url + "/v3", "--bootstrap-region-id", "RegionOne"},
+		{"bootstrap", "--bootstrap-password", "hush", "--bootstrap-public-url", k.url + "/v3", "--bootstrap-region-id", "RegionOne"},
 	} {
-		if out, err := exec.Command("keystone-manage", append([]string{"--config-file", conf}, args...)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command("keystone-manage", append([]string{"--config-file", k.conf}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("keystone-manage %s: %v\n%s", args[0], err, out)
 		}
 	}
-	cmd := exec.Command("keystone-wsgi-public", "--host", "127.0.0.1", "--port", port, "--", "--config-file", conf)
+	k.start(t)
+	t.Cleanup(func() { k.stop() })
+	return k
+}
+
+// configure says how long tokens last that are issued after the next start.
+func (k *keystone) configure(t *testing.T, lasting time.Duration) {
+	t.Helper()
+	if err := os.WriteFile(k.conf, fmt.Appendf(nil, realConf, k.dir, int(lasting.Seconds())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (k *keystone) start(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command("keystone-wsgi-public", "--host", "127.0.0.1", "--port", k.port, "--", "--config-file", k.conf)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop = func() {
+	k.stop = func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
-	t.Cleanup(stop)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		c, err := net.Dial("tcp", "127.0.0.1:"+k.port)
 		if err == nil {
 			_ = c.Close()
-			return url, stop
+			return
 		}
 		if time.Now().After(deadline) {
-			stop()
+			k.stop()
 			t.Fatalf("Keystone does not listen:\n%s", log.String())
 		}
 	}
@@ -130,13 +150,14 @@ func call(t *testing.T, method, url, token string, body any, more ...string) (st
 }
 
 func TestRealKeystone(t *testing.T) {
-	url, stop := realKeystone(t)
+	real := realKeystone(t)
+	url := real.url
 	cfg := config.Keystone{
 		Credentials: config.Credentials{
 			AuthURL: url, Username: "admin", Password: config.NewSecret("hush"), ProjectName: "admin", UserDomainID: "default", ProjectDomainID: "default",
 			Timeout: 30 * time.Second, Retries: 1,
 		},
-		CacheTime: time.Minute,
+		CacheTime: time.Minute, ServiceTokenRoles: []string{"service"},
 	}
 	client, err := NewClient(cfg.Credentials)
 	if err != nil {
@@ -162,6 +183,10 @@ func TestRealKeystone(t *testing.T) {
 		return token
 	}
 	project := map[string]any{"project": map[string]any{"name": "admin", "domain": map[string]any{"id": "default"}}}
+	expired := login(password, project) // a token lasts one second so far
+	real.stop()
+	real.configure(t, time.Hour)
+	real.start(t)
 	token := login(password, project)
 	c, err := ask("GET", "/v2.0/networks", token)
 	if err != nil {
@@ -187,6 +212,27 @@ func TestRealKeystone(t *testing.T) {
 	_, err = ask("GET", "/", "gAAAAAnonsense")
 	wantKind(t, err, model.KindUnauthorized)
 
+	// A service that carries on what a user began may use his token past its end; nobody else may, nor another's service.
+	_, err = ask("GET", "/", expired)
+	wantKind(t, err, model.KindUnauthorized)
+	forUser := func(service string) (*Caller, error) {
+		r := httptest.NewRequest(http.MethodGet, "/v2.0/networks", nil)
+		r.Header.Set("X-Auth-Token", expired)
+		r.Header.Set("X-Service-Token", service)
+		return k.Authenticate(r)
+	}
+	_, err = forUser(login(password, project)) // of an administrator who is no service
+	wantKind(t, err, model.KindUnauthorized)
+	_, role := call(t, http.MethodPost, url+"/v3/roles", token, map[string]any{"role": map[string]any{"name": "service"}})
+	call(t, http.MethodPut, url+"/v3/projects/"+c.ProjectID+"/users/"+c.UserID+"/roles/"+role["role"].(map[string]any)["id"].(string), token, nil)
+	if s, err := forUser(login(password, project)); err != nil || s.UserName != "admin" || s.Service == nil || !slices.Contains(s.Service.Roles, "service") {
+		t.Errorf("an expired token beside a service's: %+v, %v", s, err)
+	}
+	_, err = ask("GET", "/", expired)
+	wantKind(t, err, model.KindUnauthorized)
+	_, err = forUser("gAAAAAnonsense")
+	wantKind(t, err, model.KindUnauthorized)
+
 	call(t, http.MethodDelete, url+"/v3/auth/tokens", login(password, project), nil, "X-Subject-Token", token)
 	if _, err := ask("GET", "/", token); err != nil {
 		t.Errorf("revoked, but within token_cache_time: %v", err)
@@ -194,7 +240,7 @@ func TestRealKeystone(t *testing.T) {
 	ahead.Add(61)
 	_, err = ask("GET", "/", token)
 	wantKind(t, err, model.KindUnauthorized)
-	stop()
+	real.stop()
 	ahead.Add(61)
 	_, err = ask("GET", "/", bound)
 	wantKind(t, err, model.KindUnavailable)
