@@ -20,6 +20,7 @@ func TestOpenStackClient(t *testing.T) {
 	if err := s.Agent("host1", "127.0.0.31", rig.Config{"ovs": {"bridge_mappings": "physnet1:br1"}}); err != nil {
 		t.Fatal(err)
 	}
+	others(t, s)
 	w := &walk{shell: newShell(t, s)}
 	for _, e := range w.list(50, "extension list --network") {
 		alias, _ := e["Alias"].(string)
@@ -36,6 +37,7 @@ func TestOpenStackClient(t *testing.T) {
 	w.segments()
 	w.pools()
 	w.agents()
+	w.quotas()
 	w.rest()
 	w.remove()
 	w.list(0, "network list")

@@ -1,6 +1,57 @@
 package server
 
-import "slices"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"slices"
+	"testing"
+
+	"github.com/weft-cloud/weft/test/rig"
+)
+
+// others puts a compute and a volume service into the catalogue that have no quotas: the client asks them, too, whatever
+// quota it is to show or set.
+func others(t *testing.T, s *rig.Server) {
+	t.Helper()
+	stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(object{"quota_set": object{"id": path.Base(r.URL.Path)}})
+	}))
+	t.Cleanup(stub.Close)
+	token, err := s.Token(t.Context(), "admin", rig.AdminPassword, "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := func(kind, name string, o object) string {
+		body, err := json.Marshal(object{name: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Keystone+"/v3/"+kind, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"X-Auth-Token": {token}, "Content-Type": {"application/json"}}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var made map[string]struct{ ID string }
+		if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || resp.StatusCode != http.StatusCreated {
+			t.Fatalf("POST %s: %d %v", kind, resp.StatusCode, err)
+		}
+		return made[name].ID
+	}
+	for kind, below := range map[string]string{"compute": "/v2.1", "volumev3": "/v3"} {
+		id := post("services", "service", object{"type": kind, "name": kind})
+		post("endpoints", "endpoint", object{"service_id": id, "interface": "public", "url": stub.URL + below, "region": "RegionOne"})
+	}
+}
 
 // when runs f if the API offers an extension.
 func (w *walk) when(alias string, f func()) {
@@ -63,6 +114,25 @@ func (w *walk) rest() {
 		w.do("network set outside --no-default")
 		w.do("subnet pool delete auto4 auto6")
 	})
+}
+
+// quotas sets, shows and lists quotas. This client has no command that resets them.
+func (w *walk) quotas() {
+	w.has(object{"networks": 100, "ports": 500}, "quota show --default admin")
+	w.do("quota set admin --networks 77 --floating-ips 5")
+	w.has(object{"networks": 77, "floating-ips": 5, "ports": 500}, "quota show admin")
+	found := false
+	for _, row := range w.list(1, "quota list --network") {
+		found = found || fmt.Sprint(row["Networks"]) == "77"
+	}
+	if !found {
+		w.t.Error("openstack quota list --network: no project has 77 networks")
+	}
+	for _, row := range w.list(5, "quota list --network --detail --project admin") {
+		if row["Resource"] == "routers" && (fmt.Sprint(row["In Use"]) != "1" || fmt.Sprint(row["Limit"]) != "10") {
+			w.t.Errorf("openstack quota list --detail: routers: %v", row)
+		}
+	}
 }
 
 // remove takes down what is left, from the outside in.
