@@ -26,10 +26,9 @@ func startCloud(ctx context.Context, weft, dir string) (*cloud, error) {
 		return nil, err
 	}
 	server, err := rig.New(rig.Options{Weft: weft, Dir: dir, Identity: true, Config: rig.Config{
-		"DEFAULT":       {"router_distributed": "False"},
-		"ml2_type_vlan": {"network_vlan_ranges": "physnet1:100:200,physnet2:300:400"},
-		// One test takes it that VNIs are at most 2000; Neutron picks low ones of a larger range, Weft any.
-		"ml2_type_vxlan": {"vni_ranges": "1:2000"},
+		"DEFAULT":        {"router_distributed": "False"},
+		"ml2_type_vlan":  {"network_vlan_ranges": "physnet1:100:200,physnet2:300:400"},
+		"ml2_type_vxlan": {"vni_ranges": "1:5000"},
 	}})
 	if err != nil {
 		return nil, err

@@ -132,7 +132,8 @@ func errNoNetwork() error {
 }
 
 // freeIn finds an unused id in the ranges: the first one from a random start on, so that an id given back is seldom the
-// next one used.
+// next one used. The start is among the lower ids, in a window that grows with the cloud: people read and compare these
+// numbers, and Neutron's clients expect low ones of a range.
 func freeIn(tx *world.Tx, c world.Carrier, ranges []Range) (world.Carrier, error) {
 	var size uint64
 	for _, g := range ranges {
@@ -141,7 +142,7 @@ func freeIn(tx *world.Tx, c world.Carrier, ranges []Range) (world.Carrier, error
 	if size == 0 {
 		return c, errNoNetwork()
 	}
-	skip := pick(tx, size)
+	skip := pick(tx, min(size, 128+2*uint64(tx.Segments.Len())))
 	start := 0
 	for skip > uint64(ranges[start].Max-ranges[start].Min) {
 		skip -= uint64(ranges[start].Max-ranges[start].Min) + 1
