@@ -65,7 +65,7 @@ func (l *Loaded) resourceOptions(t *table) {
 	t.integer(&s.Limits.AddressPairs, "max_allowed_address_pair", "10", "The most allowed address pairs of a port.").between(&s.Limits.AddressPairs, 0, 10000)
 	t.integer(&s.Limits.ExtraRoutes, "max_routes", "30", "The most extra routes of a router.").between(&s.Limits.ExtraRoutes, 0, 10000)
 	t.in("service_providers", ForServer)
-	t.multi(&s.ServiceProviders, "service_provider", "A provider of an advanced service: <service>:<name>:<driver>[:default].")
+	t.multi(&s.ServiceProviders, "service_provider", "A provider of an advanced service: <service>:<name>:<driver>[:default]. Read and passed over: routers are Weft's own, whatever the provider.")
 }
 
 func (l *Loaded) databaseOptions(t *table) {
