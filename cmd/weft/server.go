@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -89,7 +90,15 @@ func (on *serverListeners) close() {
 	}
 }
 
+// garbagePercent is how much a server's memory may grow, in percent of what lives, before garbage is collected (GOGC, which
+// the environment may set instead). Go's 100 would let 100,000 ports take 2.5 KB each while much is written; the collector's
+// work stays below a tenth of a processor at 3,000 writes a second.
+const garbagePercent = 60
+
 func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	cfg := &l.Server
 	p, err := openServer(ctx, l, log)
 	if err != nil {

@@ -35,6 +35,9 @@ type op struct {
 	rows int
 	// most bounds how often it is done; 0: only time does.
 	most int
+	// warm: it is done once before, by each client. A client that has not read so long an answer before must first get the
+	// memory for it, which would take longer than the server does.
+	warm bool
 	do   func(c *conn) error
 }
 
@@ -47,6 +50,13 @@ func (b *bench) measure(ctx context.Context, o op, clients int) (sample, error) 
 	tickets := make(chan struct{}, max(o.most, 1))
 	for range o.most {
 		tickets <- struct{}{}
+	}
+	for _, c := range b.conns[:clients] {
+		if o.warm {
+			if err := o.do(c); err != nil {
+				return s, err
+			}
+		}
 	}
 	worked, err := processorTime(b.server.PID())
 	if err != nil {
