@@ -158,11 +158,10 @@ static __inline int send(struct __sk_buff *skb, struct pkt *p, struct flow_val *
 			d->vni = f->vni;
 		}
 	}
-	if (p->ep_dst) {
-		if (p->physical && skb->vlan_present && bpf_skb_vlan_pop(skb))
-			return drop(skb, p, R_INTERNAL);
+	if (p->physical && skb->vlan_present && bpf_skb_vlan_pop(skb))
+		return TC_ACT_SHOT; /* the helper frees what it cannot change */
+	if (p->ep_dst)
 		return to_endpoint(skb, f->ifindex, f->flags & F_PEER);
-	}
 	if (p->out_net)
 		return to_nic(skb, f->ifindex, f->vni);
 	if (set_tunnel(skb, &f->vtep, f->vni))
@@ -200,7 +199,7 @@ int output(struct __sk_buff *skb)
 	r = judge_both(skb, p);
 	if (r)
 		return refuse(skb, p, r);
-	if (p->cacheable)
+	if (p->cacheable && (p->ep_dst || !p->physical)) /* the fast path of a NIC delivers to endpoints only */
 		remember(p, f);
 	r = rewrite(skb, p, p->smac);
 	if (r)

@@ -21,8 +21,22 @@ static __inline __u32 endpoint_at(const struct addr_val *v)
 	return b ? b->ep : 0;
 }
 
-/* ARP or ND says that sha has spa. Is that news: of somebody who is spoken to, or of one who takes an address that is here? */
-static __noinline int is_news(const struct pkt *p, const struct ip *spa, const __u8 *sha)
+/* Is it a router's, for which this host speaks to the machines on the wire? */
+static __inline int spoken_for(const struct network *n, __u32 kind)
+{
+	return kind == KIND_RIF && n->flags & NET_SPEAKS;
+}
+
+/* Is the frame for this host as one that routes, by its DVR MAC? Only answers to its own questions are looked at. */
+static __inline int to_router_host(const struct pkt *p)
+{
+	struct host *c = bpf_map_lookup_elem(&config, &zero);
+
+	return c && !mac_zero(c->dvr_mac) && mac_eq(p->key.dmac, c->dvr_mac);
+}
+
+/* The frame says that mac has the address. Is that news: of somebody who is spoken to, or of one who takes an address that is here? */
+static __noinline int is_news(const struct pkt *p, const struct network *n, const struct ip *spa, const __u8 *sha)
 {
 	struct addr_key k = {.net = p->net, .addr = *spa};
 	struct outer_val *o = bpf_map_lookup_elem(&outer, &k);
@@ -34,17 +48,17 @@ static __noinline int is_news(const struct pkt *p, const struct ip *spa, const _
 		o->seen = bpf_ktime_get_coarse_ns();
 		return 0;
 	}
-	return v && (v->kind == KIND_FIP || endpoint_at(v)) && !mac_eq(v->mac, sha);
+	return v && (v->kind == KIND_FIP || spoken_for(n, v->kind) || endpoint_at(v)) && !mac_eq(v->mac, sha);
 }
 
-/* ARP: floating IPs are answered for, and who asks or answers is remembered. */
+/* ARP: floating IPs and routers are answered for, and who asks or answers is remembered. */
 static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct network *n)
 {
 	struct ip spa, tpa;
 	struct addr_val *v;
 	struct arp a;
 	__be32 w;
-	int fip, request;
+	int fip, ours, request;
 
 	p->unpoliced = 1;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &a, sizeof(a)) || a.htype != htons(1) || a.ptype != htons(ETH_V4) || a.hlen != 6 ||
@@ -57,11 +71,12 @@ static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct n
 	request = a.op == htons(1);
 	v = find_addr(p->net, &tpa);
 	fip = v && v->kind == KIND_FIP;
-	if (is_news(p, &spa, a.sha) || (fip && !request && mac_eq(p->key.dmac, v->mac)))
+	ours = fip || (v && spoken_for(n, v->kind));
+	if (is_news(p, n, &spa, a.sha) || (!request && (to_router_host(p) || (fip && mac_eq(p->key.dmac, v->mac)))))
 		tell(skb, p, &spa);
-	if (fip && ip_eq(&spa, &tpa))
+	if (ours && ip_eq(&spa, &tpa))
 		return pass(p); /* somebody else claims it: told above */
-	if (fip && request) {
+	if (ours && request) {
 		mac_copy(p->reply_mac, v->mac);
 		return jump_to(skb, p, P_ARP);
 	}
@@ -73,11 +88,16 @@ static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct n
 	return p->flood_only ? jump_to(skb, p, P_FLOOD) : pass(p);
 }
 
+static __inline int is_nd(const struct pkt *p)
+{
+	return p->v6 && p->proto == IP_ICMP6 && p->frag != FRAG_LATER && (p->icmp_type == 135 || p->icmp_type == 136);
+}
+
 /*
- * Neighbour discovery (RFC 4861): proxied addresses are answered for, also when somebody asks whether one is free, and who asks or answers
- * is remembered. 0: the packet goes on as any other.
+ * Neighbour discovery (RFC 4861): proxied addresses and routers are answered for, also when somebody asks whether one is free, and who asks
+ * or answers is remembered. 0: the packet goes on as any other.
  */
-static __noinline int nd_outside(struct __sk_buff *skb, struct pkt *p)
+static __noinline int nd_outside(struct __sk_buff *skb, struct pkt *p, struct network *n)
 {
 	__u32 have = p->l3_len + ETH_HLEN - p->l4_off;
 	struct mac_val *m = find_mac(p->net, p->key.dmac);
@@ -94,18 +114,20 @@ static __noinline int nd_outside(struct __sk_buff *skb, struct pkt *p)
 	if (have >= 32 && bpf_skb_load_bytes(skb, p->l4_off + 24, &h.opt_type, 8))
 		return 0;
 	who = ns ? p->key.saddr : target;
-	if (h.opt_type == (ns ? 1 : 2) && h.opt_len == 1 && !ip_unspecified(&who) && (is_news(p, &who, h.opt_mac) || (to_us && !ns)))
+	if (h.opt_type == (ns ? 1 : 2) && h.opt_len == 1 && !ip_unspecified(&who) &&
+	    (is_news(p, n, &who, h.opt_mac) || (!ns && (to_us || to_router_host(p)))))
 		tell(skb, p, &who);
 	v = find_addr(p->net, &target);
-	if (ns && v && v->kind == KIND_FIP) {
+	if (ns && v && (v->kind == KIND_FIP || spoken_for(n, v->kind))) {
 		mac_copy(p->reply_mac, v->mac);
+		p->reply_router = v->kind == KIND_RIF;
 		p->vtep = target;
 		return jump_to(skb, p, P_ND);
 	}
 	return to_us ? consumed(p) : 0;
 }
 
-/* Unicast: to a floating IP, to an endpoint, or not for us. */
+/* Unicast: to a floating IP, to a router, to an endpoint, or not for us. */
 static __noinline int unicast_outside(struct __sk_buff *skb, struct pkt *p, struct network *n)
 {
 	struct mac_val *m = find_mac(p->net, p->key.dmac);
@@ -113,6 +135,14 @@ static __noinline int unicast_outside(struct __sk_buff *skb, struct pkt *p, stru
 
 	if (!m)
 		return pass(p);
+	if (spoken_for(n, m->kind)) {
+		if (p->unpoliced || is_nd(p))
+			return consumed(p);
+		if (!p->is_ip)
+			return drop(skb, p, R_ETHER_TYPE);
+		p->rif = m->slot;
+		return jump_to(skb, p, P_ROUTE);
+	}
 	if (m->kind == KIND_FIP) {
 		if (p->unpoliced)
 			return consumed(p);
@@ -127,17 +157,22 @@ static __noinline int unicast_outside(struct __sk_buff *skb, struct pkt *p, stru
 	if (p->seg_len > n->mtu)
 		return drop(skb, p, R_TOO_BIG);
 	p->mtu = n->mtu;
+	m = find_mac(0, p->key.smac);
+	if (p->is_ip && m && m->kind == KIND_ROUTED && restore_router_mac(p, n))
+		return drop(skb, p, R_NOT_FOR_US);
 	return jump_to(skb, p, P_OUTPUT);
 }
 
 /* Is anything of ours at the destination? Only then what is wrong with a frame is for us to say. */
-static __inline int ours(const struct pkt *p)
+static __inline int ours(const struct pkt *p, const struct network *n)
 {
 	struct mac_val *m = find_mac(p->net, p->key.dmac);
 	struct neighbor *b;
 
-	if (p->group || (m && m->kind == KIND_FIP))
+	if (p->group || (m && (m->kind == KIND_FIP || spoken_for(n, m->kind))))
 		return 1;
+	if (!m && n->phys_ifindex && to_router_host(p))
+		return p->ethertype == ETH_ARP || p->ethertype == ETH_V6;
 	b = m && m->kind == KIND_NEIGHBOR ? find_neighbor(m->slot) : NULL;
 	return b && b->ep;
 }
@@ -174,7 +209,7 @@ int physical(struct __sk_buff *skb)
 		return pass(p);
 	p->net = v->net;
 	stamp(p, STAMP_SRC, n->gs, n->gen);
-	if (parse_eth(skb, p) || !ours(p))
+	if (parse_eth(skb, p) || !ours(p, n))
 		return pass(p);
 	if (p->ethertype == ETH_ARP) {
 		r = arp_outside(skb, p, n);
@@ -185,11 +220,9 @@ int physical(struct __sk_buff *skb)
 		if (r)
 			return p->group ? pass(p) : drop(skb, p, r);
 		follow_fragments(p);
-		if (p->v6 && p->proto == IP_ICMP6 && p->frag != FRAG_LATER && (p->icmp_type == 135 || p->icmp_type == 136)) {
-			r = nd_outside(skb, p);
-			if (r)
-				return r;
-		}
+		r = is_nd(p) ? nd_outside(skb, p, n) : 0;
+		if (r)
+			return r;
 	}
 	if (p->group)
 		return jump_to(skb, p, P_FLOOD);

@@ -57,6 +57,8 @@ static __noinline int too_big(struct __sk_buff *skb, struct pkt *p, __u32 mtu)
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->ep);
 
 	p->err_mtu = mtu;
+	if (p->physical && !p->out_net)
+		p->out_net = p->net; /* by which the pieces come back */
 	if (p->v6)
 		return error(skb, p, R_TOO_BIG, 2, 0);
 	if (p->dont_frag)
@@ -110,6 +112,33 @@ static __noinline int to_neighbor(struct __sk_buff *skb, struct pkt *p, struct h
 	return b->ep || !n->phys_ifindex ? jump_to(skb, p, P_OUTPUT) : to_wire(skb, p, f);
 }
 
+/*
+ * A next hop on a flat or vlan network that nobody told of: a machine that is no instance. Who has the address is asked for on the
+ * wire, as for a next hop outside.
+ */
+static __noinline int to_machine(struct __sk_buff *skb, struct pkt *p, struct holder *h, struct rif *f)
+{
+	struct network *n = bpf_map_lookup_elem(&networks, &f->net);
+	struct addr_key k = {.net = f->net, .addr = p->hop};
+	struct outer_val *o;
+
+	if (!n)
+		return drop(skb, p, R_NOT_PROGRAMMED);
+	if (p->seg_len > n->mtu)
+		return too_big(skb, p, n->mtu);
+	stamp_holder(p, n, h);
+	o = bpf_map_lookup_elem(&outer, &k);
+	if (!o) {
+		p->out_net = f->net;
+		return do_punt(skb, p, bpf_map_lookup_elem(&endpoints, &p->ep), PUNT_EXTERNAL);
+	}
+	mac_copy(p->dmac, o->mac);
+	p->mtu = n->mtu;
+	p->hops++;
+	p->flow_flags = F_ROUTED;
+	return to_wire(skb, p, f);
+}
+
 /* The longest matching route and its next hop (6.6 and 6.7). */
 static __noinline int next_hop(struct __sk_buff *skb, struct pkt *p)
 {
@@ -146,6 +175,9 @@ static __noinline int next_hop(struct __sk_buff *skb, struct pkt *p)
 			return jump_to(skb, p, P_ROUTE);
 		}
 	}
+	p->hop = hop;
+	if (!h.nbr && n->phys_ifindex && (h.kind == 0 || h.kind == KIND_NEIGHBOR))
+		return to_machine(skb, p, &h, f);
 	if (!h.nbr)
 		return error(skb, p, R_NO_NEIGHBOR, p->v6 ? 1 : 3, p->v6 ? 3 : 1);
 	mac_copy(p->dmac, h.mac);

@@ -55,6 +55,24 @@ static __inline struct fip *find_fip(__u32 net, const struct ip *a)
 	return bpf_map_lookup_elem(&fips, &k);
 }
 
+/* A routed frame has the sender's DVR MAC; the instance is to see its gateway's. Returns a reason. */
+static __noinline int restore_router_mac(struct pkt *p, const struct network *n)
+{
+	struct lpm_key k = {.plen = 160, .id = p->net, .addr = p->key.daddr};
+	struct rmac *m = bpf_map_lookup_elem(&subnets, &k);
+
+	if (m && !!m->v4 != p->v6 && !mac_zero(m->mac))
+		mac_copy(p->smac, m->mac);
+	else if (p->v6)
+		mac_copy(p->smac, n->rmac6);
+	else
+		mac_copy(p->smac, n->rmac4);
+	if (mac_zero(p->smac))
+		return R_NOT_FOR_US;
+	p->flow_flags |= F_SMAC;
+	return R_NONE;
+}
+
 /* A neighbour that is bound somewhere. */
 static __inline struct neighbor *find_neighbor(__u32 slot)
 {

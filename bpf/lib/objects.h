@@ -79,7 +79,7 @@ struct ep_run {
 };
 
 /* Flags of struct network. */
-enum { NET_VXLAN = 1, NET_LEARNING = 2, NET_RA = 4, NET_EXTERNAL = 16 };
+enum { NET_VXLAN = 1, NET_LEARNING = 2, NET_RA = 4, NET_EXTERNAL = 16, NET_SPEAKS = 32 /* for its routers, on the wire */ };
 
 struct network {
 	__u32 gs, gen;
@@ -108,8 +108,11 @@ struct peer {
 	__u32 spare;
 };
 
-/* KIND_SERVICE: the host itself answers there; slot holds the SERVICE_ flags. KIND_FIP: a floating IP that this host translates. */
-enum { KIND_RIF = 1, KIND_NEIGHBOR = 2, KIND_SERVICE = 3, KIND_FIP = 4 };
+/*
+ * KIND_SERVICE: the host itself answers there; slot holds the SERVICE_ flags. KIND_FIP: a floating IP that this host translates.
+ * KIND_ROUTED: another host's DVR MAC, with net 0: what comes from it was routed there.
+ */
+enum { KIND_RIF = 1, KIND_NEIGHBOR = 2, KIND_SERVICE = 3, KIND_FIP = 4, KIND_ROUTED = 5 };
 enum { SERVICE_DNS = 1, SERVICE_METADATA = 2 };
 
 struct mac_key {

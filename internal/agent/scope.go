@@ -146,6 +146,7 @@ func (k key) names() (model.Kind, string) {
 		wire.Kind_KIND_PORT: model.KindPort, wire.Kind_KIND_ENDPOINT: "endpoint", wire.Kind_KIND_ROUTER: model.KindRouter,
 		wire.Kind_KIND_SECURITY_GROUP: model.KindSecurityGroup, wire.Kind_KIND_ADDRESS_SET: "address_set",
 		wire.Kind_KIND_OUTSIDER: "outsider", wire.Kind_KIND_NDP_PROXY: model.KindNDPProxy,
+		wire.Kind_KIND_WIRE:        "wire",
 		wire.Kind_KIND_FLOATING_IP: model.KindFloatingIP, wire.Kind_KIND_EXTERNAL: "external " + model.KindNetwork,
 	}
 	if kind, ok := kinds[k.kind]; ok {
@@ -175,6 +176,8 @@ func (s *scope) remove(k key) {
 		s.compiler.DeleteEndpoint(model.PortID{UUID: u})
 	case wire.Kind_KIND_OUTSIDER:
 		s.compiler.DeleteOutsider(model.PortID{UUID: u})
+	case wire.Kind_KIND_WIRE:
+		s.compiler.DeleteWire(model.NetworkID{UUID: u})
 	case wire.Kind_KIND_ROUTER:
 		s.compiler.DeleteRouter(model.RouterID{UUID: u})
 	case wire.Kind_KIND_SECURITY_GROUP:
@@ -211,6 +214,8 @@ func (s *scope) read(k key, body []byte) error {
 			func(p *model.Port) { c.PutEndpoint(p.ID, p) })
 	case wire.Kind_KIND_OUTSIDER:
 		return take(body, &wire.Outsider{}, wire.ToOutsider, func(p *model.Port) bool { return p.ID.UUID == k.uuid() }, c.PutOutsider)
+	case wire.Kind_KIND_WIRE:
+		return take(body, &wire.Wire{}, toWire, func(id model.NetworkID) bool { return id.UUID == k.uuid() }, c.PutWire)
 	case wire.Kind_KIND_ROUTER:
 		return take(body, &wire.Router{}, toRouter, func(r hostplan.RouterParts) bool { return r.Router.ID.UUID == k.uuid() }, c.PutRouter)
 	case wire.Kind_KIND_SECURITY_GROUP:
@@ -246,6 +251,14 @@ func take[M proto.Message, V any](body []byte, m M, to func(M) (V, error), is fu
 func toNetwork(m *wire.Network) (hostplan.NetworkParts, error) {
 	n, segments, err := wire.ToNetwork(m)
 	return hostplan.NetworkParts{Network: n, Segments: segments}, err
+}
+
+func toWire(m *wire.Wire) (model.NetworkID, error) {
+	id, err := wire.ParseID(m.NetworkId)
+	if err != nil {
+		return model.NetworkID{}, fmt.Errorf("network_id: %w", err)
+	}
+	return model.NetworkID{UUID: id}, nil
 }
 
 func toEndpoint(m *wire.Endpoint) (*model.Port, error) {

@@ -159,6 +159,18 @@ func (r *run) routerAt(addr netip.Addr) (leg, bool) {
 	return leg{}, false
 }
 
+// taken reports whether a router's interface has the address.
+func (r *run) taken(at netAddr) bool {
+	if _, ok := r.h.legAddrs[at]; ok {
+		return true
+	}
+	m, ok := macOf(at.addr)
+	if ok {
+		_, ok = r.h.legs[netMAC{at.net, m}]
+	}
+	return ok
+}
+
 // neighborAt is the same for ports.
 func (r *run) neighborAt(addr netip.Addr) (claim, bool) {
 	if c, ok := r.holderOf(netAddr{r.net.ID, addr}); ok {

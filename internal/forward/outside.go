@@ -3,7 +3,6 @@ package forward
 import (
 	"net/netip"
 
-	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
@@ -112,7 +111,8 @@ func (r *run) fromNIC() {
 	}
 	switch {
 	case r.net == nil || len(r.p.frame) < ethLen, r.p.etherType == etherVLAN || r.p.etherType == etherQinQ, r.p.src.IsZero() || r.p.src.IsMulticast(),
-		!r.p.dst.IsMulticast() && !r.h.fipMACs[netMAC{r.net.ID, r.p.dst}] && (!neighbor || r.h.endpoints[n.Port] == nil):
+		!r.p.dst.IsMulticast() && !r.h.fipMACs[netMAC{r.net.ID, r.p.dst}] && !r.speaksAt(r.p.dst) && !r.answersMe(neighbor) &&
+			(!neighbor || r.h.endpoints[n.Port] == nil):
 		r.pass("nothing of ours")
 		return
 	}
@@ -149,6 +149,10 @@ func (r *run) pass(why string) {
 
 // unicastOutside takes a frame from a NIC to a MAC of ours.
 func (r *run) unicastOutside() {
+	if r.speaksAt(r.p.dst) && !r.h.fipMACs[netMAC{r.net.ID, r.p.dst}] {
+		r.routeFromWire()
+		return
+	}
 	if r.h.fipMACs[netMAC{r.net.ID, r.p.dst}] {
 		if r.p.etherType == etherARP {
 			r.note("NIC", "floating IPs need no telling who has which address")
@@ -158,10 +162,19 @@ func (r *run) unicastOutside() {
 		return
 	}
 	n := r.h.byMAC[netMAC{r.net.ID, r.p.dst}]
+	if n == nil || r.h.endpoints[n.Port] == nil {
+		r.pass("no business of packets")
+		return
+	}
 	if r.tooBig() {
 		return
 	}
-	r.output(nil, r.h.endpoints[n.Port], r.p.frame)
+	frame, ok := r.withRouterMAC(r.h.dvr[r.p.src])
+	if !ok {
+		r.drop(reason.NotForUs, "NIC", "routed by another host, but the network has no router")
+		return
+	}
+	r.output(nil, r.h.endpoints[n.Port], frame)
 }
 
 // arpOutside answers for floating IPs, and tells user space what is news of others.
@@ -174,17 +187,20 @@ func (r *run) arpOutside() {
 	request := be16(a[6:]) == arpRequest
 	sender, target := netip.AddrFrom4([4]byte(a[14:18])), netip.AddrFrom4([4]byte(a[24:28]))
 	fip := r.h.fips[netAddr{r.net.ID, target}]
-	if r.news(sender, model.MAC(a[8:14])) || fip != nil && !request && r.p.dst == fip.MAC {
-		r.res.Outputs = append(r.res.Outputs, Output{Kind: Punt, Punt: dataplane.PuntNeighbor, External: r.net.ID, NextHop: sender, Frame: clone(r.p.frame)})
-		r.note("arp", "user space learns who has %s", sender)
+	if r.news(sender, model.MAC(a[8:14])) || !request && (fip != nil && r.p.dst == fip.MAC || r.toRouterHost()) {
+		r.tell("arp", sender)
 	}
 	local := r.localAt(target)
+	l, router := r.spokenFor(target)
 	switch {
-	case fip != nil && sender == target:
-		r.pass("somebody else claims a floating IP")
+	case (fip != nil || router) && sender == target:
+		r.pass("somebody else claims an address that is served here")
 	case fip != nil && request:
 		r.reply(arpReply(&r.p, fip.MAC))
 		r.note("arp", "floating IP %s is at %s: answered", target, fip.MAC)
+	case router && request:
+		r.reply(arpReply(&r.p, l.iface.MAC))
+		r.note("arp", "router %s has %s at %s: answered for it", l.router.ID, target, l.iface.MAC)
 	case !r.p.dst.IsMulticast():
 		r.unicastOutside()
 	case sender == target || r.net.Learning:
@@ -198,33 +214,6 @@ func (r *run) arpOutside() {
 	}
 }
 
-// ndOutside answers for proxied addresses, and tells user space what is news of others (RFC 4861). False: the packet goes on as any other.
-func (r *run) ndOutside() bool {
-	h, m := r.p.ip, r.p.payload()
-	if len(m) < 24 || h.ttl != 255 || h.icmpCode != 0 || h.fragHeader || !mayBeTarget(netip.AddrFrom16([16]byte(m[8:24]))) {
-		return false
-	}
-	target := netip.AddrFrom16([16]byte(m[8:24]))
-	solicit, toUs := h.icmpType == icmp6NS, r.h.fipMACs[netMAC{r.net.ID, r.p.dst}]
-	who, option := target, byte(2)
-	if solicit {
-		who, option = h.src, 1
-	}
-	if len(m) >= 32 && m[24] == option && m[25] == 1 && !who.IsUnspecified() && (r.news(who, model.MAC(m[26:32])) || toUs && !solicit) {
-		r.res.Outputs = append(r.res.Outputs, Output{Kind: Punt, Punt: dataplane.PuntNeighbor, External: r.net.ID, NextHop: who, Frame: clone(r.p.frame)})
-		r.note("nd", "user space learns who has %s", who)
-	}
-	if f := r.h.fips[netAddr{r.net.ID, target}]; f != nil && solicit {
-		r.reply(advertisement(&r.p, target, f.MAC, false))
-		r.note("nd", "%s has an NDP proxy here, at %s: answered", target, f.MAC)
-		return true
-	}
-	if toUs {
-		r.note("NIC", "NDP proxies need no telling who has which address")
-	}
-	return toUs
-}
-
 // news reports whether ARP or ND told something about an address that is spoken to, or of ours, that was not so.
 func (r *run) news(addr netip.Addr, mac model.MAC) bool {
 	at := netAddr{r.net.ID, addr}
@@ -233,6 +222,9 @@ func (r *run) news(addr netip.Addr, mac model.MAC) bool {
 	}
 	if f := r.h.fips[at]; f != nil {
 		return f.MAC != mac
+	}
+	if l, ok := r.spokenFor(addr); ok {
+		return l.iface.MAC != mac
 	}
 	c, ok := r.h.byAddr[at]
 	return ok && r.h.endpoints[c.neighbor.Port] != nil && c.mac != mac

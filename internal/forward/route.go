@@ -107,6 +107,10 @@ func (r *run) lookup(l leg, hops uint8) (next leg, more bool) {
 		r.toNeighbor(l, out, c, hops+1)
 		return leg{}, false
 	}
+	if n := r.h.networks[out.Network]; n != nil && physical(n) && !r.taken(at) && !service && r.h.fips[at] == nil {
+		r.toMachine(l, out, hop, hops+1)
+		return leg{}, false
+	}
 	r.drop(reason.NoNeighbor, "router", "no bound port of network %s has %s", out.Network, hop)
 	r.icmpError(l, icmpError{typ: pick(h, icmp4Unreachable, icmp6Unreachable), code: pick(h, 1, 3)})
 	return leg{}, false

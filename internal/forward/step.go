@@ -225,18 +225,28 @@ func (r *run) arrive(peer *hostplan.Peer, e *hostplan.Endpoint) {
 	if r.tooBig() {
 		return
 	}
-	frame := r.p.frame
-	if r.p.ip != nil && !peer.DVRMAC.IsZero() && r.p.src == peer.DVRMAC {
-		mac := r.gatewayMAC()
-		if mac.IsZero() {
-			r.drop(reason.NotForUs, "tunnel", "routed by host %s, but the network has no router", peer.Host)
-			return
-		}
-		frame = clone(frame)
-		copy(frame[6:], mac[:])
-		r.note("tunnel", "routed by host %s: its DVR MAC %s becomes the router's %s", peer.Host, r.p.src, mac)
+	frame, ok := r.withRouterMAC(!peer.DVRMAC.IsZero() && r.p.src == peer.DVRMAC)
+	if !ok {
+		r.drop(reason.NotForUs, "tunnel", "routed by host %s, but the network has no router", peer.Host)
+		return
 	}
 	r.output(nil, e, frame)
+}
+
+// withRouterMAC is the frame as the instance must see it: of what was routed on another host, the source is that one's DVR MAC. False: the
+// network has no router whose MAC could take its place.
+func (r *run) withRouterMAC(routed bool) ([]byte, bool) {
+	if !routed || r.p.ip == nil {
+		return r.p.frame, true
+	}
+	mac := r.gatewayMAC()
+	if mac.IsZero() {
+		return nil, false
+	}
+	frame := clone(r.p.frame)
+	copy(frame[6:], mac[:])
+	r.note("deliver", "routed by another host: its DVR MAC %s becomes the router's %s", r.p.src, mac)
+	return frame, true
 }
 
 // gatewayMAC is the router's MAC of the subnet that holds the destination (longest prefix), else of the network's first

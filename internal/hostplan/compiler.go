@@ -52,7 +52,7 @@ func NewCompiler(host string, o Options) *Compiler {
 	c := &Compiler{host: host, opts: o, policies: map[string]*policyEntry{}}
 	c.in = Scope{
 		Hosts: map[string]*model.Host{}, Networks: map[model.NetworkID]NetworkParts{}, Subnets: map[model.SubnetID]*model.Subnet{},
-		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Outsiders: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
+		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Outsiders: map[model.PortID]*model.Port{}, Wires: map[model.NetworkID]struct{}{}, Routers: map[model.RouterID]RouterParts{},
 		Groups: map[model.SecurityGroupID]*Group{}, AddressSets: map[model.UUID]*AddressSet{},
 		Externals: map[model.NetworkID]ExternalParts{}, FloatingIPs: map[model.FloatingIPID]*FloatingIP{},
 		NDPProxies: map[model.NDPProxyID]*NDPProxy{},

@@ -87,6 +87,9 @@ func (c *Compiler) network(id model.NetworkID) (*Network, []string) {
 	case model.TypeVLAN:
 		n.VLAN = uint16(k.id)
 	}
+	if k.kind != model.TypeVXLAN {
+		_, n.Speaks = c.in.Wires[id]
+	}
 	for s := range x.subnets {
 		v := c.in.Subnets[s]
 		n.Subnets = append(n.Subnets, Subnet{ID: s, Prefix: v.CIDR.Masked(), Gateway: v.GatewayIP, RouterMAC: c.routerMAC(x, v)})

@@ -21,6 +21,18 @@ func (c *Compiler) DeleteOutsider(id model.PortID) {
 	c.idx.drop(old.NetworkID)
 }
 
+// PutWire says that this host serves the wire of a provider network.
+func (c *Compiler) PutWire(id model.NetworkID) {
+	c.in.Wires[id] = struct{}{}
+	c.dirty.networks[id] = struct{}{}
+}
+
+// DeleteWire says that it does not (any more).
+func (c *Compiler) DeleteWire(id model.NetworkID) {
+	delete(c.in.Wires, id)
+	c.dirty.networks[id] = struct{}{}
+}
+
 // outsider compiles a port that is served on its physical network; nil: it is not there, not up, or its network is not such
 // a one. DNS and metadata do not answer there, so what points to them is left out.
 func (c *Compiler) outsider(id model.PortID) *Endpoint {

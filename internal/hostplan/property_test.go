@@ -29,7 +29,7 @@ type world struct {
 func newWorld(o Options) *world {
 	return &world{c: NewCompiler("h0", o), Scope: Scope{
 		Hosts: map[string]*model.Host{}, Networks: map[model.NetworkID]NetworkParts{}, Subnets: map[model.SubnetID]*model.Subnet{},
-		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]RouterParts{},
+		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Wires: map[model.NetworkID]struct{}{}, Routers: map[model.RouterID]RouterParts{},
 		Groups: map[model.SecurityGroupID]*Group{}, AddressSets: map[model.UUID]*AddressSet{},
 		Externals: map[model.NetworkID]ExternalParts{}, FloatingIPs: map[model.FloatingIPID]*FloatingIP{},
 		NDPProxies: map[model.NDPProxyID]*NDPProxy{},
@@ -203,7 +203,7 @@ func (d draw) facts() *model.Port {
 // edit makes one random change both to the scope and to the compiler.
 func (w *world) edit(d draw) {
 	del := d.n("delete", 4) == 0
-	switch d.n("kind", 11) {
+	switch d.n("kind", 12) {
 	case 0:
 		h := d.host()
 		change(del, w.Hosts, h.Name, h, w.c.PutHost, w.c.DeleteHost)
@@ -237,6 +237,9 @@ func (w *world) edit(d draw) {
 	case 10:
 		n := d.proxy()
 		change(del, w.NDPProxies, n.ID, n, w.c.PutNDPProxy, w.c.DeleteNDPProxy)
+	case 11:
+		id := netID(d.n("net", 3))
+		change(del, w.Wires, id, struct{}{}, func(struct{}) { w.c.PutWire(id) }, w.c.DeleteWire)
 	}
 }
 

@@ -18,7 +18,9 @@ type Scope struct {
 	// DNSDomain, VNICType, SecurityGroups and ExtraDHCP; nothing else of these objects is read.
 	Endpoints map[model.PortID]*model.Port
 	// Outsiders are ports of provider networks that no agent plugs in and this host serves, whole.
-	Outsiders   map[model.PortID]*model.Port
+	Outsiders map[model.PortID]*model.Port
+	// Wires are the provider networks whose wire this host serves.
+	Wires       map[model.NetworkID]struct{}
 	Routers     map[model.RouterID]RouterParts
 	Groups      map[model.SecurityGroupID]*Group
 	AddressSets map[model.UUID]*AddressSet
@@ -101,6 +103,9 @@ func Compile(s *Scope, host string, o Options) *State {
 	}
 	for _, p := range s.Outsiders {
 		c.PutOutsider(p)
+	}
+	for id := range s.Wires {
+		c.PutWire(id)
 	}
 	for _, r := range s.Routers {
 		c.PutRouter(r)

@@ -104,6 +104,9 @@ type Network struct {
 	Learning bool
 	// External: the network is an external one (router:external).
 	External bool
+	// Speaks: on the wire of this flat or vlan network this host, alone of all, speaks for the distributed routers: it answers ARP and ND
+	// for their interfaces, and routes what machines that are no instances send to these.
+	Speaks bool
 	// DNSDomain is where the names of its ports are, without a final dot; "": they have none.
 	DNSDomain string
 }

@@ -39,6 +39,7 @@ const (
 	Kind_KIND_EXTERNAL       Kind = 10 // an external network for those whose routers lead there: without its ports
 	Kind_KIND_OUTSIDER       Kind = 11 // a port of a provider network that no agent plugs in, for the one host that serves it
 	Kind_KIND_NDP_PROXY      Kind = 12 // for the host that answers for its address outside
+	Kind_KIND_WIRE           Kind = 13 // a provider network, for the one host that serves its wire
 )
 
 // Enum value maps for Kind.
@@ -57,6 +58,7 @@ var (
 		10: "KIND_EXTERNAL",
 		11: "KIND_OUTSIDER",
 		12: "KIND_NDP_PROXY",
+		13: "KIND_WIRE",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":    0,
@@ -72,6 +74,7 @@ var (
 		"KIND_EXTERNAL":       10,
 		"KIND_OUTSIDER":       11,
 		"KIND_NDP_PROXY":      12,
+		"KIND_WIRE":           13,
 	}
 )
 
@@ -1672,6 +1675,51 @@ func (x *Outsider) GetEndpoint() *Endpoint {
 	return nil
 }
 
+// Wire says that the host serves the machines on a provider network's wire: it speaks there for the network's routers.
+type Wire struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId     []byte                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wire) Reset() {
+	*x = Wire{}
+	mi := &file_feed_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wire) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wire) ProtoMessage() {}
+
+func (x *Wire) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wire.ProtoReflect.Descriptor instead.
+func (*Wire) Descriptor() ([]byte, []int) {
+	return file_feed_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Wire) GetNetworkId() []byte {
+	if x != nil {
+		return x.NetworkId
+	}
+	return nil
+}
+
 type DHCPOption struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1683,7 +1731,7 @@ type DHCPOption struct {
 
 func (x *DHCPOption) Reset() {
 	*x = DHCPOption{}
-	mi := &file_feed_proto_msgTypes[20]
+	mi := &file_feed_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +1743,7 @@ func (x *DHCPOption) String() string {
 func (*DHCPOption) ProtoMessage() {}
 
 func (x *DHCPOption) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[20]
+	mi := &file_feed_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +1756,7 @@ func (x *DHCPOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DHCPOption.ProtoReflect.Descriptor instead.
 func (*DHCPOption) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{20}
+	return file_feed_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DHCPOption) GetName() string {
@@ -1750,7 +1798,7 @@ type Router struct {
 
 func (x *Router) Reset() {
 	*x = Router{}
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1810,7 @@ func (x *Router) String() string {
 func (*Router) ProtoMessage() {}
 
 func (x *Router) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[21]
+	mi := &file_feed_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1823,7 @@ func (x *Router) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Router.ProtoReflect.Descriptor instead.
 func (*Router) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{21}
+	return file_feed_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Router) GetId() []byte {
@@ -1859,7 +1907,7 @@ type ConntrackHelper struct {
 
 func (x *ConntrackHelper) Reset() {
 	*x = ConntrackHelper{}
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1919,7 @@ func (x *ConntrackHelper) String() string {
 func (*ConntrackHelper) ProtoMessage() {}
 
 func (x *ConntrackHelper) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[22]
+	mi := &file_feed_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1932,7 @@ func (x *ConntrackHelper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConntrackHelper.ProtoReflect.Descriptor instead.
 func (*ConntrackHelper) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{22}
+	return file_feed_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConntrackHelper) GetProtocol() uint32 {
@@ -1920,7 +1968,7 @@ type External struct {
 
 func (x *External) Reset() {
 	*x = External{}
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +1980,7 @@ func (x *External) String() string {
 func (*External) ProtoMessage() {}
 
 func (x *External) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[23]
+	mi := &file_feed_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +1993,7 @@ func (x *External) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use External.ProtoReflect.Descriptor instead.
 func (*External) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{23}
+	return file_feed_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *External) GetId() []byte {
@@ -1987,7 +2035,7 @@ type ExternalSubnet struct {
 
 func (x *ExternalSubnet) Reset() {
 	*x = ExternalSubnet{}
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2047,7 @@ func (x *ExternalSubnet) String() string {
 func (*ExternalSubnet) ProtoMessage() {}
 
 func (x *ExternalSubnet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[24]
+	mi := &file_feed_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2060,7 @@ func (x *ExternalSubnet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalSubnet.ProtoReflect.Descriptor instead.
 func (*ExternalSubnet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{24}
+	return file_feed_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExternalSubnet) GetId() []byte {
@@ -2055,7 +2103,7 @@ type FloatingIP struct {
 
 func (x *FloatingIP) Reset() {
 	*x = FloatingIP{}
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2115,7 @@ func (x *FloatingIP) String() string {
 func (*FloatingIP) ProtoMessage() {}
 
 func (x *FloatingIP) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[25]
+	mi := &file_feed_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2128,7 @@ func (x *FloatingIP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FloatingIP.ProtoReflect.Descriptor instead.
 func (*FloatingIP) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{25}
+	return file_feed_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FloatingIP) GetId() []byte {
@@ -2168,7 +2216,7 @@ type NDPProxy struct {
 
 func (x *NDPProxy) Reset() {
 	*x = NDPProxy{}
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2180,7 +2228,7 @@ func (x *NDPProxy) String() string {
 func (*NDPProxy) ProtoMessage() {}
 
 func (x *NDPProxy) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[26]
+	mi := &file_feed_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2193,7 +2241,7 @@ func (x *NDPProxy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NDPProxy.ProtoReflect.Descriptor instead.
 func (*NDPProxy) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{26}
+	return file_feed_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *NDPProxy) GetId() []byte {
@@ -2254,7 +2302,7 @@ type PortForwarding struct {
 
 func (x *PortForwarding) Reset() {
 	*x = PortForwarding{}
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2314,7 @@ func (x *PortForwarding) String() string {
 func (*PortForwarding) ProtoMessage() {}
 
 func (x *PortForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[27]
+	mi := &file_feed_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2327,7 @@ func (x *PortForwarding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortForwarding.ProtoReflect.Descriptor instead.
 func (*PortForwarding) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{27}
+	return file_feed_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PortForwarding) GetId() []byte {
@@ -2349,7 +2397,7 @@ type SecurityGroup struct {
 
 func (x *SecurityGroup) Reset() {
 	*x = SecurityGroup{}
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2409,7 @@ func (x *SecurityGroup) String() string {
 func (*SecurityGroup) ProtoMessage() {}
 
 func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[28]
+	mi := &file_feed_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2422,7 @@ func (x *SecurityGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityGroup.ProtoReflect.Descriptor instead.
 func (*SecurityGroup) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{28}
+	return file_feed_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SecurityGroup) GetId() []byte {
@@ -2414,7 +2462,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2474,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[29]
+	mi := &file_feed_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2487,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{29}
+	return file_feed_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Rule) GetId() []byte {
@@ -2508,7 +2556,7 @@ type AddressSet struct {
 
 func (x *AddressSet) Reset() {
 	*x = AddressSet{}
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2568,7 @@ func (x *AddressSet) String() string {
 func (*AddressSet) ProtoMessage() {}
 
 func (x *AddressSet) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[30]
+	mi := &file_feed_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2581,7 @@ func (x *AddressSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressSet.ProtoReflect.Descriptor instead.
 func (*AddressSet) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{30}
+	return file_feed_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AddressSet) GetId() []byte {
@@ -2568,7 +2616,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_feed_proto_msgTypes[31]
+	mi := &file_feed_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2628,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[31]
+	mi := &file_feed_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2641,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{31}
+	return file_feed_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Report) GetApplied() *Position {
@@ -2656,7 +2704,7 @@ type FloatingIPState struct {
 
 func (x *FloatingIPState) Reset() {
 	*x = FloatingIPState{}
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +2716,7 @@ func (x *FloatingIPState) String() string {
 func (*FloatingIPState) ProtoMessage() {}
 
 func (x *FloatingIPState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[32]
+	mi := &file_feed_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +2729,7 @@ func (x *FloatingIPState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FloatingIPState.ProtoReflect.Descriptor instead.
 func (*FloatingIPState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{32}
+	return file_feed_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FloatingIPState) GetId() []byte {
@@ -2714,7 +2762,7 @@ type LearnedList struct {
 
 func (x *LearnedList) Reset() {
 	*x = LearnedList{}
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2774,7 @@ func (x *LearnedList) String() string {
 func (*LearnedList) ProtoMessage() {}
 
 func (x *LearnedList) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[33]
+	mi := &file_feed_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2787,7 @@ func (x *LearnedList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LearnedList.ProtoReflect.Descriptor instead.
 func (*LearnedList) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{33}
+	return file_feed_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LearnedList) GetEntries() []*Learned {
@@ -2760,7 +2808,7 @@ type Learned struct {
 
 func (x *Learned) Reset() {
 	*x = Learned{}
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +2820,7 @@ func (x *Learned) String() string {
 func (*Learned) ProtoMessage() {}
 
 func (x *Learned) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[34]
+	mi := &file_feed_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +2833,7 @@ func (x *Learned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Learned.ProtoReflect.Descriptor instead.
 func (*Learned) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{34}
+	return file_feed_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Learned) GetPortId() []byte {
@@ -2819,7 +2867,7 @@ type PortState struct {
 
 func (x *PortState) Reset() {
 	*x = PortState{}
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2879,7 @@ func (x *PortState) String() string {
 func (*PortState) ProtoMessage() {}
 
 func (x *PortState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[35]
+	mi := &file_feed_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2892,7 @@ func (x *PortState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortState.ProtoReflect.Descriptor instead.
 func (*PortState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{35}
+	return file_feed_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PortState) GetId() []byte {
@@ -2871,7 +2919,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +2931,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[36]
+	mi := &file_feed_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +2944,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{36}
+	return file_feed_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RouterState) GetId() []byte {
@@ -2924,7 +2972,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_feed_proto_msgTypes[37]
+	mi := &file_feed_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +2984,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[37]
+	mi := &file_feed_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +2997,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{37}
+	return file_feed_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Problem) GetKind() string {
@@ -2986,7 +3034,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_feed_proto_msgTypes[38]
+	mi := &file_feed_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3046,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[38]
+	mi := &file_feed_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3059,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{38}
+	return file_feed_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Heartbeat) GetTimeUnixNano() int64 {
@@ -3059,7 +3107,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_feed_proto_msgTypes[39]
+	mi := &file_feed_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3071,7 +3119,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[39]
+	mi := &file_feed_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3084,7 +3132,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{39}
+	return file_feed_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SignRequest) GetPortId() []byte {
@@ -3113,7 +3161,7 @@ type SignReply struct {
 
 func (x *SignReply) Reset() {
 	*x = SignReply{}
-	mi := &file_feed_proto_msgTypes[40]
+	mi := &file_feed_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3173,7 @@ func (x *SignReply) String() string {
 func (*SignReply) ProtoMessage() {}
 
 func (x *SignReply) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_proto_msgTypes[40]
+	mi := &file_feed_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3186,7 @@ func (x *SignReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignReply.ProtoReflect.Descriptor instead.
 func (*SignReply) Descriptor() ([]byte, []int) {
-	return file_feed_proto_rawDescGZIP(), []int{40}
+	return file_feed_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SignReply) GetInstanceId() string {
@@ -3312,7 +3360,10 @@ const file_feed_proto_rawDesc = "" +
 	" \x01(\tR\bvnicType\"\\\n" +
 	"\bOutsider\x12!\n" +
 	"\x04port\x18\x01 \x01(\v2\r.weft.v1.PortR\x04port\x12-\n" +
-	"\bendpoint\x18\x02 \x01(\v2\x11.weft.v1.EndpointR\bendpoint\"U\n" +
+	"\bendpoint\x18\x02 \x01(\v2\x11.weft.v1.EndpointR\bendpoint\"%\n" +
+	"\x04Wire\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x01 \x01(\fR\tnetworkId\"U\n" +
 	"\n" +
 	"DHCPOption\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -3443,7 +3494,7 @@ const file_feed_proto_rawDesc = "" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\tR\tsignature\x12!\n" +
-	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\x80\x02\n" +
+	"\fmetadata_url\x18\x04 \x01(\tR\vmetadataUrl*\x8f\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_HOST\x10\x01\x12\x10\n" +
@@ -3458,7 +3509,8 @@ const file_feed_proto_rawDesc = "" +
 	"\rKIND_EXTERNAL\x10\n" +
 	"\x12\x11\n" +
 	"\rKIND_OUTSIDER\x10\v\x12\x12\n" +
-	"\x0eKIND_NDP_PROXY\x10\f2v\n" +
+	"\x0eKIND_NDP_PROXY\x10\f\x12\r\n" +
+	"\tKIND_WIRE\x10\r2v\n" +
 	"\x04Feed\x12<\n" +
 	"\aConnect\x12\x15.weft.v1.AgentMessage\x1a\x16.weft.v1.ServerMessage(\x010\x01\x120\n" +
 	"\x04Sign\x12\x14.weft.v1.SignRequest\x1a\x12.weft.v1.SignReplyB*Z(github.com/weft-cloud/weft/internal/wireb\x06proto3"
@@ -3476,7 +3528,7 @@ func file_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_feed_proto_goTypes = []any{
 	(Kind)(0),               // 0: weft.v1.Kind
 	(*AgentMessage)(nil),    // 1: weft.v1.AgentMessage
@@ -3499,36 +3551,37 @@ var file_feed_proto_goTypes = []any{
 	(*AddressPair)(nil),     // 18: weft.v1.AddressPair
 	(*Endpoint)(nil),        // 19: weft.v1.Endpoint
 	(*Outsider)(nil),        // 20: weft.v1.Outsider
-	(*DHCPOption)(nil),      // 21: weft.v1.DHCPOption
-	(*Router)(nil),          // 22: weft.v1.Router
-	(*ConntrackHelper)(nil), // 23: weft.v1.ConntrackHelper
-	(*External)(nil),        // 24: weft.v1.External
-	(*ExternalSubnet)(nil),  // 25: weft.v1.ExternalSubnet
-	(*FloatingIP)(nil),      // 26: weft.v1.FloatingIP
-	(*NDPProxy)(nil),        // 27: weft.v1.NDPProxy
-	(*PortForwarding)(nil),  // 28: weft.v1.PortForwarding
-	(*SecurityGroup)(nil),   // 29: weft.v1.SecurityGroup
-	(*Rule)(nil),            // 30: weft.v1.Rule
-	(*AddressSet)(nil),      // 31: weft.v1.AddressSet
-	(*Report)(nil),          // 32: weft.v1.Report
-	(*FloatingIPState)(nil), // 33: weft.v1.FloatingIPState
-	(*LearnedList)(nil),     // 34: weft.v1.LearnedList
-	(*Learned)(nil),         // 35: weft.v1.Learned
-	(*PortState)(nil),       // 36: weft.v1.PortState
-	(*RouterState)(nil),     // 37: weft.v1.RouterState
-	(*Problem)(nil),         // 38: weft.v1.Problem
-	(*Heartbeat)(nil),       // 39: weft.v1.Heartbeat
-	(*SignRequest)(nil),     // 40: weft.v1.SignRequest
-	(*SignReply)(nil),       // 41: weft.v1.SignReply
-	nil,                     // 42: weft.v1.Hello.BridgeMappingsEntry
+	(*Wire)(nil),            // 21: weft.v1.Wire
+	(*DHCPOption)(nil),      // 22: weft.v1.DHCPOption
+	(*Router)(nil),          // 23: weft.v1.Router
+	(*ConntrackHelper)(nil), // 24: weft.v1.ConntrackHelper
+	(*External)(nil),        // 25: weft.v1.External
+	(*ExternalSubnet)(nil),  // 26: weft.v1.ExternalSubnet
+	(*FloatingIP)(nil),      // 27: weft.v1.FloatingIP
+	(*NDPProxy)(nil),        // 28: weft.v1.NDPProxy
+	(*PortForwarding)(nil),  // 29: weft.v1.PortForwarding
+	(*SecurityGroup)(nil),   // 30: weft.v1.SecurityGroup
+	(*Rule)(nil),            // 31: weft.v1.Rule
+	(*AddressSet)(nil),      // 32: weft.v1.AddressSet
+	(*Report)(nil),          // 33: weft.v1.Report
+	(*FloatingIPState)(nil), // 34: weft.v1.FloatingIPState
+	(*LearnedList)(nil),     // 35: weft.v1.LearnedList
+	(*Learned)(nil),         // 36: weft.v1.Learned
+	(*PortState)(nil),       // 37: weft.v1.PortState
+	(*RouterState)(nil),     // 38: weft.v1.RouterState
+	(*Problem)(nil),         // 39: weft.v1.Problem
+	(*Heartbeat)(nil),       // 40: weft.v1.Heartbeat
+	(*SignRequest)(nil),     // 41: weft.v1.SignRequest
+	(*SignReply)(nil),       // 42: weft.v1.SignReply
+	nil,                     // 43: weft.v1.Hello.BridgeMappingsEntry
 }
 var file_feed_proto_depIdxs = []int32{
 	3,  // 0: weft.v1.AgentMessage.hello:type_name -> weft.v1.Hello
-	32, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
-	39, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
+	33, // 1: weft.v1.AgentMessage.report:type_name -> weft.v1.Report
+	40, // 2: weft.v1.AgentMessage.heartbeat:type_name -> weft.v1.Heartbeat
 	6,  // 3: weft.v1.ServerMessage.welcome:type_name -> weft.v1.Welcome
 	7,  // 4: weft.v1.ServerMessage.update:type_name -> weft.v1.Update
-	42, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
+	43, // 5: weft.v1.Hello.bridge_mappings:type_name -> weft.v1.Hello.BridgeMappingsEntry
 	4,  // 6: weft.v1.Hello.position:type_name -> weft.v1.Position
 	5,  // 7: weft.v1.Hello.have:type_name -> weft.v1.Ref
 	0,  // 8: weft.v1.Ref.kind:type_name -> weft.v1.Kind
@@ -3548,34 +3601,34 @@ var file_feed_proto_depIdxs = []int32{
 	18, // 22: weft.v1.Port.address_pairs:type_name -> weft.v1.AddressPair
 	18, // 23: weft.v1.Port.learned:type_name -> weft.v1.AddressPair
 	14, // 24: weft.v1.AddressPair.prefix:type_name -> weft.v1.Prefix
-	21, // 25: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
+	22, // 25: weft.v1.Endpoint.extra_dhcp:type_name -> weft.v1.DHCPOption
 	16, // 26: weft.v1.Outsider.port:type_name -> weft.v1.Port
 	19, // 27: weft.v1.Outsider.endpoint:type_name -> weft.v1.Endpoint
 	16, // 28: weft.v1.Router.interfaces:type_name -> weft.v1.Port
 	15, // 29: weft.v1.Router.routes:type_name -> weft.v1.Route
 	16, // 30: weft.v1.Router.gateway:type_name -> weft.v1.Port
-	23, // 31: weft.v1.Router.helpers:type_name -> weft.v1.ConntrackHelper
+	24, // 31: weft.v1.Router.helpers:type_name -> weft.v1.ConntrackHelper
 	14, // 32: weft.v1.Router.plain:type_name -> weft.v1.Prefix
 	12, // 33: weft.v1.External.segments:type_name -> weft.v1.Segment
-	25, // 34: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
+	26, // 34: weft.v1.External.subnets:type_name -> weft.v1.ExternalSubnet
 	14, // 35: weft.v1.ExternalSubnet.cidr:type_name -> weft.v1.Prefix
-	28, // 36: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
-	30, // 37: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
+	29, // 36: weft.v1.FloatingIP.forwardings:type_name -> weft.v1.PortForwarding
+	31, // 37: weft.v1.SecurityGroup.rules:type_name -> weft.v1.Rule
 	14, // 38: weft.v1.Rule.remote:type_name -> weft.v1.Prefix
 	14, // 39: weft.v1.AddressSet.prefixes:type_name -> weft.v1.Prefix
 	4,  // 40: weft.v1.Report.applied:type_name -> weft.v1.Position
-	36, // 41: weft.v1.Report.ports:type_name -> weft.v1.PortState
-	37, // 42: weft.v1.Report.routers:type_name -> weft.v1.RouterState
-	38, // 43: weft.v1.Report.problems:type_name -> weft.v1.Problem
-	33, // 44: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
-	37, // 45: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
-	34, // 46: weft.v1.Report.learned:type_name -> weft.v1.LearnedList
-	35, // 47: weft.v1.LearnedList.entries:type_name -> weft.v1.Learned
+	37, // 41: weft.v1.Report.ports:type_name -> weft.v1.PortState
+	38, // 42: weft.v1.Report.routers:type_name -> weft.v1.RouterState
+	39, // 43: weft.v1.Report.problems:type_name -> weft.v1.Problem
+	34, // 44: weft.v1.Report.floating_ips:type_name -> weft.v1.FloatingIPState
+	38, // 45: weft.v1.Report.centrals:type_name -> weft.v1.RouterState
+	35, // 46: weft.v1.Report.learned:type_name -> weft.v1.LearnedList
+	36, // 47: weft.v1.LearnedList.entries:type_name -> weft.v1.Learned
 	4,  // 48: weft.v1.Heartbeat.applied:type_name -> weft.v1.Position
 	1,  // 49: weft.v1.Feed.Connect:input_type -> weft.v1.AgentMessage
-	40, // 50: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
+	41, // 50: weft.v1.Feed.Sign:input_type -> weft.v1.SignRequest
 	2,  // 51: weft.v1.Feed.Connect:output_type -> weft.v1.ServerMessage
-	41, // 52: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
+	42, // 52: weft.v1.Feed.Sign:output_type -> weft.v1.SignReply
 	51, // [51:53] is the sub-list for method output_type
 	49, // [49:51] is the sub-list for method input_type
 	49, // [49:49] is the sub-list for extension type_name
@@ -3603,7 +3656,7 @@ func file_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_proto_rawDesc), len(file_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

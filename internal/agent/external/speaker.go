@@ -192,6 +192,7 @@ func (s *Speaker) takeOwn() {
 			now[key{c.Gateway.External, a.Addr()}] = owned{c.Gateway.MAC, model.KindRouter, id.String()}
 		}
 	}
+	s.routersHere(now)
 	before := s.own
 	s.own = now
 	for k, o := range now {
@@ -255,7 +256,7 @@ func (s *Speaker) senderOf(k key, p dataplane.Punt) (netip.Addr, owned, bool) {
 		}
 	}
 	if best == nil {
-		return netip.Addr{}, owned{}, false
+		return s.asRouter(k)
 	}
 	return best.Address, owned{mac: best.MAC}, true
 }
@@ -400,7 +401,7 @@ func (s *Speaker) anyVoice(k key) (netip.Addr, owned, bool) {
 		}
 	}
 	if best == nil {
-		return netip.Addr{}, owned{}, false
+		return s.asRouter(k)
 	}
 	return best.Address, owned{mac: best.MAC}, true
 }

@@ -19,6 +19,7 @@ import (
 // plane writes down what it is told.
 type plane struct {
 	sent    []string
+	sentRaw [][]byte
 	learned map[netip.Addr]model.MAC
 	resent  []string
 	known   []dataplane.OutsideNeighbor
@@ -26,6 +27,7 @@ type plane struct {
 }
 
 func (p *plane) SendOutside(_ model.NetworkID, b []byte) error {
+	p.sentRaw = append(p.sentRaw, b)
 	h, err := parse(b)
 	if err != nil {
 		p.sent = append(p.sent, "not understood")

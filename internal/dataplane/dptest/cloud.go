@@ -28,6 +28,8 @@ type Cloud struct {
 	Externals   []External
 	FloatingIPs []Floating
 	Proxies     []Proxy
+	// Met are machines on flat and vlan networks that were asked for before.
+	Met []Met
 }
 
 // Host is a host with its tunnel address. DVRMAC is made from the name unless NoDVR.
@@ -43,12 +45,21 @@ type Network struct {
 	VNI     uint32
 	Physnet string
 	VLAN    uint16
+	// Speaker is the host that speaks for the routers to the machines on the wire.
+	Speaker string
 	MTU     uint32
 	Subnets []Subnet
 	// Advertised: the network has a router advertisement. Managed: its ports are served by DHCPv6, router or not.
 	Advertised, Managed bool
 	// Services are the addresses at which the hosts themselves answer.
 	Services []hostplan.Service
+}
+
+// Met is a machine that is no instance, whose MAC the hosts have learned.
+type Met struct {
+	Network string
+	Address netip.Addr
+	MAC     model.MAC
 }
 
 // Subnet with its gateway address; the router interface that has it gives RouterMAC.
@@ -273,6 +284,7 @@ func (c *Cloud) network(host string, n Network) *hostplan.Network {
 		if n.VLAN != 0 {
 			out.Type = "vlan"
 		}
+		out.Speaks = n.Speaker == host
 	}
 	flood := map[string]bool{}
 	for _, p := range c.Ports {

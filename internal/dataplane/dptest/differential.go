@@ -108,6 +108,23 @@ func (r *difference) learn(host string) {
 	}
 }
 
+// learnMachines lets a host know some machines of provider networks.
+func (r *difference) learnMachines(host string) {
+	p := r.pairs[host]
+	for _, n := range r.states[host].Networks {
+		if n.Physnet == "" || len(n.Subnets) == 0 || r.g.coin("no machine known") {
+			continue
+		}
+		for _, s := range n.Subnets {
+			a := Subnet{Prefix: s.Prefix}.host(99)
+			_ = p.oracle.Learn(n.ID, a, machineMAC)
+			if err := p.plane.Learn(n.ID, a, machineMAC); err != nil {
+				r.t.Fatalf("learn on %s: %v", host, err)
+			}
+		}
+	}
+}
+
 // change does something to the cloud and applies it everywhere.
 func (r *difference) change() {
 	r.grown = r.g.change() || r.grown
@@ -120,6 +137,7 @@ func (r *difference) change() {
 		_ = p.oracle.Apply(r.states[name])
 		if r.g.coin("learn again") {
 			r.learn(name)
+			r.learnMachines(name)
 		}
 	}
 }

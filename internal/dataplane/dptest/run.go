@@ -56,6 +56,16 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 			}
 		}
 	}
+	for _, m := range cloud.Met {
+		for name, p := range planes {
+			if states[name].Networks[NetworkID(m.Network)] == nil {
+				continue
+			}
+			if err := p.Learn(NetworkID(m.Network), m.Address, m.MAC); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for i, s := range c.Sends {
 		if s.Before != nil {
 			s.Before(cloud)

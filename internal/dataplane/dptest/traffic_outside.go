@@ -18,6 +18,7 @@ func (g *drawer) outside() {
 	for i := range g.c.Networks {
 		if g.rarely("provider network") {
 			g.c.Networks[i].Physnet, g.c.Networks[i].VLAN = Physnet, uint16(42+i)
+			g.c.Networks[i].Speaker = pickOne(g, "speaker", g.c.Hosts).Name
 		}
 	}
 	for i := range g.c.Routers {
@@ -186,10 +187,13 @@ func (g *Traffic) fromOutside() Stimulus {
 	x := g.c.Externals[0]
 	s := Stimulus{Host: pickOne(&g.drawer, "receiving host", g.c.Hosts).Name}
 	s.In = forward.FromNIC(x.Physnet, x.VLAN)
+	src := OutsideRouterMAC
 	if g.rarely("another tag") {
 		s.In.VLAN = uint16(42 + g.count("tag", 0, 3))
+		if g.coin("routed elsewhere") {
+			src = DVRMAC(pickOne(&g.drawer, "sending host", g.c.Hosts).Name)
+		}
 	}
-	src := OutsideRouterMAC
 	for _, r := range g.c.Routers {
 		if r.Gateway == nil || r.Gateway.Host == "" || !g.rarely("by the central part of "+r.Name) {
 			continue

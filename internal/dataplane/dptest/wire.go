@@ -67,6 +67,11 @@ func RunWire(t *testing.T, w Wire) {
 					}
 				}
 			}
+			for _, m := range cloud.Met {
+				if err := w.Learn(NetworkID(m.Network), m.Address, m.MAC); err != nil {
+					t.Fatal(err)
+				}
+			}
 			for i, s := range c.Sends {
 				if s.Before != nil {
 					s.Before(cloud)
@@ -119,7 +124,10 @@ func (s Send) arrived() Arrived {
 	if w.Out != nil {
 		c := Demo()
 		NorthSouth(c)
-		nic := NIC(c.hostOf(s.From))
+		nic := NIC(s.NIC)
+		if s.NIC == "" {
+			nic = NIC(c.hostOf(s.From))
+		}
 		a.To[nic] = append(a.To[nic], tagged(w.Out, w.VLAN))
 	}
 	if w.Told {

@@ -140,6 +140,9 @@ func (c *compiler) peer(p *hostplan.Peer) {
 	if !ok {
 		return
 	}
+	if !p.DVRMAC.IsZero() {
+		c.t.macs.want[weftMacKey{Mac: p.DVRMAC}] = weftMacVal{Kind: kindRouted, Slot: slot}
+	}
 	c.t.peers.want[slot] = weftPeer{Vtep: ip16(p.VTEP), DvrMac: p.DVRMAC}
 	c.t.vteps.put(ip16(p.VTEP), slot)
 }
@@ -179,6 +182,9 @@ func (c *compiler) network(n *hostplan.Network) {
 			*first = s.RouterMAC
 		}
 		c.t.subnets.put(lpm(slot, s.Prefix), m)
+	}
+	if n.Speaks {
+		v.Flags |= netSpeaks
 	}
 	if n.Type == "flat" || n.Type == "vlan" {
 		c.uplink(slot, &v, n.Physnet, n.VLAN)

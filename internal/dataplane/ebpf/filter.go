@@ -75,14 +75,29 @@ func filterOf(t *tables) (macs map[uint32]map[[6]byte]bool, tagged map[uint32]bo
 		tagged[k.Ifindex] = tagged[k.Ifindex] || k.Vlan != 0
 	}
 	for k, v := range t.macs.have {
-		if len(nics[k.Net]) == 0 || v.Kind != kindFip && (v.Kind != kindNeighbor || t.neighbors.have[v.Slot].Ep == 0) {
-			continue
+		var ours [][6]byte
+		switch v.Kind {
+		case kindFip:
+			ours = append(ours, k.Mac)
+		case kindNeighbor:
+			if t.neighbors.have[v.Slot].Ep != 0 {
+				ours = append(ours, k.Mac)
+			}
+		case kindRif: // its router asks for machines there with the host's DVR MAC
+			if t.host.DvrMac != [6]byte{} {
+				ours = append(ours, t.host.DvrMac)
+			}
+			if t.networks.have[k.Net].Flags&netSpeaks != 0 {
+				ours = append(ours, k.Mac)
+			}
 		}
 		for _, index := range nics[k.Net] {
 			if macs[index] == nil {
 				macs[index] = map[[6]byte]bool{}
 			}
-			macs[index][k.Mac] = true
+			for _, m := range ours {
+				macs[index][m] = true
+			}
 		}
 	}
 	return macs, tagged

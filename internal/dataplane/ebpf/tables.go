@@ -15,9 +15,9 @@ const (
 
 	epUp, epSecure, epDHCP4, epAllowAll, epPolicy, epStateful, epPeer, epDHCP6, epGateway = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
-	netVXLAN, netLearning, netRA, netExternal = 1, 2, 4, 16
+	netVXLAN, netLearning, netRA, netExternal, netSpeaks = 1, 2, 4, 16, 32
 
-	kindRif, kindNeighbor, kindService, kindFip = 1, 2, 3, 4
+	kindRif, kindNeighbor, kindService, kindFip, kindRouted = 1, 2, 3, 4, 5
 
 	fipCentral = 1
 
@@ -141,6 +141,8 @@ func (t *tables) layParts(m map[string]*ebpf.Map) {
 			return ofRif(slot)
 		case kindFip:
 			return nw(net)
+		case kindRouted:
+			return peer(slot)
 		}
 		return root{rootNeighbor, slot}
 	}

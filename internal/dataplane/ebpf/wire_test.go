@@ -255,7 +255,7 @@ func (w *wire) Apply(states map[string]*hostplan.State) error {
 // Learn implements dptest.Wire.
 func (w *wire) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error {
 	for host, p := range w.c.planes {
-		if w.c.states[host].Externals[external] == nil {
+		if w.c.states[host].Externals[external] == nil && w.c.states[host].Networks[external] == nil {
 			continue
 		}
 		if err := p.Learn(external, addr, mac); err != nil {

@@ -152,7 +152,7 @@ func (m *mirror) change(t *rapid.T, c *wire.SetChange) {
 func scope(w *world.World, host string) map[key]uint64 {
 	out := map[key]uint64{}
 	in := interestOf(w, host)
-	outsideTopics(elect(w, func(string) bool { return true }), host, in)
+	outsideTopics(w, elect(w, func(string) bool { return true }), host, in)
 	for t := range in {
 		members(w, t, func(k key) {
 			if b, ok := lookup(w, k); ok {

@@ -9,8 +9,8 @@ import (
 	"github.com/weft-cloud/weft/internal/wire"
 )
 
-// A provider network has ports that no agent plugs in: bare-metal machines, and whatever uses a port that is bound nowhere.
-// Of the live hosts that have the physical network, one serves them; which one, each server finds out by itself from the
+// A provider network has machines that no agent plugs in: bare-metal ones, and whatever uses a port that is bound nowhere or none at all.
+// Of the live hosts that have the physical network, one serves them: with DHCP, and as the network's distributed routers; which one, each server finds out by itself from the
 // world and from who lives. Two servers that disagree for a moment have two hosts answer the same.
 
 // electEvery is how often it is looked whether the hosts that serve still live.
@@ -24,7 +24,7 @@ func outsider(p *model.Port) bool {
 	return p.Host == "" || p.VIFType == model.VIFBindingFailed
 }
 
-// elect chooses the host for each provider network with DHCP, so that a host that comes or goes moves no more networks than
+// elect chooses the host for each provider network with DHCP or a router, so that a host that comes or goes moves no more networks than
 // it must (rendezvous hashing).
 func elect(w *world.World, alive func(string) bool) map[model.NetworkID]string {
 	var hosts []*model.Host
@@ -54,7 +54,7 @@ func elect(w *world.World, alive func(string) bool) map[model.NetworkID]string {
 	return out
 }
 
-// served reports whether a network has DHCP and is carried by nothing but provider segments: agents carry others.
+// served reports whether a network has DHCP or a distributed router and is carried by nothing but provider segments: agents carry others.
 func served(w *world.World, n model.NetworkID) bool {
 	for s := range w.Segments.ByNetwork(n) {
 		if s.NetworkType == model.TypeVXLAN {
@@ -66,26 +66,35 @@ func served(w *world.World, n model.NetworkID) bool {
 			return true
 		}
 	}
+	for p := range w.Ports.ByNetwork(n) {
+		if p.DeviceOwner == model.OwnerDVRInterface {
+			return true
+		}
+	}
 	return false
 }
 
 // decides reports whether a change may change who serves.
 func decides(c world.Change) (yes bool) {
 	each(c, func(v any) {
-		switch v.(type) {
+		switch v := v.(type) {
 		case *model.Host, *model.Segment, *model.Subnet:
 			yes = true
+		case *model.Port:
+			yes = yes || v.DeviceOwner == model.OwnerDVRInterface
 		}
 	})
 	return yes
 }
 
-// outsideTopics adds what a host follows because it serves.
-func outsideTopics(serving map[model.NetworkID]string, host string, in interest) {
+// outsideTopics adds what a host follows because it serves: as if it had a port on the network.
+func outsideTopics(w *world.World, serving map[model.NetworkID]string, host string, in interest) {
+	s := scoper{w: w, host: host, in: in}
 	for n, by := range serving {
 		if by == host {
 			in[networkTopic(n)] = struct{}{}
 			in[outsideTopic(n)] = struct{}{}
+			s.routersOn(n)
 		}
 	}
 }
@@ -93,7 +102,7 @@ func outsideTopics(serving map[model.NetworkID]string, host string, in interest)
 // interest is all that a host must follow.
 func (h *hub) interest(host string) interest {
 	in := interestOf(h.world, host)
-	outsideTopics(h.serving, host, in)
+	outsideTopics(h.world, h.serving, host, in)
 	return in
 }
 

@@ -84,5 +84,37 @@ func TestOutsiders(t *testing.T) {
 		if none := holders(); len(none) != 0 {
 			rt.Fatalf("without DHCP, served by %v", none)
 		}
+		behindRouter(rt, b, network, mirrors, holders)
 	})
+}
+
+// behindRouter: a distributed router's interface is enough for a provider network to be served, and the one who serves it is told to speak for
+// the router, and of the router and of the networks behind it, as if it had a port there.
+func behindRouter(t *rapid.T, b *bench, network model.NetworkID, mirrors map[string]*mirror, holders func() []string) {
+	router, other := model.RouterID{UUID: model.UUID{6}}, model.NetworkID{UUID: model.UUID{5, 5}}
+	leg := func(n byte, at model.NetworkID) *model.Port {
+		return &model.Port{ID: model.PortID{UUID: model.UUID{4, n}}, NetworkID: at, MAC: model.MAC{2, 0, 0, 0, 1, n}, DeviceID: router.String(), DeviceOwner: model.OwnerDVRInterface}
+	}
+	wired, behind, routed := uuidKey(wire.Kind_KIND_WIRE, network.UUID), uuidKey(wire.Kind_KIND_NETWORK, other.UUID), uuidKey(wire.Kind_KIND_ROUTER, router.UUID)
+	b.write(func(tx *world.Tx) {
+		tx.Networks.Put(&model.Network{ID: other, MTU: 1450, AdminStateUp: true})
+		tx.Routers.Put(&model.Router{ID: router, Distributed: true, AdminStateUp: true})
+		tx.Ports.Put(leg(1, network))
+	})
+	b.write(func(tx *world.Tx) { tx.Ports.Put(leg(2, other)) })
+	by := holders()
+	if len(by) != 1 || by[0] == "c3" {
+		t.Fatalf("with a router, served by %v", by)
+	}
+	for h, m := range mirrors {
+		for _, k := range []key{wired, behind, routed} {
+			if _, has := m.has[k]; has != (h == by[0]) {
+				t.Fatalf("%s serves; does %s hold %v of kind %v? %v", by[0], h, k.id, k.kind, has)
+			}
+		}
+	}
+	b.write(func(tx *world.Tx) { tx.Ports.Delete(leg(1, network).ID) })
+	if none := holders(); len(none) != 0 {
+		t.Fatalf("without the router, served by %v", none)
+	}
 }

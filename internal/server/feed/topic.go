@@ -118,6 +118,10 @@ func lookup(w *world.World, k key) (b body, ok bool) {
 		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && outsider(p) {
 			return encode(wire.FromOutsider(p)), true
 		}
+	case wire.Kind_KIND_WIRE:
+		if w.Networks.Get(model.NetworkID{UUID: u}) != nil {
+			return encode(&wire.Wire{NetworkId: wire.ID(u)}), true
+		}
 	case wire.Kind_KIND_ROUTER:
 		if r := w.Routers.Get(model.RouterID{UUID: u}); r != nil {
 			return encode(routerBody(w, r)), true
@@ -193,6 +197,7 @@ func members(w *world.World, t topic, yield func(key)) {
 			}
 		}
 	case topicOutside:
+		yield(uuidKey(wire.Kind_KIND_WIRE, t.id))
 		for p := range w.Ports.ByNetwork(model.NetworkID{UUID: t.id}) {
 			if outsider(p) {
 				yield(uuidKey(wire.Kind_KIND_OUTSIDER, p.ID.UUID))
@@ -228,6 +233,7 @@ func touched(before, after *world.World, c world.Change, emit func(item)) {
 			yield(topic{kind: topicHosts}, key{wire.Kind_KIND_HOST, v.Name})
 		case *model.Network:
 			yield(networkTopic(v.ID), uuidKey(wire.Kind_KIND_NETWORK, v.ID.UUID))
+			yield(outsideTopic(v.ID), uuidKey(wire.Kind_KIND_WIRE, v.ID.UUID))
 		case *model.Segment:
 			yield(networkTopic(v.NetworkID), uuidKey(wire.Kind_KIND_NETWORK, v.NetworkID.UUID))
 		case *model.Subnet:
