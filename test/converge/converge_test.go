@@ -28,11 +28,17 @@ type tenancy struct {
 	subnets [4]model.SubnetID // an IPv4 and an IPv6 one on each network
 	routers [2]model.RouterID
 	ports   [4]model.PortID
+	// outer is the pool of the external networks' IPv6 subnets, inner that of the others; scope is a scope of both.
+	outer, inner model.SubnetPoolID
+	scope        model.AddressScopeID
 }
 
 func (c *cloud) build() *tenancy {
 	v := &tenancy{}
 	check(c.t, c.do(func(tx *world.Tx) error {
+		if err := c.pools(tx, v); err != nil {
+			return err
+		}
 		for i := range v.public {
 			n := &model.Network{ProjectID: "p", External: true, AdminStateUp: true}
 			x := rules.NewNetworkExtra()
@@ -40,12 +46,12 @@ func (c *cloud) build() *tenancy {
 			if i == 1 {
 				x.Provider.Type, x.Provider.SegmentationID = model.TypeVLAN, 7
 			}
-			if err := c.rules.CreateNetwork(tx, admin, n, &x); err != nil {
+			if err := c.rules.CreateNetwork(tx, admin, n, x); err != nil {
 				return err
 			}
 			v.public[i] = n.ID
 			for _, cidr := range []string{fmt.Sprintf("203.0.113.%d/28", 64*i), fmt.Sprintf("2001:db8:%d::/64", i)} {
-				if _, err := c.subnet(tx, n.ID, cidr); err != nil {
+				if _, err := c.subnet(tx, n.ID, cidr, v.outer); err != nil {
 					return err
 				}
 			}
@@ -53,15 +59,15 @@ func (c *cloud) build() *tenancy {
 		for i := range v.nets {
 			n := &model.Network{ProjectID: "p", AdminStateUp: true}
 			x := rules.NewNetworkExtra()
-			if err := c.rules.CreateNetwork(tx, admin, n, &x); err != nil {
+			if err := c.rules.CreateNetwork(tx, admin, n, x); err != nil {
 				return err
 			}
 			v.nets[i] = n.ID
 			var err error
-			if v.subnets[2*i], err = c.subnet(tx, n.ID, fmt.Sprintf("10.0.%d.0/24", i)); err != nil {
+			if v.subnets[2*i], err = c.subnet(tx, n.ID, fmt.Sprintf("10.0.%d.0/24", i), v.inner); err != nil {
 				return err
 			}
-			if v.subnets[2*i+1], err = c.subnet(tx, n.ID, fmt.Sprintf("fd00:%d::/64", i)); err != nil {
+			if v.subnets[2*i+1], err = c.subnet(tx, n.ID, fmt.Sprintf("fd00:%d::/64", i), v.inner); err != nil {
 				return err
 			}
 		}
@@ -84,12 +90,30 @@ func (c *cloud) build() *tenancy {
 	return v
 }
 
-func (c *cloud) subnet(tx *world.Tx, n model.NetworkID, cidr string) (model.SubnetID, error) {
+// pools makes the IPv6 pools, both in one scope.
+func (c *cloud) pools(tx *world.Tx, v *tenancy) error {
+	s := &model.AddressScope{ProjectID: "p", IPVersion: 6}
+	if err := c.rules.CreateAddressScope(tx, admin, s, &rules.AddressScopeExtra{}); err != nil {
+		return err
+	}
+	v.scope = s.ID
+	for prefix, id := range map[string]*model.SubnetPoolID{"2001:db8::/32": &v.outer, "fd00::/16": &v.inner} {
+		p := &model.SubnetPool{ProjectID: "p", AddressScope: v.scope, Prefixes: []netip.Prefix{netip.MustParsePrefix(prefix)}}
+		if err := c.rules.CreateSubnetPool(tx, admin, p, &rules.SubnetPoolExtra{}); err != nil {
+			return err
+		}
+		*id = p.ID
+	}
+	return nil
+}
+
+// subnet makes one; an IPv6 one is of the pool.
+func (c *cloud) subnet(tx *world.Tx, n model.NetworkID, cidr string, pool model.SubnetPoolID) (model.SubnetID, error) {
 	prefix := netip.MustParsePrefix(cidr)
 	s := &model.Subnet{ProjectID: "p", NetworkID: n, CIDR: prefix.Masked()}
 	version := 4
 	if prefix.Addr().Is6() {
-		version = 6
+		version, s.PoolID = 6, pool
 	}
 	err := c.rules.CreateSubnet(tx, admin, s, &rules.SubnetExtra{IPVersion: version})
 	return s.ID, err
@@ -104,7 +128,7 @@ func (c *cloud) event(v *tenancy) {
 	names := []string{"c1", "c2", "c3", "c4"}
 	h := c.hosts[names[pick("host", len(names))]]
 	yes := rapid.Bool().Draw(t, "yes")
-	switch kind := pick("event", 14); kind {
+	switch kind := pick("event", 17); kind {
 	case 0, 1:
 		_ = c.do(func(tx *world.Tx) error {
 			f := &model.FloatingIP{ProjectID: "p", NetworkID: external}
@@ -184,6 +208,8 @@ func (c *cloud) event(v *tenancy) {
 			}
 			return c.rules.Failover(tx)
 		})
+	case 14, 15, 16:
+		c.proxies(v, router, port, kind, yes)
 	case 13:
 		if h.stop == nil {
 			c.start(h)
@@ -201,6 +227,60 @@ func (c *cloud) event(v *tenancy) {
 			return c.rules.Failover(tx)
 		})
 	}
+}
+
+// open gives the first router a gateway, legs on the IPv6 subnets, and NDP proxies for two ports on different hosts: by chance alone all
+// that comes together too seldom.
+func (c *cloud) open(v *tenancy) error {
+	return c.do(func(tx *world.Tx) error {
+		x := &rules.RouterExtra{Gateway: rules.Some(&rules.GatewayRequest{Network: v.public[0]}), NDP: rules.Some(true)}
+		if err := c.update(tx, v.routers[0], x, func(*model.Router) {}); err != nil {
+			return err
+		}
+		for i := range 2 {
+			q := rules.InterfaceRequest{Subnet: rules.Some(v.subnets[2*i+1])}
+			if _, err := c.rules.AddInterface(tx, admin, tx.Routers.Get(v.routers[0]), q); err != nil {
+				return err
+			}
+			old := tx.Ports.Get(v.ports[i])
+			p := *old
+			p.Host = []string{"c2", "c3"}[i]
+			if err := c.rules.UpdatePort(tx, admin, old, &p, &rules.PortExtra{}); err != nil {
+				return err
+			}
+			n := &model.NDPProxy{ProjectID: "p", Router: v.routers[0], PortID: v.ports[i]}
+			if err := c.rules.CreateNDPProxy(tx, admin, n, &rules.NDPProxyExtra{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// proxies makes one of the things happen that NDP proxies depend on.
+func (c *cloud) proxies(v *tenancy, router model.RouterID, port model.PortID, kind int, yes bool) {
+	_ = c.do(func(tx *world.Tx) error {
+		switch {
+		case kind == 14:
+			return c.update(tx, router, &rules.RouterExtra{NDP: rules.Some(yes)}, func(*model.Router) {})
+		case yes:
+			if err := c.update(tx, router, &rules.RouterExtra{NDP: rules.Some(true)}, func(*model.Router) {}); err != nil {
+				return err
+			}
+			return c.rules.CreateNDPProxy(tx, admin, &model.NDPProxy{ProjectID: "p", Router: router, PortID: port}, &rules.NDPProxyExtra{})
+		case kind == 15: // the scope outside becomes another one, and the same again
+			p := *tx.SubnetPools.Get(v.outer)
+			if p.AddressScope = v.scope; tx.SubnetPools.Get(v.outer).AddressScope == v.scope {
+				p.AddressScope = model.AddressScopeID{}
+			}
+			tx.SubnetPools.Put(&p)
+			return nil
+		}
+		for n := range tx.NDPProxies.All() {
+			return c.rules.DeleteNDPProxy(tx, admin, n)
+		}
+		return nil
+	})
 }
 
 func (c *cloud) update(tx *world.Tx, id model.RouterID, x *rules.RouterExtra, change func(*model.Router)) error {
@@ -248,8 +328,17 @@ func (c *cloud) differs(h *host, w *world.World) string {
 	return cmp.Diff(want, got, equal...)
 }
 
-// untrue names a floating IP whose status is not what its host does; "" if there is none.
+// untrue names a floating IP whose status is not what its host does, or an NDP proxy that a host has which it is not placed on; "" if there
+// is none.
 func (c *cloud) untrue(w *world.World) string {
+	for n := range w.NDPProxies.All() {
+		at := rules.PlaceNDPProxy(w, n)
+		for name, h := range c.hosts {
+			if h.stop != nil && h.state.Load().NDPProxies[n.ID] != nil && name != at.Host {
+				return fmt.Sprintf("NDP proxy %+v is placed at %+v, but %s has it", n, at, name)
+			}
+		}
+	}
 	for f := range w.FloatingIPs.All() {
 		at, _ := rules.PlaceFloatingIP(w, f)
 		h := c.hosts[at]
@@ -274,6 +363,9 @@ func TestAnyOrderEndsAlike(t *testing.T) {
 		c.add(3, "c3", model.ModeDVRNoExternal, false)
 		c.add(4, "c4", rapid.SampledFrom([]string{model.ModeLegacy, model.ModeDVRSNAT}).Draw(t, "mode"), true)
 		v := c.build()
+		if rapid.Bool().Draw(t, "IPv6 open") {
+			check(t, c.open(v))
+		}
 		for range rapid.IntRange(1, 40).Draw(t, "events") {
 			c.event(v)
 		}

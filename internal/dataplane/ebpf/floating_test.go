@@ -46,7 +46,16 @@ func newBeyond(t testing.TB, cfg Config, vif string, change func(*dptest.Cloud))
 			Peer: linux.End{Name: "wire", Netns: c.ns("world"), MAC: net.HardwareAddr(mac[:])}}))
 		c.must(linux.AddAddr(c.ns("world"), "wire", netip.PrefixFrom(dptest.OutsideRouter, 24)))
 		c.must(linux.AddAddr(c.ns("world"), "lo", netip.PrefixFrom(dptest.Stranger, 32)))
+		for _, link := range []string{"wire", "lo"} {
+			_, err := linux.SetSysctl(c.ns("world"), "net/ipv6/conf/"+link+"/accept_dad", "0")
+			c.must(err)
+		}
+		c.must(linux.AddAddr(c.ns("world"), "wire", netip.PrefixFrom(dptest.OutsideRouter6, 64)))
+		c.must(linux.AddAddr(c.ns("world"), "lo", netip.PrefixFrom(dptest.Stranger6, 128)))
 		c.must(linux.SetUp(c.ns("world"), "wire"))
+		for i := range 2 { // inner prefixes are on-link: who has a proxied address is asked for
+			c.must(linux.ReplaceRoute(c.ns("world"), "wire", netip.PrefixFrom(dptest.DemoAddr(i, 0, true), 64), netip.Addr{}))
+		}
 		c.must(linux.AddAddr(c.ns("compute1"), nicName, netip.PrefixFrom(b.own, 24)))
 		c.must(linux.SetUp(c.ns("compute1"), nicName))
 		c.nics = map[string]string{"compute1": nicName}
@@ -223,7 +232,8 @@ func TestFloatingTraffic(t *testing.T) {
 			b := newBeyond(t, x.cfg, x.vif, func(c *dptest.Cloud) {
 				for i := range c.Ports {
 					c.Ports[i].Policy = dptest.Stateful(dptest.Any(true, false), dptest.Any(true, true), dptest.Allow(false, false, 6, 7001, 7001),
-						dptest.Allow(false, false, 17, 7002, 7002), dptest.Allow(false, false, 1, -1, -1))
+						dptest.Allow(false, false, 17, 7002, 7002), dptest.Allow(false, false, 1, -1, -1),
+						dptest.Allow(false, true, 6, 7001, 7001), dptest.Allow(false, true, 17, 7002, 7002), dptest.Allow(false, true, 58, -1, -1))
 				}
 			})
 			b.everything(t, 5000)
@@ -250,6 +260,9 @@ func (b *beyond) everything(t *testing.T, large int) {
 		{"same router", "red1", "blue1", dptest.FloatingOf("blue1"), b.addr("blue1", false), float},
 		{"another tenant's router", "red1-b", "red1", float, fixed, dptest.FloatingOf("red1-b")},
 		{"to oneself", "red1", "red1", float, fixed, float},
+		{"IPv6 by an NDP proxy, out", "red1", "world", dptest.Stranger6, dptest.Stranger6, b.addr("red1", true)},
+		{"IPv6 by an NDP proxy, in", "world", "red1", b.addr("red1", true), b.addr("red1", true), dptest.OutsideRouter6},
+		{"IPv6 by another NDP proxy, in", "world", "blue1", b.addr("blue1", true), b.addr("blue1", true), dptest.OutsideRouter6},
 		{"the host's own, out", "compute1", "world", dptest.OutsideRouter, dptest.OutsideRouter, b.own},
 		{"the host's own, in", "world", "compute1", b.own, b.own, dptest.OutsideRouter},
 	} {
@@ -257,14 +270,86 @@ func (b *beyond) everything(t *testing.T, large int) {
 			t.Errorf("%s: TCP: caller %s, %v; want caller %s", x.what, caller, err, x.caller)
 		}
 		for _, size := range []int{300, large} {
-			if caller, err := b.datagram(x.from, x.to, x.at, x.own, size); err != nil || caller != x.caller {
+			caller, err := b.datagram(x.from, x.to, x.at, x.own, size)
+			for range 2 { // IPv6: the first that is too big is lost, and says how large they may be
+				if err != nil && x.at.Is6() && size > 1280 {
+					caller, err = b.datagram(x.from, x.to, x.at, x.own, size)
+				}
+			}
+			if err != nil || caller != x.caller {
 				t.Errorf("%s: %d bytes of UDP: caller %s, %v; want caller %s", x.what, size, caller, err, x.caller)
 			}
 		}
 	}
-	if ttl, err := b.ping("red1", dptest.Stranger, wait); err != nil || ttl != 63 {
-		t.Errorf("ping out: TTL %d, %v", ttl, err)
+	for _, x := range []struct {
+		from string
+		to   netip.Addr
+	}{{"red1", dptest.Stranger}, {"red1", dptest.Stranger6}, {"world", b.addr("red1", true)}} {
+		if ttl, err := b.ping(x.from, x.to, wait); err != nil || ttl != 63 {
+			t.Errorf("ping %s from %s: TTL %d, %v", x.to, x.from, ttl, err)
+		}
 	}
+	if _, err := b.ping("world", b.addr("red3", true), 300*time.Millisecond); err == nil {
+		t.Error("an address whose proxy is the gateway host's is answered for on the instance's")
+	}
+}
+
+// The outside knows a proxied address by the host's DVR MAC, which the NIC takes as long as there is a proxy; a stranger that wants such an
+// address for itself learns that it is taken.
+func TestProxiedAddressOutside(t *testing.T) {
+	b := newBeyond(t, Config{}, "veth", nil)
+	mac := dptest.DVRMAC("compute1").String()
+	if ttl, err := b.ping("world", b.addr("red1", true), wait); err != nil || ttl != 63 {
+		t.Fatalf("ping: hop limit %d, %v", ttl, err)
+	}
+	known := b.inWorld("ip", "-6", "neighbour", "show", b.addr("red1", true).String(), "dev", "wire")
+	if !strings.Contains(known, mac) || strings.Contains(known, "router") {
+		t.Errorf("the outside knows %q, not %s", known, mac)
+	}
+	list := func() (out []byte) {
+		b.must(linux.InNetns(b.ns("compute1"), func() (err error) { out, err = fdb(nicName); return err }))
+		return out
+	}
+	if !bytes.Contains(list(), []byte(mac)) {
+		t.Errorf("the NIC does not take frames for %s:\n%s", mac, list())
+	}
+	_, err := linux.SetSysctl(b.ns("world"), "net/ipv6/conf/wire/accept_dad", "1")
+	b.must(err)
+	for addr, taken := range map[netip.Addr]bool{b.addr("red1", true): true, b.addr("red3", true): false} {
+		b.inWorld("ip", "-6", "address", "add", addr.String()+"/64", "dev", "wire")
+		state := ""
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			if state = b.inWorld("ip", "-6", "address", "show", "dev", "wire", "to", addr.String()); !strings.Contains(state, "tentative") || strings.Contains(state, "dadfailed") {
+				break
+			}
+		}
+		if strings.Contains(state, "dadfailed") != taken {
+			t.Errorf("%s is to be taken (%v), but the stranger has\n%s", addr, taken, state)
+		}
+		b.inWorld("ip", "-6", "address", "delete", addr.String()+"/64", "dev", "wire")
+	}
+	id := dptest.ProxyID(b.addr("red1", true))
+	if res := b.apply("compute1"); !res.NDPProxies[id] || res.NDPProxies[dptest.ProxyID(b.addr("red2", true))] {
+		t.Errorf("answered for: %v", res.NDPProxies)
+	}
+	b.cloud.Proxies = nil
+	b.states = b.cloud.States()
+	if res := b.apply("compute1"); len(res.NDPProxies) != 0 {
+		t.Errorf("answered for: %v", res.NDPProxies)
+	}
+	if bytes.Contains(list(), []byte(mac)) {
+		t.Errorf("the NIC still takes frames for %s:\n%s", mac, list())
+	}
+	if _, err := b.ping("world", b.addr("red1", true), 300*time.Millisecond); err == nil {
+		t.Error("an address without a proxy is reached")
+	}
+}
+
+// inWorld is what a command in the outside's namespace says.
+func (b *beyond) inWorld(args ...string) string {
+	var out []byte
+	b.must(linux.InNetns(b.ns("world"), func() (err error) { out, err = exec.Command(args[0], args[1:]...).CombinedOutput(); return err }))
+	return string(out)
 }
 
 // A NIC takes frames for floating IPs and no longer when they are gone; one that carries a tagged network takes all.
@@ -283,7 +368,7 @@ func TestNICFilter(t *testing.T) {
 		t.Errorf("the NIC does not take frames for %s:\n%s", mac, list())
 	}
 	b.must(b.planes["compute1"].Close())
-	b.cloud.FloatingIPs = nil
+	b.cloud.FloatingIPs, b.cloud.Proxies = nil, nil
 	b.states = b.cloud.States()
 	b.start("compute1") // a new process takes back what the former one told
 	if bytes.Contains(list(), mac) {
@@ -341,18 +426,26 @@ func TestFloatingIPsAreReported(t *testing.T) {
 	}
 }
 
-// A connection through a floating IP lives through restarts of the agent.
+// Connections through a floating IP, and to a proxied address, live through restarts of the agent.
 func TestFloatingRestart(t *testing.T) {
 	b := newBeyond(t, Config{}, "veth", nil)
-	talk := b.talkAt("world", "red1", dptest.FloatingOf("red1"), b.addr("red1", false))
-	defer talk.close()
+	talks := []talk{b.talkAt("world", "red1", dptest.FloatingOf("red1"), b.addr("red1", false)),
+		b.talkAt("world", "red1", b.addr("red1", true), b.addr("red1", true))}
+	run := func() {
+		for _, x := range talks {
+			b.must(x.run(50))
+		}
+	}
 	for range 3 {
-		b.must(talk.run(50))
+		run()
 		b.must(b.planes["compute1"].Close())
-		b.must(talk.run(50))
+		run()
 		b.start("compute1")
 	}
-	b.must(talk.run(50))
+	run()
+	for _, x := range talks {
+		x.close()
+	}
 }
 
 // fdb is the list of MACs that an interface was told.
