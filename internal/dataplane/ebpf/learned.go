@@ -177,15 +177,29 @@ func (c *compiler) syncLearned(d dataplane.Desired) (unsettled bool, err error) 
 	return unsettled, c.t.voidLearned(changed)
 }
 
-// forgetFacts takes out of the maps what the State does not allow, if deletes, and returns what is left.
+// forgetFacts takes out of the maps what the State does not allow, if deletes, and returns what is left. What is in the other map
+// than it belongs in, since an address pair came or went, moves there.
 func (c *compiler) forgetFacts(deletes bool, changed map[uint32]bool) (facts [2]map[weftFactKey]weftFact, err error) {
 	for i, m := range c.t.learn {
 		if facts[i], err = learnFacts(m); err != nil {
 			return facts, err
 		}
+	}
+	if !deletes {
+		return facts, nil
+	}
+	for i, m := range c.t.learn {
 		for k, v := range facts[i] {
-			if !deletes || c.allowed(k, v) && c.learnMap(k) == i {
+			to := c.learnMap(k)
+			allowed := c.allowed(k, v)
+			if allowed && to == i {
 				continue
+			}
+			if other, there := facts[to][k]; allowed && (!there || other.Seen < v.Seen) {
+				if err := c.t.learn[to].Put(&k, &v); err != nil {
+					return facts, fmt.Errorf("note what was learned: %w", explain(err))
+				}
+				facts[to][k] = v
 			}
 			if err := m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 				return facts, fmt.Errorf("forget what was learned: %w", err)

@@ -133,3 +133,24 @@ func TestListOfAServerThatWasAway(t *testing.T) {
 		w.at("then the word changed", "red1")
 	}
 }
+
+// What was heard of a port without port security is still known when it gets an address pair for that instead.
+func TestWhatWasHeardOutlivesAPair(t *testing.T) {
+	r := testRunner(t)
+	for _, v6 := range []bool{false, true} {
+		w := newWanderer(t, r, v6)
+		pairs := w.cloud.Port("red2").Pairs
+		w.cloud.Port("red1").Pairs, w.cloud.Port("red2").Pairs, w.cloud.Port("red2").Open = nil, nil, true
+		w.told("", 0)
+		k, v := w.key(), weftFact{Neighbor: w.slot("red2"), Mac: dptest.PortMAC("red2"), Seen: monotonic()}
+		if err := w.r.coll.Maps["heard"].Put(&k, &v); err != nil {
+			t.Fatal(err)
+		}
+		w.cloud.Port("red2").Pairs, w.cloud.Port("red2").Open = pairs, false
+		w.told("", 0)
+		w.at("its pair lists it now", "red2")
+		if err := w.r.coll.Maps["heard"].Lookup(&k, &v); err == nil {
+			t.Error("it is in both maps")
+		}
+	}
+}
