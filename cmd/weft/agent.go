@@ -24,11 +24,13 @@ import (
 	"github.com/weft-cloud/weft/internal/agent/devices"
 	"github.com/weft-cloud/weft/internal/agent/drops"
 	"github.com/weft-cloud/weft/internal/agent/gateway"
+	"github.com/weft-cloud/weft/internal/agent/pathmtu"
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
 	"github.com/weft-cloud/weft/internal/dataplane/null"
 	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/wire"
 )
@@ -75,7 +77,7 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	}
 	a := agent.New(agent.Deps{
 		Config: agentConfig(l), Feed: feed, Plane: plane, Devices: devices, Dir: cfg.StateDir,
-		Responders: s.responders, Centrals: openCentrals(cfg, log), Outside: s.external, OnState: s.take, Services: s.book.Of, Rand: rand.Float64, Log: log,
+		Responders: s.responders, Centrals: openCentrals(cfg, log), Paths: openPaths(cfg, log), Outside: s.external, OnState: s.take, Services: s.book.Of, Rand: rand.Float64, Log: log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(ctx) })
@@ -175,6 +177,16 @@ func bridgeMappings(cfg *config.Agent) map[string]string {
 		out[m.Key] = m.Value
 	}
 	return out
+}
+
+// openPaths makes what probes the paths to other hosts; nil without a data plane that has tunnels.
+func openPaths(cfg *config.Agent, log *slog.Logger) agent.Paths {
+	if cfg.DataPlane == "null" {
+		return nil
+	}
+	id := uint16(rand.N(1 << 16)) //nolint:gosec // it tells our answers from others', and is no secret
+	return pathmtu.New(pathmtu.Deps{Timing: pathmtu.Usual, Rand: rand.Float64, Log: log,
+		Open: func(local netip.Addr) (pathmtu.Wire, error) { return linux.OpenEcho(local, id) }})
 }
 
 // openCentrals makes what carries out the central parts of routers; nil without a data plane that brings them packets.

@@ -65,6 +65,14 @@ type Centrals interface {
 	Run(ctx context.Context, changed func(gateway.Result)) error
 }
 
+// Paths finds out which paths to other hosts' tunnel addresses are too narrow.
+type Paths interface {
+	// Update hands over a State; it must not block.
+	Update(st *hostplan.State)
+	// Run works until ctx is done, and tells the largest tunnel packet of each path that is too narrow, whenever that has changed.
+	Run(ctx context.Context, changed func(narrow map[netip.Addr]uint32)) error
+}
+
 // Deps are what an Agent needs. All are required unless said otherwise.
 type Deps struct {
 	Config Config
@@ -80,6 +88,8 @@ type Deps struct {
 	Centrals Centrals
 	// Outside nil: the plane reaches no external network.
 	Outside Outside
+	// Paths nil: no path is found narrow.
+	Paths Paths
 	// OnState, if set, is called with each new State, in order, by one goroutine; it must not block.
 	OnState func(*hostplan.State)
 	// Services, if set, tells what the host's services were asked by a port, for the status.
@@ -184,6 +194,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	if l, ok := a.Plane.(dataplane.Learner); ok {
 		g.Go(func() error { a.learn(ctx, l); return nil })
 	}
+	a.attend(ctx, g)
+	written := make(chan struct{})
+	go func() { defer close(written); a.saver() }()
+	err = g.Wait()
+	if a.core.saveTimer != nil {
+		a.save()
+	}
+	close(a.saves)
+	<-written
+	return err
+}
+
+// attend runs what the agent was given beside the plane.
+func (a *Agent) attend(ctx context.Context, g *errgroup.Group) {
 	if a.Devices != nil {
 		g.Go(func() error {
 			err := a.Devices.Watch(ctx, func(f Found) { a.call(ctx, func() { a.found(f) }) })
@@ -211,15 +235,15 @@ func (a *Agent) Run(ctx context.Context) error {
 			return fmt.Errorf("external networks: %w", err)
 		})
 	}
-	written := make(chan struct{})
-	go func() { defer close(written); a.saver() }()
-	err = g.Wait()
-	if a.core.saveTimer != nil {
-		a.save()
+	if a.Paths != nil {
+		g.Go(func() error {
+			err := a.Paths.Run(ctx, func(narrow map[netip.Addr]uint32) { a.call(ctx, func() { a.narrow(narrow) }) })
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("paths to other hosts: %w", err)
+		})
 	}
-	close(a.saves)
-	<-written
-	return err
 }
 
 // call runs f in the owner goroutine and waits for it; false: ctx was done first.
@@ -288,6 +312,9 @@ func (a *Agent) recompile() {
 	if a.Centrals != nil {
 		a.Centrals.Update(st, c.inSync)
 	}
+	if a.Paths != nil {
+		a.Paths.Update(st)
+	}
 	if !c.devicesKnown {
 		return
 	}
@@ -298,6 +325,12 @@ func (a *Agent) recompile() {
 	default:
 	}
 	a.applies <- dataplane.Desired{State: st, Devices: c.found.Devices, Physical: c.found.Physical, InSync: c.inSync, Away: c.away}
+}
+
+// narrow takes in which paths are too narrow.
+func (a *Agent) narrow(paths map[netip.Addr]uint32) {
+	a.core.scope.compiler.SetPaths(paths)
+	a.core.compile = true
 }
 
 func (a *Agent) found(f Found) {

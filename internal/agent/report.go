@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weft-cloud/weft/internal/agent/pathmtu"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/wire"
@@ -138,7 +139,7 @@ func (a *Agent) routers() map[model.RouterID]bool {
 // problems are those of the compiler and of the plane.
 func (a *Agent) problems() []hostplan.Problem {
 	c := &a.core
-	out := slices.Concat(c.done.state.Problems, c.done.result.Failed, c.found.Problems, c.central.Problems, c.claims)
+	out := slices.Concat(c.done.state.Problems, c.done.result.Failed, c.found.Problems, c.central.Problems, c.claims, pathmtu.Problems(c.done.state))
 	if c.done.err != nil {
 		out = append(out, hostplan.Problem{Kind: "data_plane", ID: a.Config.Host, Why: c.done.err.Error()})
 	}

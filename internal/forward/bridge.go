@@ -66,6 +66,10 @@ func (r *run) send(n *hostplan.Neighbor, frame []byte) {
 		r.drop(reason.NoTunnel, "tunnel", "no tunnel to host %s for network %s", n.Host, n.Network)
 		return
 	}
+	if peer.MTU > 0 && r.p.size() > int(peer.MTU) {
+		r.drop(reason.TooBig, "tunnel", "%d bytes, but the path to host %s carries %d", r.p.size(), n.Host, peer.MTU)
+		return
+	}
 	if !r.output(r.from, nil, frame) {
 		return
 	}

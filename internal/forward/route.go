@@ -124,8 +124,12 @@ func (r *run) toNeighbor(l leg, out *hostplan.Interface, c claim, hops uint8) {
 		r.drop(reason.NotProgrammed, "router", "network %s is not in the host's state", out.Network)
 		return
 	}
-	if r.p.size() > int(n.MTU) {
-		r.large(l, n.MTU)
+	mtu := n.MTU
+	if peer := r.h.State.Peers[c.neighbor.Host]; peer != nil && peer.MTU > 0 && !physical(n) {
+		mtu = min(mtu, peer.MTU)
+	}
+	if r.p.size() > int(mtu) {
+		r.large(l, mtu)
 		return
 	}
 	src := out.MAC

@@ -155,5 +155,9 @@ func (c *Compiler) peer(name string, owner map[string]string) (*Peer, []string) 
 		return nil, []string{fmt.Sprintf("host %s has its tunnel address %s, too; give one of them another local_ip, or delete the one that is gone", other, h.VTEP)}
 	}
 	owner[h.VTEP.String()] = name
-	return &Peer{Host: name, VTEP: h.VTEP, DVRMAC: h.DVRMAC}, nil
+	p := &Peer{Host: name, VTEP: h.VTEP, DVRMAC: h.DVRMAC}
+	if mtu := c.in.Paths[h.VTEP]; mtu > 0 {
+		p.MTU = max(mtu, Overhead(h.VTEP)+1) - Overhead(h.VTEP)
+	}
+	return p, nil
 }

@@ -203,7 +203,7 @@ func (d draw) facts() *model.Port {
 // edit makes one random change both to the scope and to the compiler.
 func (w *world) edit(d draw) {
 	del := d.n("delete", 4) == 0
-	switch d.n("kind", 12) {
+	switch d.n("kind", 13) {
 	case 0:
 		h := d.host()
 		change(del, w.Hosts, h.Name, h, w.c.PutHost, w.c.DeleteHost)
@@ -240,6 +240,12 @@ func (w *world) edit(d draw) {
 	case 11:
 		id := netID(d.n("net", 3))
 		change(del, w.Wires, id, struct{}{}, func(struct{}) { w.c.PutWire(id) }, w.c.DeleteWire)
+	case 12:
+		w.Paths = map[netip.Addr]uint32{}
+		for range d.n("paths", 3) {
+			w.Paths[d.host().VTEP] = pick(d, "path", uint32(40), 1400, 1500)
+		}
+		w.c.SetPaths(w.Paths)
 	}
 }
 

@@ -2,6 +2,7 @@ package hostplan
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -11,6 +12,13 @@ import (
 func (c *Compiler) PutHost(h *model.Host) {
 	c.in.Hosts[h.Name] = h
 	c.touchHost(h.Name)
+}
+
+// SetPaths says which paths to other hosts' tunnel addresses are narrow, all of them. The map must not be changed afterwards.
+func (c *Compiler) SetPaths(narrow map[netip.Addr]uint32) {
+	if !maps.Equal(c.in.Paths, narrow) {
+		c.in.Paths, c.dirty.hosts = narrow, true
+	}
 }
 
 // touchHost marks what is compiled from a host; NDP proxies are served with this one's MAC.

@@ -29,6 +29,8 @@ type Scope struct {
 	FloatingIPs map[model.FloatingIPID]*FloatingIP
 	// NDPProxies are those that the server has placed on the host, without MAC.
 	NDPProxies map[model.NDPProxyID]*NDPProxy
+	// Paths are the MTUs, outside of the tunnel, of the paths to those tunnel addresses where they were found too narrow.
+	Paths map[netip.Addr]uint32
 }
 
 // NetworkParts is a network with its segments.
@@ -89,6 +91,7 @@ func Compile(s *Scope, host string, o Options) *State {
 	for _, h := range s.Hosts {
 		c.PutHost(h)
 	}
+	c.SetPaths(s.Paths)
 	for _, n := range s.Networks {
 		c.PutNetwork(n)
 	}

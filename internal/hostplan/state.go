@@ -74,6 +74,18 @@ type Peer struct {
 	Host   string
 	VTEP   netip.Addr
 	DVRMAC model.MAC
+	// MTU is the largest IP packet of an instance that a tunnel packet carries there, in bytes, if the path is known to be too narrow
+	// for some network; 0: nothing is known against any.
+	MTU uint32
+}
+
+// Overhead is how many bytes a tunnel adds to an IP packet of an instance: outer IP, UDP and VXLAN headers and the inner Ethernet
+// header.
+func Overhead(vtep netip.Addr) uint32 {
+	if vtep.Is6() {
+		return 70
+	}
+	return 50
 }
 
 // Network is a layer 2 domain.

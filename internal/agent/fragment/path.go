@@ -45,7 +45,7 @@ func pathMTU(p dataplane.Punt, st *hostplan.State) (int, error) {
 		}
 		next := find(st, out.Network, func(i hostplan.Interface) bool { return i.Port != out.Port && has(i, hop) })
 		if next == nil || next == r {
-			return int(max(out.MTU, 68)), nil
+			return int(max(narrowest(st, out.MTU), 68)), nil
 		}
 		r = next
 	}
@@ -79,7 +79,17 @@ func outward(st *hostplan.State, r *hostplan.Router, e *hostplan.Endpoint, src, 
 		}
 		return max(mtu, 68), nil
 	}
-	return int(max(e.MTU, 68)), nil
+	return int(max(narrowest(st, e.MTU), 68)), nil
+}
+
+// narrowest is what every peer's tunnel carries of a network's MTU: pieces may be smaller than they need, but never too big.
+func narrowest(st *hostplan.State, mtu uint32) uint32 {
+	for _, p := range st.Peers {
+		if p.MTU > 0 {
+			mtu = min(mtu, p.MTU)
+		}
+	}
+	return mtu
 }
 
 // find is the router with such an interface on the network.

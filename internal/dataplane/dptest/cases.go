@@ -52,7 +52,7 @@ type Want struct {
 // Cases is the table.
 func Cases() []Case {
 	var all []Case
-	for _, f := range []func() []Case{unicastCases, sizeCases, segmentCases, ttlCases, routerCases, arpCases, ndCases, guardCases,
+	for _, f := range []func() []Case{unicastCases, sizeCases, pathCases, segmentCases, ttlCases, routerCases, arpCases, ndCases, guardCases,
 		floodCases, malformedCases, fragmentCases, policyCases, protoCases, icmpCases, floatingCases, outsideCases, proxyCases, providerCases, machineCases, learnCases} {
 		all = append(all, f()...)
 	}

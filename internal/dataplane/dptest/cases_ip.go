@@ -130,6 +130,36 @@ func sizeCases() []Case {
 	return out
 }
 
+// pathCases: a tunnel's path that is narrower than the networks.
+func pathCases() []Case {
+	var out []Case
+	narrow := func(c *Cloud) { c.Hosts[1].PathMTU = 1400 }
+	for _, p := range places() {
+		if p.dst != "red2" && p.dst != "blue2" {
+			out = append(out, Case{p.title("a narrow path to another host"), narrow, []Send{p.passes(p.full(1450))}})
+			continue
+		}
+		out = append(out, Case{p.title("exactly the path's MTU"), narrow, []Send{p.passes(p.full(1400))}},
+			Case{p.title("the other way is not narrow"), narrow, []Send{p.back().passes(p.back().full(1450))}})
+		x := p.full(1401)
+		x.DF = true
+		if !p.routed() {
+			out = append(out, Case{p.title("one byte over the path's MTU"), narrow, []Send{p.dropped(x, reason.TooBig)}})
+			continue
+		}
+		e := p.routerError(x, p.pick(3, 2), p.pick(4, 0), 1400)
+		out = append(out, Case{p.title("one byte over the path's MTU, not to be cut"), narrow, []Send{p.refused(x, reason.TooBig, e)}})
+		widens := Send{From: p.src, Frame: p.frame(x), Want: p.passes(x).Want, Before: func(c *Cloud) { c.Hosts[1].PathMTU = 0 }}
+		out = append(out, Case{p.title("a path that grows"), narrow, []Send{p.refused(x, reason.TooBig, e), widens}})
+		if !p.v6 {
+			x.DF = false
+			out = append(out, Case{p.title("too big for the path, may be cut"), narrow,
+				[]Send{{From: p.src, Frame: p.frame(x), Want: Want{Punt: dataplane.PuntFragment, Reason: reason.TooBig}}}})
+		}
+	}
+	return out
+}
+
 // segmentCases: large TCP segments and UDP datagrams that the sender's kernel leaves to be cut are as large as their pieces.
 func segmentCases() []Case {
 	var out []Case

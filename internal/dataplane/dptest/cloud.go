@@ -37,6 +37,8 @@ type Host struct {
 	Name  string
 	VTEP  netip.Addr
 	NoDVR bool
+	// PathMTU is the largest packet that a tunnel from another host carries here; 0: none is too large.
+	PathMTU uint32
 }
 
 // Network is a vxlan network, or, with a Physnet, a flat or vlan one. MTU 0 means 1450.
@@ -214,7 +216,7 @@ func (c *Cloud) state(h Host) *hostplan.State {
 		if o.Name == h.Name {
 			continue
 		}
-		p := &hostplan.Peer{Host: o.Name, VTEP: o.VTEP}
+		p := &hostplan.Peer{Host: o.Name, VTEP: o.VTEP, MTU: o.PathMTU}
 		if !o.NoDVR {
 			p.DVRMAC = DVRMAC(o.Name)
 		}

@@ -115,6 +115,7 @@ func (g *drawer) change() (sets bool) {
 	case 6:
 		n := &g.c.Networks[g.count("changed network", 0, len(g.c.Networks)-1)]
 		n.MTU = pickOne(g, "new MTU", []uint32{1450, 1400, 1500, 1280})
+		g.c.Hosts[g.count("host of a changed path", 0, len(g.c.Hosts)-1)].PathMTU = g.narrow()
 	case 7:
 		g.c.Sets = nil
 		if g.limits.Policies {

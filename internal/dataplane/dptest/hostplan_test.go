@@ -89,9 +89,13 @@ func (c *Cloud) objects(host string) *hostplan.Scope {
 	s := &hostplan.Scope{
 		Hosts: map[string]*model.Host{}, Networks: map[model.NetworkID]hostplan.NetworkParts{}, Subnets: map[model.SubnetID]*model.Subnet{},
 		Ports: map[model.PortID]*model.Port{}, Endpoints: map[model.PortID]*model.Port{}, Routers: map[model.RouterID]hostplan.RouterParts{},
+		Paths: map[netip.Addr]uint32{},
 	}
 	for _, h := range c.Hosts {
 		s.Hosts[h.Name] = &model.Host{Name: h.Name, VTEP: h.VTEP}
+		if h.PathMTU > 0 && h.Name != host {
+			s.Paths[h.VTEP] = h.PathMTU + hostplan.Overhead(h.VTEP)
+		}
 		if !h.NoDVR {
 			s.Hosts[h.Name].DVRMAC = DVRMAC(h.Name)
 		}

@@ -24,7 +24,7 @@ func Topology(t *rapid.T, l Limits) *Cloud {
 	g := &drawer{T: t, c: &Cloud{}, limits: l, flip: rapid.Bool(), even: even()}
 	for i := range g.count("hosts", 1, 3) {
 		g.c.Hosts = append(g.c.Hosts, Host{Name: fmt.Sprintf("host%d", i), NoDVR: g.rarely("no DVR MAC") && g.coin("really"),
-			VTEP: netip.AddrFrom4([4]byte{192, 168, 70, byte(10 + i)})})
+			VTEP: netip.AddrFrom4([4]byte{192, 168, 70, byte(10 + i)}), PathMTU: g.narrow()})
 	}
 	for i := range g.count("networks", 1, 4) {
 		g.network(i)
@@ -77,6 +77,14 @@ func even() *rapid.Generator[int] {
 
 // rarely is true once in eight.
 func (g *drawer) rarely(what string) bool { return g.count(what, 0, 7) == 7 }
+
+// narrow is the path MTU of a host: rarely a small one.
+func (g *drawer) narrow() uint32 {
+	if g.rarely("narrow path") {
+		return pickOne(g, "path MTU", []uint32{1280, 1350, 1400})
+	}
+	return 0
+}
 
 func (g *drawer) coin(what string) bool { return g.flip.Draw(g.T, what) }
 

@@ -143,7 +143,7 @@ func (c *compiler) peer(p *hostplan.Peer) {
 	if !p.DVRMAC.IsZero() {
 		c.t.macs.want[weftMacKey{Mac: p.DVRMAC}] = weftMacVal{Kind: kindRouted, Slot: slot}
 	}
-	c.t.peers.want[slot] = weftPeer{Vtep: ip16(p.VTEP), DvrMac: p.DVRMAC}
+	c.t.peers.want[slot] = weftPeer{Vtep: ip16(p.VTEP), DvrMac: p.DVRMAC, Pmtu: p.MTU}
 	c.t.vteps.put(ip16(p.VTEP), slot)
 }
 
