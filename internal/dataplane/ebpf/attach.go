@@ -103,6 +103,40 @@ func (a *attacher) front(index int, name string, prog *ebpf.Program) error {
 	return nil
 }
 
+// linksOn are the pins of all links on a device, those that front made too.
+func linksOn(dir string, index int) ([]string, error) {
+	pins, err := filepath.Glob(filepath.Join(dir, fmt.Sprintf("front-%d-*", index)))
+	if err != nil {
+		return nil, err
+	}
+	pin := filepath.Join(dir, strconv.Itoa(index))
+	if _, err := os.Stat(pin); err == nil {
+		pins = append(pins, pin)
+	}
+	return pins, nil
+}
+
+// detachAll takes the links of a directory off their devices and removes it. A link whose last pin is removed is taken off some
+// time later; packets would then still come to programs whose maps are gone.
+func detachAll(dir string) error {
+	pins, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	for _, pin := range pins {
+		l, err := link.LoadPinnedLink(pin, nil)
+		if err != nil {
+			return fmt.Errorf("open pinned link %s: %w", pin, err)
+		}
+		err = l.Detach()
+		l.Close() //nolint:errcheck // nothing is written
+		if err != nil {
+			return fmt.Errorf("take off link %s: %w", pin, err)
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
 // fronts are the pins of links that front made on the device, in their order.
 func (a *attacher) fronts(index int) ([]string, error) {
 	return filepath.Glob(filepath.Join(a.dir, fmt.Sprintf("front-%d-*", index)))

@@ -157,7 +157,7 @@ func (p *Plane) open(dir string) error {
 		}
 	}
 	p.filter = newFilter(p.t)
-	if err := pinJump(dir, p.coll.Maps["jump"]); err != nil {
+	if err := pinJump(dir, p.coll.Maps["jump"], p.over != nil); err != nil {
 		return err
 	}
 	raw, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
@@ -182,8 +182,8 @@ func (p *Plane) open(dir string) error {
 
 // pinJump pins the map of tail calls under the next number. The kernel empties such a map when the last process lets go
 // of it, unless it is pinned; the programs of the former process need theirs until each of their links has been updated,
-// so that one stays, too.
-func pinJump(dir string, m *ebpf.Map) error {
+// so that one stays, too; within a takeover (all), all do: several processes may have died in it, and left theirs in force.
+func pinJump(dir string, m *ebpf.Map, all bool) error {
 	old, err := filepath.Glob(filepath.Join(dir, "jump-*"))
 	if err != nil {
 		return err
@@ -198,7 +198,9 @@ func pinJump(dir string, m *ebpf.Map) error {
 	next := 1
 	if n := len(nums); n > 0 {
 		next = nums[n-1] + 1
-		nums = nums[:n-1]
+		if nums = nums[:n-1]; all {
+			nums = nil
+		}
 	}
 	if err := m.Pin(filepath.Join(dir, fmt.Sprintf("jump-%d", next))); err != nil {
 		return fmt.Errorf("pin the map of tail calls: %w", err)
@@ -238,6 +240,9 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	failed := p.t.sync(host, d.InSync)
 	if res.Unsettled, err = c.syncLearned(d); err != nil {
 		failed[root{}] = err
+	}
+	if p.over != nil {
+		p.over.state = c
 	}
 	p.takeOver(d, failed, &res)
 	res.Failed = append(res.Failed, c.failures(failed)...)

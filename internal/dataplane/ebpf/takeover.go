@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -29,6 +28,10 @@ type takeover struct {
 	own  string // this layout's
 	// counted: what the former programs counted has been added.
 	counted bool
+	// resumed: a process of this layout died within a takeover, so that its maps may have what is newer.
+	resumed bool
+	// state is what the State allows to be learned.
+	state *compiler
 }
 
 // letPass waits until no packet is inside a program that it entered before: the kernel's RCU grace period. Where the kernel does not
@@ -57,18 +60,19 @@ func findTakeover(pinDir, own string) (*takeover, error) {
 	}
 	// If this layout has maps already, a process died within a takeover: what was counted may be there.
 	_, err = os.Stat(filepath.Join(own, "conn"))
-	t.counted = err == nil
+	t.counted, t.resumed = err == nil, err == nil
 	return t, nil
 }
 
-// holds reports whether a former program is on the device.
+// holds reports whether a former program is on the device, be it one in front that a process which died within a takeover left.
 func (t *takeover) holds(a *attacher, index int, name string) (bool, error) {
 	if t == nil {
 		return false, nil
 	}
 	for _, dir := range t.dirs {
-		if _, err := os.Stat(filepath.Join(dir, "links", strconv.Itoa(index))); err == nil {
-			return true, nil
+		pins, err := linksOn(filepath.Join(dir, "links"), index)
+		if err != nil || len(pins) > 0 {
+			return len(pins) > 0, err
 		}
 	}
 	if !a.clsact {
@@ -221,7 +225,7 @@ func (t *takeover) stopHanding(m *ebpf.Map) error {
 // remove takes the former programs away, then their maps: a packet inside them still needs the map of tail calls.
 func (t *takeover) remove(a *attacher, held map[int]holder) error {
 	for _, dir := range t.dirs {
-		if err := os.RemoveAll(filepath.Join(dir, "links")); err != nil {
+		if err := detachAll(filepath.Join(dir, "links")); err != nil {
 			return fmt.Errorf("remove the former programs: %w", err)
 		}
 	}

@@ -1,6 +1,8 @@
 package ebpf
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -11,11 +13,11 @@ import (
 type copier struct {
 	p   *Plane
 	dir string
-	// eps, nets and rules are this layout's slots by the former ones.
-	eps, nets, rules map[uint32]uint32
+	// eps, nets, neighbors and rules are this layout's slots by the former ones.
+	eps, nets, neighbors, rules map[uint32]uint32
 }
 
-// copy takes over connections, first fragments and external neighbours; with counts, what was counted, too: that is added, so once only.
+// copy takes over connections, first fragments, external neighbours and what was learned; with counts, the first time, what was counted, too: that is added, so once only.
 func (t *takeover) copy(p *Plane, counts bool) error {
 	for _, dir := range t.dirs {
 		c := &copier{p: p, dir: dir}
@@ -24,6 +26,9 @@ func (t *takeover) copy(p *Plane, counts bool) error {
 			return err
 		}
 		if c.nets, err = c.slots("networks", "network", p.t.ids[rootNetwork]); err != nil {
+			return err
+		}
+		if c.neighbors, err = c.slots("neighbors", "neighbor", p.t.ids[rootNeighbor]); err != nil {
 			return err
 		}
 		if c.rules, err = c.slots("rule_ids", "rule_id", p.t.ruleSlots); err != nil {
@@ -36,6 +41,9 @@ func (t *takeover) copy(p *Plane, counts bool) error {
 			return err
 		}
 		if err := c.outer(); err != nil {
+			return err
+		}
+		if err := c.learned(counts && !t.resumed); err != nil {
 			return err
 		}
 		if counts && !p.over.counted {
@@ -145,3 +153,41 @@ func (c *copier) outer() error {
 		return nil
 	})
 }
+
+// learned takes over who was heard to have which address and MAC, as far as the State lets them. What was heard comes before what
+// the server told (over), which is put in with the time of its telling; later the newer one stays.
+func (c *copier) learned(over bool) error {
+	t, changed := c.p.t, map[uint32]bool{}
+	for _, name := range learnMaps {
+		err := c.each(name, [2]string{"fact_key", "fact"}, func(_, _ shape, key, val []byte) error {
+			var k weftFactKey
+			var v weftFact
+			if err := errors.Join(decode(key, &k), decode(val, &v)); err != nil {
+				return err
+			}
+			net, ok := c.nets[k.Net]
+			neighbor, known := c.neighbors[v.Neighbor]
+			k.Net, v.Neighbor = net, neighbor
+			if state := c.p.over.state; !ok || !known || state == nil || !state.allowed(k, v) {
+				return nil
+			}
+			m := t.learn[1]
+			if c.p.over.state.listed(k) {
+				m = t.learn[0]
+			}
+			var old weftFact
+			if err := m.Lookup(&k, &old); err == nil && (old.Seen >= v.Seen && !over || old == v) {
+				return nil
+			}
+			changed[k.Net] = true
+			return m.Put(&k, &v)
+		})
+		if err != nil {
+			return fmt.Errorf("take over what was learned: %w", err)
+		}
+	}
+	return t.voidLearned(changed)
+}
+
+// decode reads a value of a map.
+func decode(b []byte, v any) error { return binary.Read(bytes.NewReader(b), binary.NativeEndian, v) }

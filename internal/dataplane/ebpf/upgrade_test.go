@@ -60,8 +60,7 @@ func upgradeAndRollback(t *testing.T, attach string) {
 }
 
 // A process dies after each step of a takeover, and the next one is of the new build, or of the old: no echo is lost, the stream does
-// not break and nothing gets through, while it is dead and after. A connection that is just being opened may have to try again
-// (docs/pipeline.md, section 16).
+// not break, no new connection fails and nothing gets through, while it is dead and after.
 func TestUpgradeThatDies(t *testing.T) {
 	c := newCloud(t, Config{}, guardedInstances)
 	l := newTraffic(c)
@@ -96,11 +95,6 @@ func TestUpgradeThatDies(t *testing.T) {
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-	}
-	if n := l.failed.Swap(0); n*100 > l.opened.Load() {
-		t.Errorf("%d of %d new connections failed: %v", n, l.opened.Load(), l.why.Load())
-	} else {
-		t.Logf("%d new connections would have had to try again", n)
 	}
 	l.finish(t)
 }
