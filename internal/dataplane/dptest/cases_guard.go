@@ -1,6 +1,7 @@
 package dptest
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
@@ -111,14 +112,10 @@ func frameCases() []Case {
 	}
 	other := Ether(to, m, 0x88cc, bytesOf(46))
 	ping := place{"", "red1", "red2", false}.ip().Ping(1, 1)
-	tagged := Ether(to, m, 0x8100, append([]byte{0, 5, 8, 0}, ping.Bytes()...))
-	return []Case{
+	return append(tagCasesOfInstances(), []Case{
 		one("another ethertype", other, Want{Reason: reason.EtherType}),
 		{"another ethertype without port security", func(c *Cloud) { c.Port("red1").Open = true }, []Send{
 			{From: "red1", Frame: other, Want: Want{To: map[string][]byte{"red2": other}}}}},
-		one("a VLAN tag", tagged, Want{Reason: reason.VLANTagged}),
-		one("a priority tag", Ether(to, m, 0x8100, append([]byte{0, 0, 8, 0}, ping.Bytes()...)), Want{Reason: reason.VLANTagged}),
-		one("a service tag", Ether(to, m, 0x88a8, append([]byte{0, 5, 8, 0}, ping.Bytes()...)), Want{Reason: reason.VLANTagged}),
 		one("no source MAC", ping.Frame(to, model.MAC{}), Want{Reason: reason.Malformed}),
 		one("a group source MAC", ping.Frame(to, model.MAC{1, 0, 0x5e, 0, 0, 1}), Want{Reason: reason.Malformed}),
 		one("to the own MAC", ping.Frame(m, m), Want{Reason: reason.UnknownMAC}),
@@ -135,7 +132,28 @@ func frameCases() []Case {
 		{"no DVR MAC yet", func(c *Cloud) { c.Hosts[0].NoDVR = true }, []Send{
 			place{"", "red1", "blue2", false}.dropped(place{"", "red1", "blue2", false}.ip().Ping(1, 1), reason.NoTunnel),
 			place{"", "red1", "red2", false}.passes(ping)}},
+	}...)
+}
+
+// tagCasesOfInstances: no instance has a VLAN of its own, with or without port security.
+func tagCasesOfInstances() []Case {
+	var out []Case
+	for _, p := range places() {
+		plain := p.frame(p.ip().Ping(1, 1))
+		tag := func(kind, id uint16, rest []byte) []byte {
+			b := binary.BigEndian.AppendUint16(append([]byte{}, rest[:12]...), kind)
+			return append(binary.BigEndian.AppendUint16(b, id), rest[12:]...)
+		}
+		for _, x := range []struct {
+			name  string
+			frame []byte
+		}{{"a VLAN tag", tag(0x8100, 5, plain)}, {"a priority tag", tag(0x8100, 0, plain)}, {"a service tag", tag(0x88a8, 5, plain)},
+			{"two tags", tag(0x88a8, 5, tag(0x8100, 6, plain))}} {
+			drop := Send{From: p.src, Frame: x.frame, Want: Want{Reason: reason.VLANTagged}}
+			out = append(out, single(p.title(x.name), drop), Case{p.title(x.name + " without port security"), func(c *Cloud) { c.Port(p.src).Open = true }, []Send{drop}})
+		}
 	}
+	return out
 }
 
 // floodCases: broadcast and multicast.

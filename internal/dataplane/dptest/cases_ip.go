@@ -18,7 +18,7 @@ func bytesOf(n int) []byte {
 	return b
 }
 
-// zeroUDP is a UDP datagram without a checksum, which IPv4 allows.
+// zeroUDP is a UDP datagram without a checksum, which IPv4 allows, and IPv6 for tunnels (RFC 6936).
 func zeroUDP(x IP) IP {
 	x = x.UDP(1000, 2000, bytesOf(33))
 	x.Payload[6], x.Payload[7] = 0, 0
@@ -39,7 +39,7 @@ func unicastCases() []Case {
 	}{
 		{"ping", true, true, func(x IP) IP { return x.Ping(7, 1) }},
 		{"UDP", true, true, func(x IP) IP { return x.UDP(1000, 2000, bytesOf(33)) }},
-		{"UDP without a checksum", true, false, zeroUDP},
+		{"UDP without a checksum", true, true, zeroUDP},
 		{"UDP without data", true, true, func(x IP) IP { return x.UDP(1, 2, nil) }},
 		{"TCP SYN", true, true, func(x IP) IP { return x.TCP(40000, 80, SYN, nil) }},
 		{"TCP with all flags", true, true, func(x IP) IP { return x.TCP(40000, 80, 0xff, nil) }},
@@ -121,6 +121,9 @@ func sizeCases() []Case {
 			out = append(out, Case{p.title("too big for the next network, may be cut"), narrow,
 				[]Send{{From: p.src, Frame: p.frame(x), Want: Want{Punt: dataplane.PuntFragment, Reason: reason.TooBig}}}})
 		}
+		huge := p.full(8950)
+		huge.DF = true
+		out = append(out, single(p.title("a jumbo frame"), p.refused(huge, reason.TooBig, p.routerError(huge, p.pick(3, 2), p.pick(4, 0), 1450))))
 		big := p.back().full(1450)
 		wide := func(c *Cloud) { c.Networks[1].MTU = 1500; c.Networks[0].MTU = 1280 }
 		big.DF = true

@@ -6,13 +6,10 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 )
 
-// malformedCases: headers that are cut short or contradict themselves, in the same subnet and to the router.
+// malformedCases: headers that are cut short or contradict themselves.
 func malformedCases() []Case {
 	var out []Case
 	for _, p := range places() {
-		if p.name != "two hosts, same subnet" && p.name != "two hosts, routed" {
-			continue
-		}
 		out = append(out, p.malformed("TCP", []mangle{
 			{"TCP header cut short", func(b []byte) []byte { return p.cut(b, 19) }},
 			{"TCP offset below 5", func(b []byte) []byte { b[p.l4()+12] = 4 << 4; return b }},

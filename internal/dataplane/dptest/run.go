@@ -72,7 +72,7 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 			apply()
 		}
 		got, err := walk(cloud, planes, states, s)
-		if errors.Is(err, ErrSkip) {
+		if errors.Is(err, ErrSkip) && s.odd() {
 			t.Skip(err)
 		}
 		if err != nil {
@@ -83,6 +83,10 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 		}
 	}
 }
+
+// odd reports whether BPF_PROG_RUN refuses such a frame: it takes none shorter than its headers, and none longer than a page. No
+// other case may be skipped.
+func (s Send) odd() bool { return len(s.Frame) < 14+40 || len(s.Frame) > 3500 }
 
 // walk sends one frame through the planes, across hosts.
 func walk(cloud *Cloud, planes map[string]Plane, states map[string]*hostplan.State, s Send) (Want, error) {

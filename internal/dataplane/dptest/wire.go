@@ -94,7 +94,8 @@ func (s Send) onWire(t *testing.T, i int, w Wire) {
 	want := s.arrived()
 	got, err := w.Send(s, func(a Arrived) bool { return a.whole(s).text(s.Want.Reason) == want.text(s.Want.Reason) })
 	got = got.whole(s)
-	if errors.Is(err, ErrSkip) {
+	// No interface takes a frame without an Ethernet header, and not all take what is to be cut; no other case may be skipped.
+	if errors.Is(err, ErrSkip) && (s.Segment > 0 || len(s.Frame) < 14) {
 		t.Skip(err)
 	} else if err != nil {
 		t.Fatalf("frame %d: %v", i, err)

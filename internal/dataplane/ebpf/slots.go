@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const errTooBig = unix.E2BIG
+// What the kernel says of a full map: of hashes, and of tries and others.
+const errTooBig, errNoRoom = unix.E2BIG, unix.ENOSPC
 
 // slots hands out small numbers for identities, and with each a place in the map of generations. Numbers begin at 1: 0
 // means "none" in every map.

@@ -113,7 +113,7 @@ func (t *table[K, V]) prune(dirty map[root]bool, failed map[root]error) {
 
 // explain names the cure where the kernel's word is not enough.
 func explain(err error) error {
-	if errors.Is(err, errTooBig) {
+	if errors.Is(err, errTooBig) || errors.Is(err, errNoRoom) {
 		return fmt.Errorf("the map is full (%w)", err)
 	}
 	return err
