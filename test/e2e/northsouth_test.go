@@ -289,6 +289,8 @@ func TestOutsideProblemsAreSaidAndHeal(t *testing.T) {
 	well(t)
 	answers(t, "red1", outsideAddr)
 
+	speaksOnTheWire(t, newClient(t, "admin"))
+
 	mac, err := output(exec.Command("ip", "netns", "exec", "weft-internet", "cat", "/sys/class/net/enp0s9/address"))
 	if err == nil {
 		err = inNetns("weft-internet", func() error { return claim(strings.TrimSpace(mac), float) })
@@ -297,6 +299,27 @@ func TestOutsideProblemsAreSaidAndHeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	said("the address " + float + ", which is served here, is claimed")
+}
+
+// speaksOnTheWire: a distributed router with an interface on a flat network is reached by machines there that are no instances, without a
+// gateway and without an instance of the network.
+func speaksOnTheWire(t *testing.T, admin *client) {
+	t.Helper()
+	subnet := ""
+	for _, s := range admin.list("subnet", "list", "--network", "external") {
+		if s["Subnet"] == "203.0.113.0/24" {
+			subnet = s["ID"].(string)
+		}
+	}
+	port := admin.show("port", "create", "--network", "external", "--fixed-ip", "subnet="+subnet+",ip-address=203.0.113.250", "on-the-wire")["id"].(string)
+	router := admin.show("router", "create", "--distributed", "on-the-wire")["id"].(string)
+	admin.do("router", "add", "port", router, port)
+	t.Logf("a router on a flat network answers %v after the client had its answer", answers(t, "internet", "203.0.113.250"))
+	if out, err := output(exec.Command("ip", "netns", "exec", "weft-internet", "traceroute", "-n", "-q", "1", "-w", "2", "-m", "3", "203.0.113.250")); err == nil && !strings.Contains(out, "203.0.113.250") {
+		t.Errorf("traceroute:\n%s", out)
+	}
+	admin.do("router", "remove", "port", router, port)
+	admin.do("router", "delete", router)
 }
 
 // claim says by ARP that mac has the address.
