@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,10 @@ func TestFailedApplyIsRepeated(t *testing.T) {
 	s.reported(0, map[model.PortID]bool{portID(1): false})
 	r.plane.look(func() { r.plane.err = nil; r.plane.failed = []hostplan.Problem{{Kind: "port", ID: "x", Why: "y"}} })
 	s.reported(3, map[model.PortID]bool{portID(1): true})
+	eventually(t, "what the plane could not carry out is in the status", func() bool {
+		st, err := ReadStatus(t.Context(), r.dir)
+		return err == nil && slices.Contains(st.Problems, hostplan.Problem{Kind: "port", ID: "x", Why: "y"})
+	})
 	var before int
 	r.plane.look(func() { before = r.plane.applies })
 	eventually(t, "what failed is tried again", func() (ok bool) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
 )
 
@@ -153,5 +154,65 @@ func rulesChange(t *testing.T, vif string, v6 bool) {
 		if got := x.change(step.change); got != step.goesOn {
 			t.Errorf("%s: goes on: %v, want %v", step.what, got, step.goesOn)
 		}
+	}
+}
+
+// A member of a remote group or address group that comes or goes is one entry of one map, however many there are, and no rule is written
+// anew. One that comes voids nothing; one that goes voids what the endpoints with such rules had decided.
+func TestMemberIsOneEntry(t *testing.T) {
+	r := testRunner(t)
+	in := dptest.Any(false, false)
+	in.RemoteSet = dptest.SetID("members")
+	var list []netip.Prefix
+	for i := range 1000 {
+		list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), 32))
+	}
+	state := func(members []netip.Prefix) *hostplan.State {
+		c := dptest.Demo()
+		c.Port("red3").Policy = dptest.Stateful(in, dptest.Any(true, false))
+		c.Sets = []dptest.Set{{Name: "members", Prefixes: members}}
+		return c.States()["compute1"]
+	}
+	entries := func() map[string]map[string]string {
+		out := map[string]map[string]string{}
+		for _, name := range []string{"rule_ids", "pol_rules", "pol_class", "class_addr", "class_net", "endpoints", "networks", "neighbors", "routers"} {
+			m := r.coll.Maps[name]
+			out[name] = map[string]string{}
+			k, v := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
+			for it := m.Iterate(); it.Next(&k, &v); {
+				out[name][string(k)] = string(v)
+			}
+		}
+		return out
+	}
+	change := func(members []netip.Prefix) map[string]int {
+		t.Helper()
+		before := entries()
+		if p := r.Apply(state(members), Limits{}); len(p) > 0 {
+			t.Fatal(p)
+		}
+		after, changed := entries(), map[string]int{}
+		for name, was := range before {
+			for k, v := range was {
+				if after[name][k] != v {
+					changed[name]++
+				}
+			}
+			for k := range after[name] {
+				if _, ok := was[k]; !ok {
+					changed[name]++
+				}
+			}
+		}
+		return changed
+	}
+	if p := r.Apply(state(list[:999]), Limits{}); len(p) > 0 {
+		t.Fatal(p)
+	}
+	if got := change(list); len(got) != 1 || got["class_addr"] != 1 {
+		t.Errorf("one member more changed %v entries", got)
+	}
+	if got := change(list[1:]); got["class_addr"] != 1 || got["endpoints"] != 1 || len(got) != 2 {
+		t.Errorf("one member less changed %v entries, want its own and the generation of the endpoint", got)
 	}
 }

@@ -10,9 +10,10 @@ import (
 // A reset whose sequence number is far from what was last sent ends no connection, one in the window does; a flood of them
 // from either side changes nothing.
 func TestResetOutsideTheWindow(t *testing.T) {
+	r := testRunner(t)
 	for fam, v6 := range families() {
 		for _, place := range resetPlaces() {
-			t.Run(fam+"/"+place.name, func(t *testing.T) { resetOutside(t, place, v6) })
+			t.Run(fam+"/"+place.name, func(t *testing.T) { resetOutside(t, r, place, v6) })
 		}
 	}
 }
@@ -28,12 +29,14 @@ func resetPlaces() []resetPlace {
 		{"same host, routed", "blue1", true}, {"two hosts, routed", "blue2", true}}
 }
 
-func resetOutside(t *testing.T, place resetPlace, v6 bool) {
-	r := testRunner(t)
+func resetOutside(t *testing.T, r *Runner, place resetPlace, v6 bool) {
 	cloud := dptest.Demo()
 	cloud.Port("red1").Policy = dptest.Stateful(dptest.Any(true, v6))
 	if p := r.Apply(cloud.States()["compute1"], Limits{}); len(p) > 0 {
 		t.Fatal(p)
+	}
+	if err := r.Forget(); err != nil {
+		t.Fatal(err)
 	}
 	family, far := map[bool]int{false: 0, true: 1}[v6], cloud.Port(place.to).Host != "compute1"
 	send := func(from, to string, flags uint8, seq uint32) {
