@@ -99,7 +99,8 @@ static __noinline void remember(struct pkt *p, struct flow_val *f)
 	f->flags |= p->flow_flags | (p->conn_src ? F_CONN_SRC : 0) | (p->conn_dst ? F_CONN_DST : 0) | (p->hops == 2 ? F_TWICE : 0);
 	f->nat_src = ip_to4(&p->nat_src);
 	f->nat_dst = ip_to4(&p->nat_dst);
-	f->gen_sum = 0;
+	f->gen_sum = p->gen[STAMP_HEARD];
+	f->gs_heard = p->gs[STAMP_HEARD];
 	for (i = 0; i < 5; i++) {
 		f->gs[i] = p->gs[i];
 		f->gen_sum += p->gen[i];

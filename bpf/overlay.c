@@ -4,15 +4,11 @@
 #include "lib/learn.h"
 #include "lib/tunnel.h"
 
-/*
- * What is to be heard in a frame that another host sent on behalf of an instance, not of itself as a router. A flow that is known
- * is not listened to: when something is forgotten or heard anew, all that was listened to is decided again.
- */
+/* What is to be heard in a frame that another host sent on behalf of an instance, not of itself as a router. */
 static __noinline int listen(struct __sk_buff *skb, struct pkt *p, struct network *n, struct peer *q)
 {
 	if (!(n->flags & NET_LEARNING) || mac_eq(p->key.smac, q->dvr_mac))
 		return 0;
-	stamp(p, STAMP_SRC, n->learn_gs, learn_gen(n));
 	hear_frame(p, n);
 	if (p->ethertype == ETH_ARP)
 		return hear_arp(skb, p, n);

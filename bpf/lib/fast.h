@@ -172,7 +172,8 @@ static __inline int fast_valid(struct flow_val *f)
 	if (READ_ONCE(*epoch) == f->epoch)
 		return 1;
 	now = __sync_fetch_and_add(epoch, 0); /* ordered before the reads that follow, as a plain read is not everywhere */
-	sum = gen_at(f->gs[0]) + gen_at(f->gs[1]) + gen_at(f->gs[2]) + gen_at(f->gs[3]) + gen_at(f->gs[4]);
+	sum = gen_at(f->gs[0]) + gen_at(f->gs[1]) + gen_at(f->gs[2]) + gen_at(f->gs[3]) + gen_at(f->gs[4]) +
+	      gen_at(f->gs_heard);
 	if (sum != f->gen_sum)
 		return 0;
 	WRITE_ONCE(f->epoch, now);

@@ -213,7 +213,10 @@ static __noinline int hear(struct pkt *p, const struct network *n, const struct 
 	return hear_mac(p, n);
 }
 
-/* Hears a MAC from any frame of one that may have every address. */
+/*
+ * Hears a MAC from any frame of one that may have every address. Packets of a flow that is known are not listened to: when
+ * something was forgotten, or was heard of somebody else, every flow that was listened to is decided again, and heard by that.
+ */
 static __noinline int hear_frame(struct pkt *p, const struct network *n)
 {
 	struct ip none = {};
@@ -221,6 +224,7 @@ static __noinline int hear_frame(struct pkt *p, const struct network *n)
 
 	if (!(n->flags & NET_LEARNING))
 		return 0;
+	stamp(p, STAMP_HEARD, n->learn_gs, learn_gen(n));
 	p->heard_by = claimant(p->net, place_of(p), any, &none);
 	if (!p->heard_by)
 		return 0;

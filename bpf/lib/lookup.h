@@ -6,7 +6,7 @@
 #include "verdict.h"
 
 /* What a decision depends on (docs/pipeline.md, section 13). */
-enum { STAMP_SRC, STAMP_ROUTER, STAMP_NET, STAMP_NEIGHBOR, STAMP_DST };
+enum { STAMP_SRC, STAMP_ROUTER, STAMP_NET, STAMP_NEIGHBOR, STAMP_DST, STAMP_HEARD };
 
 static __inline void stamp(struct pkt *p, int i, __u32 gs, __u32 gen)
 {

@@ -56,7 +56,8 @@ struct flow_val {
 	__u32 rule_src, rule_dst;
 	__be16 nat_sport, nat_dport; /* reserved */
 	__be32 nat_src, nat_dst;     /* with F_NAT_SRC, F_NAT_DST */
-	__u64 spare;
+	__u32 gs_heard; /* the sixth of gs: what is learned, if the sender was listened to */
+	__u32 spare;
 };
 
 /* A flow that a processor has met lately, as it was then. */
@@ -376,7 +377,7 @@ struct pkt {
 	struct ip vtep; /* of the sender, from the overlay */
 	__u32 ep, net, router, rif;
 	__u32 nbr, peer, ep_dst;
-	__u32 gs[5], gen[5];
+	__u32 gs[6], gen[6]; /* by STAMP_ */
 	__u32 l3_len;  /* of the packet as it is */
 	__u32 seg_len; /* of its largest segment */
 	__u32 l4_off;

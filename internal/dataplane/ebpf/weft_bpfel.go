@@ -230,7 +230,8 @@ type weftFlowVal struct {
 	NatDport uint16
 	NatSrc   uint32
 	NatDst   uint32
-	Spare    uint64
+	GsHeard  uint32
+	Spare    uint32
 }
 
 type weftFragKey struct {
@@ -397,8 +398,8 @@ type weftPkt struct {
 	Nbr          uint32
 	Peer         uint32
 	EpDst        uint32
-	Gs           [5]uint32
-	Gen          [5]uint32
+	Gs           [6]uint32
+	Gen          [6]uint32
 	L3Len        uint32
 	SegLen       uint32
 	L4Off        uint32
