@@ -91,15 +91,16 @@ func (r *report) sizeAims(large int) []aim {
 	return []aim{start, small, each}
 }
 
-// neutronAims: 200 times its writes by many clients, 100 times its lists.
+// neutronAims: 200 times its writes by many clients, 100 times its lists. Neutron's lists were measured of up to 5,000 rows;
+// what the table says of longer ones is by the row, and holds it to nothing.
 func (r *report) neutronAims() []aim {
 	writes := aim{text: "every write by many clients: at least 200 times Neutron's", got: "-"}
-	lists := aim{text: "lists: at least 100 times Neutron's", got: "-"}
+	lists := aim{text: "lists of up to 5,000: at least 100 times Neutron's", got: "-"}
 	lowest := func(a *aim, least float64, ops ...string) {
 		low := 0.0
 		for i := range r.Samples {
 			s := &r.Samples[i]
-			if t := s.times(); slices.Contains(ops, s.Op) && (s.Clients > 1 || a == &lists) && (low == 0 || t < low) {
+			if t := s.times(); slices.Contains(ops, s.Op) && (s.Clients > 1 || a == &lists && s.Rows <= neutronList) && (low == 0 || t < low) {
 				low, a.got = t, fmt.Sprintf("%.0f times (least: %s, %d ports)", t, s.Op, s.Ports)
 			}
 		}

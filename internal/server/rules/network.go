@@ -179,7 +179,7 @@ func (r *Rules) changeSharing(tx *world.Tx, old, n *model.Network, x *NetworkExt
 	case n.External && !old.External:
 		share(tx, n.ProjectID, model.KindNetwork, n.ID.UUID, model.ActionExternal)
 	case old.External && !n.External:
-		for p := range tx.RBACPolicies.ByObject(n.ID.UUID) {
+		for _, p := range slices.Collect(tx.RBACPolicies.ByObject(n.ID.UUID)) {
 			if p.Action == model.ActionExternal {
 				tx.RBACPolicies.Delete(p.ID)
 			}

@@ -24,7 +24,8 @@ type spec[K, T any] struct {
 	indexes []func(*spec[K, T]) index[T]
 }
 
-// Table is the objects of one kind in the order of their keys, with their indexes. Objects in it are never written.
+// Table is the objects of one kind in the order of their keys, with their indexes. Objects in it are never written. Who
+// writes a table while he reads a sequence of it must collect the sequence first (slices.Collect).
 type Table[K, T any] struct {
 	spec *spec[K, T]
 	rows *tree[wide]
