@@ -32,6 +32,7 @@ func newGuestInitCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Name, "name", "guest", "the instance's name")
+	f.StringVar(&cfg.Home, "home", "", "directory for the instance's host name, keys and user data; without it they are not used")
 	f.StringVar(&cfg.Tap, "tap", "", "make this tap in --tap-netns and eth0 here, and carry frames between them; without it eth0 must be there")
 	f.StringVar(&cfg.TapNetns, "tap-netns", "", "network namespace of --tap")
 	f.StringVar(&mac, "mac", "", "address of eth0, with --tap")

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -28,6 +29,7 @@ type createRequest struct {
 		Zone      string            `json:"availability_zone"`
 		KeyName   string            `json:"key_name"`
 		Metadata  map[string]string `json:"metadata"`
+		UserData  string            `json:"user_data"`
 		Networks  json.RawMessage   `json:"networks"`
 		MinCount  int               `json:"min_count"`
 		MaxCount  int               `json:"max_count"`
@@ -64,6 +66,10 @@ func (s *Service) createServer(r *http.Request, c Caller) (*rest.Response, error
 	if err != nil {
 		return nil, err
 	}
+	userData, err := readUserData(in.UserData)
+	if err != nil {
+		return nil, err
+	}
 	o := order{caller: c}
 	if o.nic, err = s.chooseNIC(r.Context(), c, in.Networks); err != nil {
 		return nil, err
@@ -73,7 +79,7 @@ func (s *Service) createServer(r *http.Request, c Caller) (*rest.Response, error
 	}
 	now := s.deps.Now()
 	sv := server{ID: newID(), Name: in.Name, Project: c.Project, User: c.User, Image: in.ImageRef, Flavor: flavorID, KeyName: in.KeyName,
-		Metadata: in.Metadata, Status: "BUILD", Task: "scheduling", Created: now, Updated: now,
+		Metadata: in.Metadata, UserData: userData, Status: "BUILD", Task: "scheduling", Created: now, Updated: now,
 		Guest: Guest{Name: s.deps.Hypervisor.Name(in.Name), Host: host}, OwnPort: o.nic.Port == ""}
 	if sv.Metadata == nil {
 		sv.Metadata = map[string]string{}
@@ -89,6 +95,20 @@ func (s *Service) createServer(r *http.Request, c Caller) (*rest.Response, error
 	}
 	return &rest.Response{Status: http.StatusAccepted, Body: doc{"server": doc{"id": sv.ID, "links": selfLinks(r, "servers", sv.ID),
 		"OS-DCF:diskConfig": "MANUAL", "adminPass": newID()[:12], "security_groups": []doc{{"name": "default"}}}}}, nil
+}
+
+// maxUserData is Nova's bound, in characters of base64.
+const maxUserData = 65535
+
+func readUserData(text string) ([]byte, error) {
+	if len(text) > maxUserData {
+		return nil, rest.Errf(http.StatusBadRequest, "Invalid input for field/attribute user_data. It has %d characters, and may have %d.", len(text), maxUserData)
+	}
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, rest.Errf(http.StatusBadRequest, "Invalid input for field/attribute user_data. It is not base64: %v.", err)
+	}
+	return raw, nil
 }
 
 // schedule chooses the host: the one named in "nova:HOST", else the one with the fewest servers.

@@ -92,6 +92,7 @@ type server struct {
 	Flavor   string            `json:"flavor"`
 	KeyName  string            `json:"key_name,omitempty"`
 	Metadata map[string]string `json:"metadata"`
+	UserData []byte            `json:"user_data,omitempty"`
 	Status   string            `json:"status"` // BUILD, ACTIVE, SHUTOFF, ERROR
 	Task     string            `json:"task,omitempty"`
 	Fault    string            `json:"fault,omitempty"`

@@ -32,6 +32,8 @@ type fakeCloud struct {
 	url   string
 	ports map[string]doc
 	vif   string
+	// subnets of net1, and the fixed IPs of ports on it.
+	subnets, fixed []doc
 	// active: ports become ACTIVE when the guest is booted.
 	calls []string
 }
@@ -61,10 +63,19 @@ func (f *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else {
 			answer(404, doc{"NeutronError": doc{"message": "no such network"}})
 		}
+	case r.URL.Path == "/v2.0/subnets":
+		if r.URL.Query().Get("network_id") != "net1" {
+			answer(400, doc{"NeutronError": doc{"message": "of which network?"}})
+			return
+		}
+		answer(200, doc{"subnets": f.subnets})
 	case r.Method == "POST":
 		p := in.Port
 		p["id"] = fmt.Sprintf("p%d-3456789-123456789", len(f.ports)+1)
 		p["mac_address"], p["status"], p["fixed_ips"] = "fa:16:3e:00:00:01", "DOWN", []doc{{"ip_address": "10.0.0.5", "subnet_id": "s"}}
+		if f.fixed != nil {
+			p["fixed_ips"] = f.fixed
+		}
 		f.ports[p["id"].(string)] = p
 		answer(201, doc{"port": p})
 	case r.URL.Path == "/v2.0/ports":

@@ -21,14 +21,27 @@ func (s *Service) Metadata(secret string) http.Handler {
 	}
 	text("/{$}", "1.0\n2009-04-04\nlatest")
 	text("/openstack", "2012-08-10\n2018-08-27\nlatest")
-	text("/openstack/{version}", "meta_data.json\nnetwork_data.json\nvendor_data.json\nvendor_data2.json")
+	mux.HandleFunc("GET /openstack/{version}", plain(func(r *http.Request) string {
+		list := "meta_data.json\nnetwork_data.json\n"
+		if len(of(r).UserData) > 0 {
+			list += "user_data\n"
+		}
+		return list + "vendor_data.json\nvendor_data2.json"
+	}))
 	mux.HandleFunc("GET /openstack/{version}/meta_data.json", asJSON(func(r *http.Request) any { return s.metaData(of(r)) }))
-	mux.HandleFunc("GET /openstack/{version}/network_data.json", asJSON(func(r *http.Request) any { return networkData(of(r)) }))
+	mux.HandleFunc("GET /openstack/{version}/network_data.json", s.networkData)
+	mux.HandleFunc("GET /openstack/{version}/user_data", userData)
 	for _, v := range []string{"vendor_data.json", "vendor_data2.json"} {
 		mux.HandleFunc("GET /openstack/{version}/"+v, asJSON(func(*http.Request) any { return doc{} }))
 	}
 	for _, v := range []string{"1.0", "2009-04-04", "latest"} {
-		text("/"+v, "meta-data/")
+		mux.HandleFunc("GET /"+v, plain(func(r *http.Request) string {
+			if len(of(r).UserData) > 0 {
+				return "meta-data/\nuser-data"
+			}
+			return "meta-data/"
+		}))
+		mux.HandleFunc("GET /"+v+"/user-data", userData)
 		mux.HandleFunc("GET /"+v+"/meta-data", s.ec2)
 		mux.HandleFunc("GET /"+v+"/meta-data/{key...}", s.ec2)
 	}
@@ -76,6 +89,16 @@ func asJSON(body func(*http.Request) any) http.HandlerFunc {
 	}
 }
 
+// userData is what the server's maker gave it, as it is.
+func userData(w http.ResponseWriter, r *http.Request) {
+	if d := of(r).UserData; len(d) > 0 {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Write(d) //nolint:errcheck // a client that is gone
+		return
+	}
+	http.Error(w, "Not Found", http.StatusNotFound)
+}
+
 func (s *Service) metaData(sv server) doc {
 	d := doc{"uuid": sv.ID, "name": sv.Name, "hostname": hostname(sv), "availability_zone": Zone, "project_id": sv.Project, "launch_index": 0, "devices": []doc{}}
 	if len(sv.Metadata) > 0 {
@@ -98,14 +121,6 @@ func (s *Service) publicKey(sv server) (string, bool) {
 		return "", false
 	}
 	return s.st.Keypairs[i].PublicKey, true
-}
-
-func networkData(sv server) doc {
-	return doc{
-		"links":    []doc{{"id": "tap" + sv.Guest.Port[:min(11, len(sv.Guest.Port))], "vif_id": sv.Guest.Port, "type": "tap", "mtu": sv.Guest.MTU, "ethernet_mac_address": sv.Guest.MAC}},
-		"networks": []doc{{"id": "network0", "type": "ipv4_dhcp", "link": "tap" + sv.Guest.Port[:min(11, len(sv.Guest.Port))]}},
-		"services": []doc{},
-	}
 }
 
 // ec2 answers the older tree, a file a value, in which a directory lists its files.

@@ -1,8 +1,8 @@
 // Package guest is the inside of a lab instance: a small init that does what a cloud image does at boot.
 //
 // It runs in the instance's network namespace and knows only what a guest knows: one interface, eth0. It brings it up,
-// asks for its address by DHCP and keeps the lease, leaves IPv6 to the kernel's SLAAC, asks for its metadata, serves a
-// greeting over HTTP, and tells on its console (standard output) what it does. With a tap it also plays the hypervisor's
+// asks for its address by DHCP and keeps the lease, leaves IPv6 to the kernel's SLAAC, asks for its metadata and uses it
+// (host name, keys, the user's script), serves a greeting over HTTP, and tells on its console (standard output) what it does. With a tap it also plays the hypervisor's
 // part of carrying frames. It must not know addresses or networks from anywhere but the wire.
 package guest
 
@@ -31,6 +31,8 @@ type Config struct {
 	MTU           int
 	// Offloads false: the tap hands over plain frames, segmented and with checksums done.
 	Offloads bool
+	// Home, unless empty, is a directory of the guest's alone, for its host name, keys and user data.
+	Home string
 	// Console is where the guest tells what it does.
 	Console io.Writer
 }
@@ -54,7 +56,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return watchAddresses(ctx, con) })
 	c := &client{con: con, ifname: Interface, name: cfg.Name, leased: make(chan struct{})}
 	g.Go(func() error { return c.run(ctx) })
-	g.Go(func() error { fetchMetadata(ctx, con, c.leased); return nil })
+	g.Go(func() error { initialize(ctx, con, cfg.Home, c.leased); return nil })
 	err := g.Wait()
 	if ctx.Err() != nil && err == nil {
 		con.printf("power off")

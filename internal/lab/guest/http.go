@@ -2,10 +2,8 @@ package guest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -31,47 +29,4 @@ func serveGreeting(ctx context.Context, con *console, name string) error {
 		return fmt.Errorf("greeting: %w", err)
 	}
 	return nil
-}
-
-// metadataURL is where a guest finds out who it is (OpenStack metadata service).
-const metadataURL = "http://169.254.169.254/openstack/latest/meta_data.json"
-
-// fetchMetadata asks for the guest's metadata as cloud-init does, once there is an address, a few times, and tells the
-// console the outcome.
-func fetchMetadata(ctx context.Context, con *console, leased <-chan struct{}) {
-	select {
-	case <-leased:
-	case <-ctx.Done():
-		return
-	}
-	client := &http.Client{Timeout: 2 * time.Second}
-	defer client.CloseIdleConnections()
-	var last error
-	for range 3 {
-		var md struct{ UUID, Name, Hostname string }
-		if last = getJSON(ctx, client, metadataURL, &md); last == nil {
-			con.printf("metadata: I am %s (%s), hostname %s", md.Name, md.UUID, md.Hostname)
-			return
-		}
-		if !sleep(ctx, 2*time.Second) {
-			return
-		}
-	}
-	con.printf("metadata: none: %v", last)
-}
-
-func getJSON(ctx context.Context, client *http.Client, url string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(into)
 }

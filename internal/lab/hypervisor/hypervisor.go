@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,6 +60,11 @@ func HostNetns(host string) string { return "weft-" + host }
 // Process is the name of a guest's process.
 func Process(guest string) string { return "guest-" + guest }
 
+// Home is the directory that the guest of that name has for itself.
+func (h *Hypervisor) Home(guest string) string {
+	return filepath.Join(filepath.Dir(h.deps.Keeper.LogPath(guest)), Process(guest)+".home")
+}
+
 // maxName keeps names of namespaces and files short.
 const maxName = 48
 
@@ -103,7 +109,10 @@ func (h *Hypervisor) Boot(ctx context.Context, g compute.Guest) error {
 	if err := linux.CreateNetns(Netns(g.Name), h.deps.Mark); err != nil {
 		return fmt.Errorf("boot %s: %w", g.Name, err)
 	}
-	args := []string{h.deps.Exe, "guest-init", "--name", g.Name}
+	if err := os.MkdirAll(h.Home(g.Name), 0o700); err != nil {
+		return errors.Join(fmt.Errorf("boot %s: %w", g.Name, err), h.Halt(ctx, g))
+	}
+	args := []string{h.deps.Exe, "guest-init", "--name", g.Name, "--home", h.Home(g.Name)}
 	if h.deps.VIF == VIFTap {
 		args = append(args, "--tap", device(g), "--tap-netns", HostNetns(g.Host), "--mac", g.MAC, "--mtu", strconv.Itoa(g.MTU))
 	} else if err := plugVeth(g, mac); err != nil {
@@ -141,6 +150,9 @@ func (h *Hypervisor) Halt(ctx context.Context, g compute.Guest) error {
 		return err
 	}
 	if err := os.Remove(h.deps.Keeper.LogPath(Process(g.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("halt %s: %w", g.Name, err)
+	}
+	if err := os.RemoveAll(h.Home(g.Name)); err != nil {
 		return fmt.Errorf("halt %s: %w", g.Name, err)
 	}
 	h.mu.Lock()
