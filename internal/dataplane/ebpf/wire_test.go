@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"net"
@@ -362,5 +363,16 @@ func TestHardPacketsOnTheWire(t *testing.T) {
 		tap  bool
 	}{{"veth", Config{}, false}, {"veth, plain redirect", Config{Redirect: "plain"}, false}, {"tap", Config{}, true}, {"tap, clsact", Config{Attach: "clsact"}, true}} {
 		t.Run(x.name, func(t *testing.T) { dptest.RunWire(t, newWire(t, x.cfg, x.tap)) })
+	}
+}
+
+var wireRounds = flag.Int("wire-rounds", 25, "how often groups change in TestRandomRulesOnTheWire")
+
+// Groups change while instances talk, behind veths and taps.
+func TestRandomRulesOnTheWire(t *testing.T) {
+	for _, tap := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tap %v", tap), func(t *testing.T) {
+			dptest.RunWireChanges(t, newWire(t, Config{}, tap), uint64(time.Now().UnixNano()), *wireRounds)
+		})
 	}
 }
