@@ -30,10 +30,15 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "sections to run, by name, separated by commas; empty: all of "+strings.Join(names(sections), ", "))
 	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "the most that the whole may take; it ends with an error then")
 	flag.BoolVar(&o.json, "json", false, "print one JSON object at the end; the text goes to standard error")
+	cable := flag.String("cable", "", "for the benchmark's own use: carry frames between the taps NETNS/NAME,NETNS/NAME until killed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	work := func() error { return run(ctx, o) }
+	if *cable != "" {
+		work = func() error { return carry(ctx, *cable) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
 	"time"
 
+	"github.com/weft-cloud/weft/internal/lab/guest"
 	"github.com/weft-cloud/weft/internal/linux"
 )
 
@@ -20,9 +25,9 @@ type outsideResult struct {
 }
 
 // outside measures instances against weft-internet: by floating IP, by SNAT, and by plain kernel routing on the instance's
-// host, over the same NIC and switch.
+// host, over the same NIC and switch, from an interface of the same kind.
 func outside(ctx context.Context, l *benchLab, o options, r *labResult) error {
-	routed, undo, err := routedOutside(ctx)
+	routed, undo, err := routedOutside(ctx, r.VIF)
 	defer undo()
 	if err != nil {
 		return err
@@ -48,18 +53,28 @@ func outside(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	return nil
 }
 
-// routedOutside lets compute2's kernel route between red2 and weft-internet, on a cable of its own to the former.
-func routedOutside(ctx context.Context) (places [2]place, undo func(), err error) {
+// routedOutside lets compute2's kernel route between red2 and weft-internet, on a cable of its own to the former: a veth, or two taps as an
+// instance's, with a process between them.
+func routedOutside(ctx context.Context, vif string) (places [2]place, undo func(), err error) {
 	places = [2]place{{"weft-vm-red2", netip.MustParseAddr("198.51.100.130")}, {internetNetns, netip.MustParseAddr("198.51.100.194")}}
+	unplug := func() {}
 	undo = func() {
+		unplug()
 		_ = shell(context.Background(), `ip -n weft-compute2 link del bench-r 2>/dev/null
 ip -n weft-compute2 addr del 198.51.100.193/26 dev enp0s9 2>/dev/null
 ip -n weft-internet addr del 198.51.100.194/26 dev enp0s9 2>/dev/null
 ip -n weft-internet route del 198.51.100.128/26 2>/dev/null
 ip netns exec weft-compute2 sysctl -q -w net.ipv4.ip_forward=0; true`)
 	}
-	return places, undo, shell(ctx, `ip -n weft-compute2 link add bench-r type veth peer name bench netns weft-vm-red2
-ip -n weft-compute2 link set bench-r mtu 1450 up
+	if vif == "tap" {
+		unplug, err = plugTaps(ctx)
+	} else {
+		err = shell(ctx, `ip -n weft-compute2 link add bench-r type veth peer name bench netns weft-vm-red2`)
+	}
+	if err != nil {
+		return places, undo, err
+	}
+	return places, undo, shell(ctx, `ip -n weft-compute2 link set bench-r mtu 1450 up
 ip -n weft-vm-red2 link set bench mtu 1450 up
 ip -n weft-compute2 addr add 198.51.100.129/26 dev bench-r
 ip -n weft-compute2 addr add 198.51.100.193/26 dev enp0s9
@@ -68,6 +83,39 @@ ip -n weft-vm-red2 route add 198.51.100.192/26 via 198.51.100.129
 ip -n weft-internet addr add 198.51.100.194/26 dev enp0s9
 ip -n weft-internet route add 198.51.100.128/26 via 198.51.100.193
 ip netns exec weft-compute2 sysctl -q -w net.ipv4.ip_forward=1`)
+}
+
+// plugTaps makes the taps bench-r on compute2 and bench in red2, between which another process carries, as the lab's do; undo ends it.
+func plugTaps(ctx context.Context) (undo func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return func() {}, fmt.Errorf("find the benchmark itself: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self, "-cable", "weft-compute2/bench-r,weft-vm-red2/bench")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return func() {}, fmt.Errorf("start a cable: %w", err)
+	}
+	undo = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() } // its end is what is wanted
+	for range 50 {
+		_, in := linux.LinkByName("weft-vm-red2", "bench")
+		_, out := linux.LinkByName("weft-compute2", "bench-r")
+		if in == nil && out == nil {
+			return undo, nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return undo, errors.New("the cable of taps did not come")
+}
+
+// carry is what the process between two taps does.
+func carry(ctx context.Context, ends string) error {
+	host, inside, _ := strings.Cut(ends, ",")
+	end := func(s string) guest.End {
+		ns, name, _ := strings.Cut(s, "/")
+		return guest.End{Netns: ns, Name: name}
+	}
+	return guest.Cable(ctx, end(host), end(inside), true)
 }
 
 // associations has the one floating IP of the demo go from red2 to red1 on the other host and back.

@@ -44,6 +44,23 @@ func plug(cfg Config) (*wire, error) {
 	return w, nil
 }
 
+// End is one end of a Cable: a tap device that it makes in a network namespace.
+type End struct{ Netns, Name string }
+
+// Cable carries frames between two taps as a guest's are carried, until ctx ends; the devices go with it. They are down at first.
+func Cable(ctx context.Context, host, inside End, offloads bool) error {
+	var w wire
+	var err error
+	if w.inside, err = linux.OpenTap(inside.Netns, inside.Name, offloads); err != nil {
+		return err
+	}
+	if w.host, err = linux.OpenTap(host.Netns, host.Name, offloads); err != nil {
+		w.inside.Close()
+		return err
+	}
+	return w.run(ctx)
+}
+
 func (w *wire) close() {
 	w.host.Close()
 	w.inside.Close()
