@@ -115,7 +115,15 @@ func (s *scope) change(c *wire.SetChange) error {
 		s.wholeSets = true
 		return fmt.Errorf("address set %x changed to version %d, not to %d", c.Id, v, c.Version)
 	}
-	s.put(&wire.Object{Kind: k.kind, Id: c.Id, Version: c.Version, Body: body})
+	set, err := toAddressSet(&m)
+	if err != nil { // it is as put would have it
+		s.put(&wire.Object{Kind: k.kind, Id: c.Id, Version: c.Version, Body: body})
+		return nil
+	}
+	s.objects[k] = &wire.Object{Kind: k.kind, Id: c.Id, Version: c.Version, Body: body}
+	s.compiler.PutAddressSet(set)
+	kind, id := k.names()
+	s.compiler.Release(kind, id)
 	return nil
 }
 
