@@ -35,8 +35,8 @@ func (l *Loaded) l3Options(t *table) {
 	t.boolean(&l.raw.distributed, "enable_distributed_routing", "false",
 		"Distributed routing is always there. Where agent_mode is not set, true here means agent_mode = dvr.").was("ovs", "enable_distributed_routing")
 	t.in("DEFAULT", ForAgent)
-	t.boolean(&a.L3.InternalOnly, "handle_internal_only_routers", "true", "Carry centralized routers that have no gateway, too.")
-	t.addr(&a.L3.IPv6Gateway, "ipv6_gateway", "Link-local address of the upstream router, where the external network has no IPv6 subnet.")
+	t.boolean(&a.L3.InternalOnly, "handle_internal_only_routers", "true", "Carry centralized routers that have no gateway, too. Read and passed over.")
+	t.addr(&a.L3.IPv6Gateway, "ipv6_gateway", "Link-local address of the upstream router, where the external network has no IPv6 subnet. Read and passed over.")
 	t.integer(&a.L3.GratuitousARPs, "send_arp_for_ha", "3", "How many times an address is announced when it has moved here; 0: not at all.").between(&a.L3.GratuitousARPs, 0, 100)
 	t.str(&l.raw.externalBridge, "external_network_bridge", "",
 		"The bridge of external networks in files of before Pike. Taken as the bridge of the one flat network where [ovs] bridge_mappings is not set.")
