@@ -54,7 +54,7 @@ func netnsOf(name string) string {
 func dialFrom(guest, addr string) (*net.TCPConn, error) {
 	var conn net.Conn
 	err := inNetns(netnsOf(guest), func() (err error) {
-		conn, err = net.DialTimeout("tcp4", addr, 5*time.Second)
+		conn, err = net.DialTimeout("tcp", addr, 5*time.Second)
 		return err
 	})
 	if err != nil {
@@ -68,7 +68,7 @@ func echo(t *testing.T, guest string, port int) {
 	t.Helper()
 	var l net.Listener
 	if err := inNetns(netnsOf(guest), func() (err error) {
-		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
+		l, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
 		return err
 	}); err != nil {
 		t.Fatal(err)

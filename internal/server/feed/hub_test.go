@@ -231,6 +231,32 @@ func (b *bench) edit() {
 	}
 }
 
+// scoped gives a network an IPv6 subnet of a pool of its own, in the scope.
+func scoped(tx *world.Tx, network model.NetworkID, scope model.AddressScopeID) {
+	pool := model.SubnetPoolID{UUID: model.UUID{9, 14: network.UUID[0]}}
+	tx.SubnetPools.Put(&model.SubnetPool{ID: pool, AddressScope: scope})
+	tx.Subnets.Put(&model.Subnet{ID: model.SubnetID(pool), NetworkID: network, PoolID: pool, CIDR: netip.MustParsePrefix("2001:db8::/64")})
+}
+
+// openProxy makes all that it takes for a proxy to be placed on the host; by chance alone that comes together too seldom.
+func (b *bench) openProxy(inside, outside model.NetworkID, host string, p *model.NDPProxy) {
+	b.write(func(tx *world.Tx) {
+		for _, n := range []model.NetworkID{inside, outside} {
+			scoped(tx, n, model.AddressScopeID{UUID: model.UUID{1}})
+		}
+		tx.Hosts.Put(&model.Host{Name: host, AgentMode: model.ModeDVR, BridgeMappings: map[string]string{"external": "br-ex"}})
+		tx.Segments.Put(&model.Segment{ID: model.SegmentID(outside), NetworkID: outside, NetworkType: model.TypeFlat, Physnet: "external"})
+		gateway := model.PortID{UUID: model.UUID{p.Router.UUID[0], 15: 8}}
+		tx.Ports.Put(&model.Port{ID: gateway, NetworkID: outside, DeviceOwner: model.OwnerRouterGateway, DeviceID: p.Router.String()})
+		tx.Routers.Put(&model.Router{ID: p.Router, Distributed: true, GatewayHost: hosts[0], GatewayPort: gateway, EnableNDPProxy: true})
+		p.PortID = model.PortID{UUID: model.UUID{1 + inside.UUID[0], 15: 1}}
+		if old := tx.Ports.Get(p.PortID); old == nil {
+			tx.Ports.Put(&model.Port{ID: p.PortID, NetworkID: inside, Host: host})
+		}
+		tx.NDPProxies.Put(p)
+	})
+}
+
 // editProxies makes one random change of an NDP proxy, or of what decides where it is: the address scopes of the networks inside and
 // outside.
 func (b *bench) editProxies(inside, outside model.NetworkID, id model.NDPProxyID, p *model.NDPProxy) {
@@ -244,9 +270,7 @@ func (b *bench) editProxies(inside, outside model.NetworkID, id model.NDPProxyID
 		case 2:
 			tx.NDPProxies.Delete(id)
 		case 3:
-			pool := model.SubnetPoolID{UUID: model.UUID{9, 14: network.UUID[0]}}
-			tx.SubnetPools.Put(&model.SubnetPool{ID: pool, AddressScope: scope})
-			tx.Subnets.Put(&model.Subnet{ID: model.SubnetID(pool), NetworkID: network, PoolID: pool, CIDR: netip.MustParsePrefix("2001:db8::/64")})
+			scoped(tx, network, scope)
 		case 4:
 			tx.Subnets.Delete(model.SubnetID{UUID: model.UUID{9, 14: network.UUID[0]}})
 		}
@@ -268,7 +292,12 @@ func (b *bench) editOutside(n model.NetworkID, r model.RouterID, host string) {
 		host = hosts[0]
 	}
 	if rapid.IntRange(0, 4).Draw(t, "IPv6") == 0 {
-		b.editProxies(n, external, model.NDPProxyID(f), &model.NDPProxy{ID: model.NDPProxyID(f), Router: r, PortID: port, Address: netip.MustParseAddr("2001:db8::9")})
+		p := &model.NDPProxy{ID: model.NDPProxyID(f), Router: r, PortID: port, Address: netip.MustParseAddr("2001:db8::9")}
+		if port.IsZero() {
+			b.openProxy(n, external, host, p)
+		} else {
+			b.editProxies(n, external, p.ID, p)
+		}
 		return
 	}
 	switch rapid.IntRange(0, 9).Draw(t, "outside") {
@@ -413,10 +442,12 @@ func TestFloatingIPIsToldToOneHost(t *testing.T) {
 		}
 		b.settled()
 		w := b.writer.Snapshot()
+		for _, m := range ms {
+			m.drain(t)
+		}
 		for f := range w.FloatingIPs.All() {
 			at, _ := rules.PlaceFloatingIP(w, f)
 			for h, m := range ms {
-				m.drain(t)
 				_, has := m.has[uuidKey(wire.Kind_KIND_FLOATING_IP, f.ID.UUID)]
 				if has != (h == at) {
 					t.Fatalf("floating IP %v is placed on %q; %s has it: %v", f, at, h, has)
