@@ -112,7 +112,7 @@ func (c *Compiler) classify(id model.PortID) *port {
 		return nil
 	}
 	out := &port{Port: p, at: p.Host}
-	if p.VIFType == model.VIFBindingFailed || p.VIFType == model.VIFUnbound {
+	if !p.PluggedIn() {
 		out.at = ""
 	}
 	switch {

@@ -28,8 +28,13 @@ const (
 	VIFBindingFailed = "binding_failed"
 	VIFDistributed   = "distributed"
 	VIFTap           = "tap"
-	VIFOVS           = "ovs"
+	// VIFOther is a bare-metal machine's: it is on its physical network by itself, and no agent plugs it in.
+	VIFOther = "other"
+	VIFOVS   = "ovs"
 )
+
+// VNICBaremetal is the binding:vnic_type of a whole machine (Ironic).
+const VNICBaremetal = "baremetal"
 
 // VNICNormal is the default of binding:vnic_type.
 const VNICNormal = "normal"
@@ -120,4 +125,9 @@ func (p *Port) IsRouterInterface() bool {
 		return true
 	}
 	return false
+}
+
+// PluggedIn reports whether the port is bound to a host whose agent plugs it in, as far as the binding tells.
+func (p *Port) PluggedIn() bool {
+	return p.Host != "" && p.VIFType != VIFBindingFailed && p.VIFType != VIFUnbound && p.VIFType != VIFOther
 }

@@ -21,7 +21,7 @@ func outsider(p *model.Port) bool {
 	if strings.HasPrefix(p.DeviceOwner, model.OwnerNetworkPrefix) {
 		return false
 	}
-	return p.Host == "" || p.VIFType == model.VIFBindingFailed
+	return !p.PluggedIn()
 }
 
 // elect chooses the host for each provider network with DHCP or a router, so that a host that comes or goes moves no more networks than

@@ -80,6 +80,14 @@ func TestOutsiders(t *testing.T) {
 				rt.Fatalf("%s still serves a port that is plugged in", h)
 			}
 		}
+		b.write(func(tx *world.Tx) {
+			c := *port
+			c.Host, c.VNICType, c.VIFType = "c3", model.VNICBaremetal, model.VIFOther
+			tx.Ports.Put(&c)
+		})
+		if metal := holders(); len(metal) != 1 || metal[0] != first[0] {
+			rt.Fatalf("as a bare-metal machine's, served by %v", metal)
+		}
 		b.write(func(tx *world.Tx) { tx.Subnets.Delete(model.SubnetID{UUID: model.UUID{7}}); tx.Ports.Put(port) })
 		if none := holders(); len(none) != 0 {
 			rt.Fatalf("without DHCP, served by %v", none)

@@ -68,7 +68,7 @@ func visible(p *model.Port) bool {
 	case model.OwnerFloatingIP:
 		return false
 	}
-	return p.Host != "" && p.VIFType != model.VIFBindingFailed
+	return p.PluggedIn()
 }
 
 // endpoint reports whether the port is its host's to plug in. A network:dhcp port is on every host, and on none.

@@ -19,18 +19,30 @@ func (r *Rules) bind(tx *world.Tx, n *model.Network, p *model.Port) {
 		p.VIFType = model.VIFUnbound
 		return
 	}
+	was := p.VIFType
 	p.VIFType, p.VIFDetails = r.vif(tx, n, p)
+	switch model.VIFOther {
+	case p.VIFType:
+		p.Status = model.StatusActive // nobody will report it
+	case was:
+		p.Status = model.StatusDown
+	}
 }
 
 // details of a bound port (binding:vif_details). port_filter: security groups are this network's business, not the
 // hypervisor's.
 const (
-	detailsTap = `{"port_filter": true, "connectivity": "l2"}`
-	detailsOVS = `{"port_filter": true, "connectivity": "l2", "ovs_hybrid_plug": false, "datapath_type": "system", "bridge_name": "br-int"}`
+	detailsTap   = `{"port_filter": true, "connectivity": "l2"}`
+	detailsOther = `{"port_filter": false, "connectivity": "l2"}`
+	detailsOVS   = `{"port_filter": true, "connectivity": "l2", "ovs_hybrid_plug": false, "datapath_type": "system", "bridge_name": "br-int"}`
 )
 
-// vif is the interface type on the port's host; binding_failed without a live host that can carry the network.
+// vif is the interface type on the port's host; binding_failed without a live host that can carry the network. The host of a
+// bare-metal machine is the machine: it has no agent, and its wire is the physical network's.
 func (r *Rules) vif(tx *world.Tx, n *model.Network, p *model.Port) (string, []byte) {
+	if p.VNICType == model.VNICBaremetal && onProvider(&tx.World, n.ID) {
+		return model.VIFOther, []byte(detailsOther)
+	}
 	h := tx.Hosts.Get(p.Host)
 	if h == nil || p.VNICType != model.VNICNormal || !carries(&tx.World, h, n.ID) {
 		return model.VIFBindingFailed, nil
@@ -42,6 +54,16 @@ func (r *Rules) vif(tx *world.Tx, n *model.Network, p *model.Port) (string, []by
 		return model.VIFOVS, []byte(detailsOVS)
 	}
 	return model.VIFTap, []byte(detailsTap)
+}
+
+// onProvider reports whether a network has a segment that a machine without an agent can be on.
+func onProvider(w *world.World, n model.NetworkID) bool {
+	for s := range w.Segments.ByNetwork(n) {
+		if s.NetworkType == model.TypeFlat || s.NetworkType == model.TypeVLAN {
+			return true
+		}
+	}
+	return false
 }
 
 // carries reports whether a host can reach one of a network's segments.

@@ -65,12 +65,14 @@ func (r *Rules) CreateBinding(tx *world.Tx, p *model.Port, q BindingRequest) err
 	if q.VNICType.Set {
 		probe.VNICType = q.VNICType.V
 	}
+	if p.Host == "" {
+		probe.Status = model.StatusDown
+	}
 	r.bind(tx, tx.Networks.Get(p.NetworkID), &probe)
 	if probe.VIFType == model.VIFBindingFailed {
 		return errBinding(p, q.Host)
 	}
 	if p.Host == "" {
-		probe.Status = model.StatusDown
 		tx.Ports.Put(&probe)
 		return nil
 	}
@@ -145,6 +147,9 @@ func (r *Rules) ActivateBinding(tx *world.Tx, p *model.Port, host string) error 
 	}
 	c := *p
 	c.Host, c.VNICType, c.VIFType, c.VIFDetails, c.Profile, c.Status = b.Host, b.VNICType, b.VIFType, b.VIFDetails, b.Profile, model.StatusDown
+	if c.VIFType == model.VIFOther {
+		c.Status = model.StatusActive
+	}
 	tx.Ports.Put(&c)
 	tx.Bindings.Delete(world.BindingKey{Port: p.ID, Host: host})
 	return nil

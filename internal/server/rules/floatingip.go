@@ -254,7 +254,7 @@ func placeOutside(w *world.World, v *model.Router, p *model.Port, external model
 
 // isBound reports whether a port is plugged in on its host, as far as can be decided.
 func isBound(p *model.Port) bool {
-	return p.Host != "" && p.VIFType != model.VIFBindingFailed && p.VIFType != model.VIFUnbound
+	return p.PluggedIn()
 }
 
 // FloatingIPActive reports whether a floating IP is programmed on the host that it is placed on.

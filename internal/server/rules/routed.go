@@ -95,7 +95,7 @@ func errSegmentUsed(id model.SegmentID, why string) error {
 // is bound to no host.
 func segmentOf(w *world.World, p *model.Port) *model.Segment {
 	h := w.Hosts.Get(p.Host)
-	if h == nil || p.VIFType == model.VIFUnbound || p.VIFType == model.VIFBindingFailed {
+	if h == nil || !p.PluggedIn() {
 		return nil
 	}
 	for _, s := range NetworkSegments(w, p.NetworkID) {

@@ -1,0 +1,147 @@
+package linux
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// question is a frame of one of the kinds that the socket tells apart; tag 0: without a VLAN.
+func question(last byte, tag uint16, ethertype uint16, body []byte) []byte {
+	f := []byte{2, 0, 0, 0, 0, 0xee, 2, 0, 0, 0, 0, last}
+	if tag != 0 {
+		f = binary.BigEndian.AppendUint16(append(f, 0x81, 0x00), tag)
+	}
+	f = append(binary.BigEndian.AppendUint16(f, ethertype), body...)
+	return append(f, make([]byte, max(0, 60-len(f)))...)
+}
+
+// udp4 is the start of an IPv4 packet with so many words of options.
+func udp4(protocol byte, fragment uint16, words int, port uint16) []byte {
+	p := make([]byte, 20+4*words)
+	p[0], p[9] = 0x45+byte(words), protocol
+	binary.BigEndian.PutUint16(p[6:], fragment)
+	return append(p, 0, 68, byte(port>>8), byte(port), 0, 8, 0, 0)
+}
+
+func udp6(next byte, port uint16) []byte {
+	p := make([]byte, 40)
+	p[0], p[6] = 0x60, next
+	return append(p, 2, 0x22, byte(port>>8), byte(port), 0, 8, 0, 0)
+}
+
+// TestQuestions: of what is on a wire only questions come out of the socket, with their VLAN, in order; what it sends
+// arrives, tagged; what leaves by the interface is not heard.
+func TestQuestions(t *testing.T) {
+	if os.Geteuid() != 0 || os.Getenv("WEFT_TEST_PRIVILEGED") == "0" {
+		t.Skip("needs root: makes network namespaces")
+	}
+	err := InPrivateNetns(func() error {
+		if err := AddVeth(Veth{Name: "here", MTU: 1500, Peer: End{Name: "wire"}}); err != nil {
+			return err
+		}
+		for _, l := range []string{"here", "wire"} {
+			if err := SetUp("", l); err != nil {
+				return err
+			}
+		}
+		q, err := OpenQuestions("here")
+		if err != nil {
+			return err
+		}
+		defer q.Close()
+		peer, err := OpenQuestions("wire") // hears what q sends, if it is a question
+		if err != nil {
+			return err
+		}
+		defer peer.Close()
+		askAll(t, q, peer)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// askAll sends each kind of frame to q, and one back.
+func askAll(t *testing.T, q, peer *Questions) {
+	t.Helper()
+	const stranger = 0x88b5 // an EtherType for experiments
+	for i, f := range []struct {
+		name  string
+		vlan  uint16
+		frame []byte
+		heard bool
+	}{
+		{"DHCPv4", 0, question(1, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0, 0, 67)), true},
+		{"DHCPv4 behind IP options, tagged", 7, question(2, 7, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0x4000, 3, 67)), true},
+		{"DHCPv4 with a priority", 7, question(3, 0xe007, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0, 0, 67)), true},
+		{"DHCPv6", 0, question(4, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_UDP, 547)), true},
+		{"DHCPv6, tagged", 4094, question(5, 4094, unix.ETH_P_IPV6, udp6(unix.IPPROTO_UDP, 547)), true},
+		{"ARP", 0, question(6, 0, unix.ETH_P_ARP, make([]byte, 28)), true},
+		{"an answer of a DHCP server", 0, question(7, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0, 0, 68)), false},
+		{"TCP", 0, question(8, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_TCP, 0, 0, 67)), false},
+		{"a first fragment", 0, question(9, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0x2000, 0, 67)), false},
+		{"a later fragment", 0, question(10, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 4, 0, 67)), false},
+		{"DHCPv6's answers", 0, question(11, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_UDP, 546)), false},
+		{"TCP over IPv6", 0, question(12, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_TCP, 547)), false},
+		{"another protocol", 0, question(13, 0, stranger, nil), false},
+	} {
+		// The peer sends untagged frames as they are; the test has put the tags in itself.
+		if err := peer.Send(f.frame, 0); err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		}
+		if err := peer.Send(question(0xff, 0, unix.ETH_P_ARP, make([]byte, 28)), 0); err != nil { // the end of this case
+			t.Error(err)
+		}
+		buf := make([]byte, 2048)
+		n, vlan, err := readSoon(q, buf)
+		if err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		if heard := buf[11] != 0xff; heard != f.heard || heard && (vlan != f.vlan || buf[11] != byte(i+1) || n > len(f.frame)) {
+			t.Errorf("%s: heard %v, VLAN %d, frame % x", f.name, heard, vlan, buf[:min(n, 16)])
+		} else if !heard {
+			continue
+		}
+		if buf[11] != 0xff {
+			if _, _, err := readSoon(q, buf); err != nil || buf[11] != 0xff {
+				t.Fatalf("%s: after it %v, % x", f.name, err, buf[:16])
+			}
+		}
+	}
+	for _, vlan := range []uint16{0, 42} {
+		if err := q.Send(question(0x77, 0, unix.ETH_P_ARP, make([]byte, 28)), vlan); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 2048)
+		if _, got, err := readSoon(peer, buf); err != nil || got != vlan || buf[11] != 0x77 {
+			t.Errorf("sent in VLAN %d, arrived in %d: %v, % x", vlan, got, err, buf[:16])
+		}
+	}
+	// q has not heard what it sent itself: the next is the peer's.
+	if err := peer.Send(question(0x78, 0, unix.ETH_P_ARP, make([]byte, 28)), 0); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	if _, _, err := readSoon(q, buf); err != nil || buf[11] != 0x78 {
+		t.Errorf("heard its own: %v, % x", err, buf[:16])
+	}
+	q.Close()
+	if _, _, err := q.Read(buf); !errors.Is(err, os.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// readSoon is a Read that ends after five seconds.
+func readSoon(q *Questions, buf []byte) (int, uint16, error) {
+	if err := q.f.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return 0, 0, err
+	}
+	return q.Read(buf)
+}
