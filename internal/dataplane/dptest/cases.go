@@ -53,7 +53,7 @@ type Want struct {
 func Cases() []Case {
 	var all []Case
 	for _, f := range []func() []Case{unicastCases, sizeCases, pathCases, segmentCases, ttlCases, routerCases, arpCases, ndCases, guardCases,
-		floodCases, malformedCases, fragmentCases, policyCases, protoCases, icmpCases, floatingCases, outsideCases, proxyCases, providerCases, machineCases, learnCases} {
+		floodCases, malformedCases, fragmentCases, policyCases, protoCases, icmpCases, floatingCases, outsideCases, proxyCases, providerCases, machineCases, severalCases, learnCases} {
 		all = append(all, f()...)
 	}
 	return all

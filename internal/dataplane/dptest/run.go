@@ -58,7 +58,7 @@ func (c Case) run(t *testing.T, newPlane NewPlane) {
 	}
 	for _, m := range cloud.Met {
 		for name, p := range planes {
-			if states[name].Networks[NetworkID(m.Network)] == nil {
+			if states[name].Networks[NetworkID(m.Network)] == nil && states[name].Externals[NetworkID(m.Network)] == nil {
 				continue
 			}
 			if err := p.Learn(NetworkID(m.Network), m.Address, m.MAC); err != nil {
