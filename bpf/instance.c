@@ -136,11 +136,11 @@ static __noinline int forward_l2(struct __sk_buff *skb, struct pkt *p, struct ne
 		p->out_net = p->net;
 		return jump_to(skb, p, P_FLOATING);
 	}
+	stamp_holder(p, n, &h);
 	if (!h.nbr)
 		return unknown(skb, p, n, R_UNKNOWN_MAC);
 	if (!h.nbr->ep && n->phys_ifindex)
 		return to_switch(skb, p, n);
-	stamp_holder(p, n, &h);
 	p->ep_dst = h.nbr->ep;
 	p->peer = h.nbr->peer;
 	if (p->ep_dst == p->ep)

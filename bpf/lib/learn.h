@@ -26,10 +26,13 @@ static __inline __u32 learn_gen(const struct network *n)
 	return g && gs ? READ_ONCE(*g) : 0;
 }
 
-/* A decision that may change by what is heard depends on the network's counter of that; it stands in for the neighbour's. */
+/*
+ * A decision that may change by what is heard depends on the network's counter of that; it stands in for the neighbour's. So does
+ * one that leaves a frame to the switch behind a NIC: a port that comes here, or gets that MAC or address, raises it, too.
+ */
 static __inline void stamp_holder(struct pkt *p, const struct network *n, const struct holder *h)
 {
-	if (h->varies)
+	if (h->varies || (n->phys_ifindex && !(h->nbr && h->nbr->ep)))
 		stamp(p, STAMP_NEIGHBOR, n->learn_gs, h->learn_gen);
 	else if (h->nbr)
 		stamp(p, STAMP_NEIGHBOR, h->nbr->gs, h->nbr->gen);

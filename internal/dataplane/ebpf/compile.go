@@ -160,6 +160,8 @@ func (c *compiler) network(n *hostplan.Network) {
 	}
 	if n.Learning {
 		v.Flags |= netLearning
+	}
+	if n.Learning || n.Physnet != "" {
 		var err error
 		if v.LearnGs, err = c.t.learnCounter(slot); err != nil {
 			c.problem("network", n.ID, err)

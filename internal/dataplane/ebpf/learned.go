@@ -101,7 +101,8 @@ func (c *compiler) mayBeHeard(n *hostplan.Neighbor, slot uint32, v weftNeighbor)
 	}
 }
 
-// learnCounter is the counter of what is heard on a network, one for as long as the network's slot is used.
+// learnCounter is the counter of what is heard on a network and, on a flat or vlan one, of who is here: one for as long as the
+// network's slot is used.
 func (t *tables) learnCounter(slot uint32) (uint32, error) {
 	if gs := t.learnGs[slot]; gs != 0 {
 		return gs, nil
