@@ -35,25 +35,21 @@ func (r *Record) Verify(ctx context.Context) (rep *verify.Report, err error) {
 		return nil, fmt.Errorf("remove what an earlier verification left: %w", err)
 	}
 	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errInterrupted
+		}
 		if uerr := unstage(context.WithoutCancel(ctx), admin); uerr != nil {
 			err = errors.Join(err, fmt.Errorf("remove the centralized router made for verification: %w", uerr))
 		}
 	}()
 	if err := r.stage(ctx, admin); err != nil {
-		if ctx.Err() != nil {
-			return nil, errInterrupted
-		}
 		return nil, fmt.Errorf("make a centralized router beside the distributed ones: %w", err)
 	}
 	t, err := r.topology(ctx, admin)
 	if err != nil {
 		return nil, err
 	}
-	rep, err = verify.Run(ctx, t, verify.Options{Count: 3, Timeout: time.Second})
-	if err != nil && ctx.Err() != nil {
-		return nil, errInterrupted
-	}
-	return rep, err
+	return verify.Run(ctx, t, verify.Options{Count: 3, Timeout: time.Second})
 }
 
 var errInterrupted = errors.New("interrupted: nothing was proved, and nothing was changed")

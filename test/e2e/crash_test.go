@@ -39,7 +39,7 @@ func TestInterruptLeavesNothing(t *testing.T) {
 	})
 }
 
-// crashes sends the signal to `lab up` at moments spread over its whole run.
+// crashes sends the signal to `lab up` at moments spread over its whole run, to labs of both kinds in turn.
 func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
 	before := snapshot(t)
 	whole := upTime(t)
@@ -49,7 +49,7 @@ func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
 		at := time.Duration((float64(i) + rand.Float64()) / moments * float64(whole))
 		t.Run(fmt.Sprintf("%s after %s", sig, at.Round(time.Millisecond)), func(t *testing.T) {
 			var out strings.Builder
-			cmd := exec.Command(binary(), "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"))
+			cmd := exec.Command(binary(), "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"), "--vif", vifs[i%2])
 			cmd.Stdout, cmd.Stderr = &out, &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -71,11 +71,11 @@ func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
 // Killed or interrupted while it removes a lab, `lab down` needs but to be said again; interrupted, not even that.
 func TestDownEndsWhatItBegan(t *testing.T) {
 	before := snapshot(t)
-	labUp := func(t *testing.T) {
+	labUp := func(t *testing.T, i int) {
 		t.Helper()
-		must(t, "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"))
+		must(t, "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"), "--vif", vifs[i%2])
 	}
-	labUp(t)
+	labUp(t, 0)
 	began := time.Now()
 	must(t, "lab", "down")
 	whole := time.Since(began)
@@ -83,7 +83,7 @@ func TestDownEndsWhatItBegan(t *testing.T) {
 	for i, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGKILL, syscall.SIGINT} {
 		at := time.Duration((float64(i%3) + rand.Float64()) / 3 * float64(whole))
 		t.Run(fmt.Sprintf("%s after %s", sig, at.Round(time.Millisecond)), func(t *testing.T) {
-			labUp(t)
+			labUp(t, i)
 			standing := snapshot(t)
 			cmd := exec.Command(binary(), "lab", "down")
 			if err := cmd.Start(); err != nil {
@@ -113,12 +113,12 @@ func TestDownEndsWhatItBegan(t *testing.T) {
 // The disk fills up after the lab has looked at it: what was made is removed, and the cure is named.
 func TestDiskFillsUpHalfway(t *testing.T) {
 	before := snapshot(t)
-	for _, inodes := range []int{12, 40, 54} {
+	for i, inodes := range []int{12, 40, 54} {
 		small := t.TempDir()
 		if err := syscall.Mount("tmpfs", small, "tmpfs", 0, fmt.Sprintf("size=100m,nr_inodes=%d", inodes)); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state")}, "disk is full", "--state-dir", "was removed")
+		refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state"), "--vif", vifs[i%2]}, "disk is full", "--state-dir", "was removed")
 		if err := syscall.Unmount(small, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -38,10 +38,9 @@ func says(text string, words ...string) bool {
 	return false
 }
 
-// TestDoctor breaks one thing at a time in a lab that is well; `weft doctor` must find each by name, and nothing once it is
+// doctorFindsWhatIsBroken breaks one thing at a time in a lab that is well; `weft doctor` must find each by name, and nothing once it is
 // mended.
-func TestDoctor(t *testing.T) {
-	dir := up(t)
+func doctorFindsWhatIsBroken(t *testing.T, dir string) {
 	admin := newClient(t, "admin")
 	device := map[string]string{}
 	for _, i := range labStatus(t).Instances {

@@ -115,32 +115,29 @@ func kernelObjects(t *testing.T, host string) map[string]string {
 }
 
 // An agent that is killed and comes back costs no packet and no connection, and takes over what is in the kernel.
-func TestAgentKilledUnderLoad(t *testing.T) {
-	eachVIF(t, func(t *testing.T, args ...string) {
-		up(t, args...)
-		echo(t, "blue2", 7000)
-		echo(t, "red3", 7000)
-		must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", "172.16.43.6")
-		before := map[string]map[string]string{"compute1": kernelObjects(t, "compute1"), "compute2": kernelObjects(t, "compute2")}
-		stop := pinging(t, "red1", "172.16.43.6")
-		s := startStream(t, "red1", "172.16.43.6:7000")
-		for range 3 {
-			kill(t, "agent-compute1", "agent-compute2")
-			reach(t, "red2", "172.16.43.6:7000") // the same host, routed
-			reach(t, "blue1", "172.16.43.6:7000")
-			reach(t, "blue2", "172.16.42.8:7000") // neither end has met the other
-			must(t, "lab", "restart", "compute1")
-			must(t, "lab", "restart", "compute2")
-			well(t)
+func agentsKilledUnderLoad(t *testing.T) {
+	echo(t, "blue2", 7000)
+	echo(t, "red3", 7000)
+	must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", "172.16.43.6")
+	before := map[string]map[string]string{"compute1": kernelObjects(t, "compute1"), "compute2": kernelObjects(t, "compute2")}
+	stop := pinging(t, "red1", "172.16.43.6")
+	s := startStream(t, "red1", "172.16.43.6:7000")
+	for range 3 {
+		kill(t, "agent-compute1", "agent-compute2")
+		reach(t, "red2", "172.16.43.6:7000") // the same host, routed
+		reach(t, "blue1", "172.16.43.6:7000")
+		reach(t, "blue2", "172.16.42.8:7000") // neither end has met the other
+		must(t, "lab", "restart", "compute1")
+		must(t, "lab", "restart", "compute2")
+		well(t)
+	}
+	s.end(t)
+	stop()
+	for host, want := range before {
+		if diff := cmp.Diff(want, kernelObjects(t, host)); diff != "" {
+			t.Errorf("%s was rebuilt, not reconciled (-before +after):\n%s", host, diff)
 		}
-		s.end(t)
-		stop()
-		for host, want := range before {
-			if diff := cmp.Diff(want, kernelObjects(t, host)); diff != "" {
-				t.Errorf("%s was rebuilt, not reconciled (-before +after):\n%s", host, diff)
-			}
-		}
-	})
+	}
 }
 
 // shortLeases makes the computes' agents give leases of a minute, the shortest there are, from now on.
@@ -174,51 +171,50 @@ func v6Of(t *testing.T, name string) string {
 }
 
 // A minute without the server: traffic, new flows, renewed leases and address resolution go on.
-func TestServerDownForAMinute(t *testing.T) {
+func serverDownForAMinute(t *testing.T, state string) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	eachVIF(t, func(t *testing.T, args ...string) {
-		state := up(t, args...)
-		shortLeases(t, state)
-		must(t, "lab", "boot", "red9", "--host", "compute1", "--network", "red")
-		renewals := func() int { return strings.Count(must(t, "lab", "logs", "red9"), " for 1m0s (hostname") }
-		if renewals() == 0 {
-			t.Fatalf("the lease is not of a minute:\n%s", must(t, "lab", "logs", "red9"))
+	shortLeases(t, state)
+	must(t, "lab", "boot", "red9", "--host", "compute1", "--network", "red")
+	renewals := func() int { return strings.Count(must(t, "lab", "logs", "red9"), " for 1m0s (hostname") }
+	if renewals() == 0 {
+		t.Fatalf("the lease is not of a minute:\n%s", must(t, "lab", "logs", "red9"))
+	}
+	echo(t, "blue2", 7001)
+	v6 := v6Of(t, "blue2")
+	stop := pinging(t, "red1", "172.16.43.6")
+	s := startStream(t, "red1", "172.16.43.6:7001")
+	kill(t, "server")
+	began, had := time.Now(), renewals()
+	for _, from := range []string{"red2", "red3", "red9", "blue1"} {
+		reach(t, from, "172.16.43.6:7001")
+	}
+	for time.Since(began) < time.Minute {
+		for _, from := range []string{"red2", "red9"} {
+			must(t, "lab", "exec", from, "--", "ip", "neigh", "flush", "dev", "eth0") // both families ask anew
+			reach(t, from, "172.16.43.6:7001")
 		}
-		echo(t, "blue2", 7000)
-		v6 := v6Of(t, "blue2")
-		stop := pinging(t, "red1", "172.16.43.6")
-		s := startStream(t, "red1", "172.16.43.6:7000")
-		kill(t, "server")
-		began, had := time.Now(), renewals()
-		for _, from := range []string{"red2", "red3", "red9", "blue1"} {
-			reach(t, from, "172.16.43.6:7000")
-		}
-		for time.Since(began) < time.Minute {
-			for _, from := range []string{"red2", "red9"} {
-				must(t, "lab", "exec", from, "--", "ip", "neigh", "flush", "dev", "eth0") // both families ask anew
-				reach(t, from, "172.16.43.6:7000")
-			}
-			must(t, "lab", "exec", "red9", "--", "ping", "-c", "1", "-W", "2", v6)
-			time.Sleep(2 * time.Second)
-		}
-		if n := renewals() - had; n < 1 {
-			t.Error("a lease of a minute was not renewed")
-		}
-		must(t, "lab", "restart", "server")
-		well(t)
-		s.end(t)
-		stop()
-		if r := verify(t); !r.OK {
-			t.Error("after the restart the table is wrong")
-		}
-	})
+		must(t, "lab", "exec", "red9", "--", "ping", "-c", "1", "-W", "2", v6)
+		time.Sleep(2 * time.Second)
+	}
+	if n := renewals() - had; n < 1 {
+		t.Error("a lease of a minute was not renewed")
+	}
+	must(t, "lab", "restart", "server")
+	well(t)
+	s.end(t)
+	stop()
+	if r := verify(t); !r.OK {
+		t.Error("after the restart the table is wrong")
+	}
 }
 
 // The lab takes the sizes that it says it takes.
-func TestOptionsAreHonoured(t *testing.T) {
-	up(t, "--computes", "4", "--underlay-mtu", "9000", "--no-demo")
+func TestOptionsAreHonoured(t *testing.T) { eachVIF(t, optionsAreHonoured) }
+
+func optionsAreHonoured(t *testing.T, args ...string) {
+	up(t, append(args, "--computes", "4", "--underlay-mtu", "9000", "--no-demo")...)
 	s := labStatus(t)
 	if !s.Healthy || len(s.Hosts) != 5 || len(s.Instances) != 0 {
 		t.Fatalf("%+v", s)

@@ -13,11 +13,38 @@ import (
 	"time"
 )
 
+// vifs are the kinds of interface that instances may have.
+var vifs = []string{"veth", "tap"}
+
 // eachVIF runs the test with instances on veth pairs and with instances on real taps.
 func eachVIF(t *testing.T, test func(t *testing.T, upArgs ...string)) {
-	for _, vif := range []string{"veth", "tap"} {
+	for _, vif := range vifs {
 		t.Run(vif, func(t *testing.T) { test(t, "--vif", vif) })
 	}
+}
+
+// What a lab shows that is well: each part leaves it as it was. One lab does for all of them, of each kind.
+func TestLabThatIsWell(t *testing.T) {
+	eachVIF(t, func(t *testing.T, args ...string) {
+		dir := up(t, args...)
+		t.Run("verify proves the table", provesTheTable)
+		t.Run("tcpdump shows the tunnel", tcpdumpShowsTheTunnel)
+		t.Run("status, boot, exec, delete", statusBootExecDelete)
+		t.Run("verify, interrupted", verifyInterrupted)
+		t.Run("trace tells what happens", traceTellsWhatHappens)
+		t.Run("doctor finds what is broken", func(t *testing.T) { doctorFindsWhatIsBroken(t, dir) })
+	})
+}
+
+// What a lab goes through without losing a packet, in turn.
+func TestFaultsCostNothing(t *testing.T) {
+	eachVIF(t, func(t *testing.T, args ...string) {
+		dir := up(t, args...)
+		t.Run("agents are killed under load", agentsKilledUnderLoad)
+		t.Run("agents and server are dead", flowWhileAgentAndServerAreDead)
+		t.Run("the server is down for a minute", func(t *testing.T) { serverDownForAMinute(t, dir) })
+		t.Run("a host reboots while the server is dead", rebootWhileTheServerIsDead)
+	})
 }
 
 type report struct {
@@ -77,70 +104,64 @@ func verify(t *testing.T, args ...string) report {
 }
 
 // The table that everybody who heard of distributed routing wants to see, measured.
-func TestVerifyProvesTheTable(t *testing.T) {
-	eachVIF(t, func(t *testing.T, args ...string) {
-		up(t, args...)
-		pcap := filepath.Join(t.TempDir(), "lab.pcap")
-		r := verify(t, "--pcap", pcap)
-		want := map[string]struct {
-			measured string
-			ttl      int
-		}{
-			"same same":           {"virtual switch", 64},
-			"same different":      {"tunnel", 64},
-			"different same":      {"DVR on the compute node", 63},
-			"different different": {"DVR on the compute node, then tunnel", 63},
+func provesTheTable(t *testing.T) {
+	pcap := filepath.Join(t.TempDir(), "lab.pcap")
+	r := verify(t, "--pcap", pcap)
+	want := map[string]struct {
+		measured string
+		ttl      int
+	}{
+		"same same":           {"virtual switch", 64},
+		"same different":      {"tunnel", 64},
+		"different same":      {"DVR on the compute node", 63},
+		"different different": {"DVR on the compute node, then tunnel", 63},
+	}
+	if !r.OK || len(r.Rows) != 12 || len(r.Passages) != 6 {
+		t.Errorf("ok %v, %d rows, %d passages", r.OK, len(r.Rows), len(r.Passages))
+	}
+	for _, row := range r.Rows {
+		w := want[row.Subnet+" "+row.Host]
+		central := row.Router == "centralized" && row.Subnet == "different"
+		if central {
+			w.measured = "through the network node"
 		}
-		if !r.OK || len(r.Rows) != 12 || len(r.Passages) != 6 {
-			t.Errorf("ok %v, %d rows, %d passages", r.OK, len(r.Rows), len(r.Passages))
+		if row.Measured != w.measured || row.TTL != w.ttl || (row.ControllerSaw != 0) != central || row.Good != row.Pairs || row.Pairs == 0 {
+			t.Errorf("%+v", row)
 		}
-		for _, row := range r.Rows {
-			w := want[row.Subnet+" "+row.Host]
-			central := row.Router == "centralized" && row.Subnet == "different"
-			if central {
-				w.measured = "through the network node"
-			}
-			if row.Measured != w.measured || row.TTL != w.ttl || (row.ControllerSaw != 0) != central || row.Good != row.Pairs || row.Pairs == 0 {
-				t.Errorf("%+v", row)
-			}
-			for _, vni := range row.VNIs {
-				if vni < 10 || vni > 100 {
-					t.Errorf("VNI %d", vni)
-				}
+		for _, vni := range row.VNIs {
+			if vni < 10 || vni > 100 {
+				t.Errorf("VNI %d", vni)
 			}
 		}
-		if !r.Isolation.OK || r.Isolation.Tenants != 2 || r.Isolation.Probes == 0 {
-			t.Errorf("isolation %+v", r.Isolation)
-		}
-		out, err := output(exec.Command("tcpdump", "-n", "-r", pcap, "udp port 4789"))
-		if err != nil || !strings.Contains(out, "VXLAN, flags [I] (0x08), vni") {
-			t.Errorf("tcpdump of the capture: %v\n%s", err, out)
-		}
-	})
+	}
+	if !r.Isolation.OK || r.Isolation.Tenants != 2 || r.Isolation.Probes == 0 {
+		t.Errorf("isolation %+v", r.Isolation)
+	}
+	out, err := output(exec.Command("tcpdump", "-n", "-r", pcap, "udp port 4789"))
+	if err != nil || !strings.Contains(out, "VXLAN, flags [I] (0x08), vni") {
+		t.Errorf("tcpdump of the capture: %v\n%s", err, out)
+	}
 }
 
 // What the walk-through shows on the wire between two computes.
-func TestTcpdumpShowsTheTunnel(t *testing.T) {
-	eachVIF(t, func(t *testing.T, args ...string) {
-		up(t, args...)
-		cmd := exec.Command(binary(), "lab", "exec", "compute1", "--", "timeout", "20", "tcpdump", "-i", "enp0s8", "-l", "-c", "3",
-			"src host 192.168.70.12 and dst host 192.168.70.11", "-vvv", "-X")
-		result := make(chan string, 1)
-		go func() {
-			out, _ := output(cmd)
-			result <- out
-		}()
-		ping := must(t, "lab", "exec", "red2", "--", "ping", "-c", "15", "-i", "0.2", "172.16.42.7")
-		if !strings.Contains(ping, " 0% packet loss") || !strings.Contains(ping, "ttl=64") {
-			t.Errorf("ping:\n%s", ping)
+func tcpdumpShowsTheTunnel(t *testing.T) {
+	cmd := exec.Command(binary(), "lab", "exec", "compute1", "--", "timeout", "20", "tcpdump", "-i", "enp0s8", "-l", "-c", "3",
+		"src host 192.168.70.12 and dst host 192.168.70.11", "-vvv", "-X")
+	result := make(chan string, 1)
+	go func() {
+		out, _ := output(cmd)
+		result <- out
+	}()
+	ping := must(t, "lab", "exec", "red2", "--", "ping", "-c", "15", "-i", "0.2", "172.16.42.7")
+	if !strings.Contains(ping, " 0% packet loss") || !strings.Contains(ping, "ttl=64") {
+		t.Errorf("ping:\n%s", ping)
+	}
+	seen := <-result
+	for _, want := range []string{"flags [DF], proto UDP (17)", "192.168.70.11.4789: [", "VXLAN, flags [I] (0x08), vni ", "172.16.42.6 > 172.16.42.7: ICMP echo request"} {
+		if !strings.Contains(seen, want) {
+			t.Errorf("tcpdump lacks %q:\n%s", want, seen)
 		}
-		seen := <-result
-		for _, want := range []string{"flags [DF], proto UDP (17)", "192.168.70.11.4789: [", "VXLAN, flags [I] (0x08), vni ", "172.16.42.6 > 172.16.42.7: ICMP echo request"} {
-			if !strings.Contains(seen, want) {
-				t.Errorf("tcpdump lacks %q:\n%s", want, seen)
-			}
-		}
-	})
+	}
 }
 
 type status struct {
@@ -175,10 +196,7 @@ func labStatus(t *testing.T) status {
 	return s
 }
 
-func TestStatusBootExecDelete(t *testing.T) { eachVIF(t, statusBootExecDelete) }
-
-func statusBootExecDelete(t *testing.T, args ...string) {
-	up(t, args...)
+func statusBootExecDelete(t *testing.T) {
 	s := labStatus(t)
 	if !s.Healthy || len(s.Hosts) != 3 || len(s.Instances) != 7 {
 		t.Errorf("%+v", s)
@@ -265,64 +283,114 @@ func bootInterrupted(t *testing.T) {
 	}
 }
 
+// verifyInterrupted is Ctrl-C while verify makes a router, boots instances, or measures: what it made is removed again.
+func verifyInterrupted(t *testing.T) {
+	admin := newClient(t, "admin")
+	for _, at := range []time.Duration{500 * time.Millisecond, 2500 * time.Millisecond} {
+		cmd := exec.Command(binary(), "lab", "verify")
+		var out strings.Builder
+		cmd.Stderr = &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(at)
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "interrupted: nothing was proved, and nothing was changed") {
+			t.Errorf("after %v: %v, it said %s", at, err, out.String())
+		}
+		for _, kind := range []string{"server", "router", "network"} {
+			args := []string{kind, "list"}
+			if kind == "server" {
+				args = append(args, "--all-projects")
+			}
+			for _, x := range admin.list(args...) {
+				if name, _ := x["Name"].(string); strings.HasPrefix(name, "verify-") {
+					t.Errorf("after %v, %s %s is still there", at, kind, name)
+				}
+			}
+		}
+	}
+	if s := labStatus(t); !s.Healthy || len(s.Instances) != 7 {
+		t.Errorf("%+v", s)
+	}
+}
+
 var pingLoss = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 
 // Nothing of a dead agent or server is felt by packets; what is new works, too.
-func TestPacketsFlowWhileAgentAndServerAreDead(t *testing.T) {
-	eachVIF(t, func(t *testing.T, args ...string) {
-		up(t, args...)
-		must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", "172.16.43.6")
-		ping := exec.Command(binary(), "lab", "exec", "red1", "--", "ping", "-i", "0.01", "-c", "500", "172.16.43.6")
-		result := make(chan string, 1)
-		go func() {
-			out, _ := output(ping)
-			result <- out
-		}()
-		kill(t, "agent-compute1", "agent-compute2", "server")
-		// A new connection, between two that have not spoken, with agents and server dead.
-		if out := must(t, "lab", "exec", "red3", "--", "ping", "-c", "3", "-i", "0.2", "172.16.43.6"); !strings.Contains(out, "3 received") {
-			t.Errorf("new flow:\n%s", out)
-		}
-		s := labStatus(t)
-		if s.Healthy || !strings.Contains(strings.Join(s.Problems, "\n"), "weft lab restart agent-compute1") {
-			t.Errorf("problems: %v", s.Problems)
-		}
-		for _, name := range []string{"server", "compute1", "compute2"} {
-			must(t, "lab", "restart", name)
-		}
-		out := <-result
-		if m := pingLoss.FindStringSubmatch(out); m == nil || m[1] != m[2] {
-			t.Errorf("packets were lost:\n%s", out[max(0, len(out)-300):])
-		}
-		well(t)
-		if r := verify(t); !r.OK {
-			t.Error("after the restart the table is wrong")
-		}
-	})
+func flowWhileAgentAndServerAreDead(t *testing.T) {
+	must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", "172.16.43.6")
+	ping := exec.Command(binary(), "lab", "exec", "red1", "--", "ping", "-i", "0.01", "-c", "500", "172.16.43.6")
+	result := make(chan string, 1)
+	go func() {
+		out, _ := output(ping)
+		result <- out
+	}()
+	kill(t, "agent-compute1", "agent-compute2", "server")
+	// A new connection, between two that have not spoken, with agents and server dead.
+	if out := must(t, "lab", "exec", "red3", "--", "ping", "-c", "3", "-i", "0.2", "172.16.43.6"); !strings.Contains(out, "3 received") {
+		t.Errorf("new flow:\n%s", out)
+	}
+	s := labStatus(t)
+	if s.Healthy || !strings.Contains(strings.Join(s.Problems, "\n"), "weft lab restart agent-compute1") {
+		t.Errorf("problems: %v", s.Problems)
+	}
+	for _, name := range []string{"server", "compute1", "compute2"} {
+		must(t, "lab", "restart", name)
+	}
+	out := <-result
+	if m := pingLoss.FindStringSubmatch(out); m == nil || m[1] != m[2] {
+		t.Errorf("packets were lost:\n%s", out[max(0, len(out)-300):])
+	}
+	well(t)
 }
 
-// A host that comes up while the server is away brings its instances back from its own disk.
-func TestRebootWhileTheServerIsDead(t *testing.T) {
-	eachVIF(t, func(t *testing.T, args ...string) {
-		up(t, args...)
-		kill(t, "server")
-		must(t, "lab", "reboot", "compute1")
-		// red1 gets its address from its host's memory of it, then reaches the other host, routed and not.
-		for _, to := range []string{"172.16.42.6", "172.16.43.6", "172.16.42.8"} {
-			var err error
-			for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-				if _, err = weft("lab", "exec", "red1", "--", "ping", "-c", "1", "-W", "1", to); err == nil {
-					break
-				}
-			}
-			if err != nil {
-				t.Error(err)
+// A host that comes up while the server is away brings its instances back from its own disk, and finds out that less gets to
+// compute2 now than the networks need.
+func rebootWhileTheServerIsDead(t *testing.T) {
+	kill(t, "server")
+	must(t, "lab", "exec", "compute2", "--", "ip", "link", "set", "enp0s8", "mtu", "1400")
+	must(t, "lab", "reboot", "compute1")
+	// red1 gets its address from its host's memory of it, then reaches the other host, routed and not.
+	for _, to := range []string{"172.16.42.6", "172.16.43.6", "172.16.42.8"} {
+		var err error
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+			if _, err = weft("lab", "exec", "red1", "--", "ping", "-c", "1", "-W", "1", to); err == nil {
+				break
 			}
 		}
-		must(t, "lab", "restart", "server")
-		well(t)
-		if r := verify(t); !r.OK {
-			t.Error("after the reboot the table is wrong")
+		if err != nil {
+			t.Error(err)
 		}
+	}
+	must(t, "lab", "restart", "server")
+	narrow(t)
+	must(t, "lab", "exec", "compute2", "--", "ip", "link", "set", "enp0s8", "mtu", "1500")
+	for _, host := range []string{"controller", "compute1", "compute2"} { // they look at once
+		must(t, "lab", "restart", host)
+	}
+	well(t)
+	if r := verify(t); !r.OK {
+		t.Error("after the reboot the table is wrong")
+	}
+}
+
+// narrow wants the path from compute1 to compute2, of 1400 bytes, among the problems, and packets that are too large for it answered.
+func narrow(t *testing.T) {
+	t.Helper()
+	eventually(t, func() string {
+		for _, p := range labStatus(t).Problems {
+			if strings.HasPrefix(p, "compute1: host compute2") && strings.Contains(p, "carries packets of 1350 bytes") {
+				return ""
+			}
+		}
+		return "no word of the narrow path: " + strings.Join(labStatus(t).Problems, "\n")
 	})
+	out, err := weft("lab", "exec", "blue1", "--", "ping", "-c", "1", "-W", "2", "-M", "do", "-s", "1400", "172.16.42.6")
+	if err == nil || !strings.Contains(err.Error(), "mtu = 1350") {
+		t.Errorf("a packet that is too large for the path: %v %s", err, out)
+	}
+	must(t, "lab", "exec", "blue1", "--", "ping", "-c", "1", "-W", "2", "-M", "do", "-s", "1322", "172.16.42.6")
 }

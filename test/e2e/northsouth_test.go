@@ -247,8 +247,10 @@ func withoutSNAT(t *testing.T, admin *client, gateway string) {
 
 // TestOutsideProblemsAreSaidAndHeal: a bridge mapping to an interface that is not there, a host that is cut off, an address
 // that somebody else claims.
-func TestOutsideProblemsAreSaidAndHeal(t *testing.T) {
-	up(t)
+func TestOutsideProblemsAreSaidAndHeal(t *testing.T) { eachVIF(t, outsideProblemsAreSaidAndHeal) }
+
+func outsideProblemsAreSaidAndHeal(t *testing.T, args ...string) {
+	up(t, args...)
 	said := func(words string) {
 		t.Helper()
 		for end := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {

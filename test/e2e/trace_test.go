@@ -33,9 +33,8 @@ func trace(t *testing.T, args ...string) traced {
 }
 
 // What trace says of a packet is what becomes of a real one.
-func TestTraceTellsWhatHappens(t *testing.T) {
-	up(t)
-	a := trace(t, "--from", "red1", "--to", "172.16.43.6", "--proto", "tcp", "--port", "80")
+func traceTellsWhatHappens(t *testing.T) {
+	a := trace(t, "--from", "red1", "--to", "172.16.43.6", "--proto", "tcp", "--port", "7000") // 80 is open by another rule, too
 	if !a.Arrives || len(a.Hops) != 2 || a.Hops[0].Host != "compute1" || a.Hops[1].Host != "compute2" || len(a.Notes) != 0 ||
 		!strings.Contains(a.Hops[0].Says, "egress IPv4") || !strings.Contains(a.Hops[1].Says, "from group default") || !strings.Contains(a.Verdict, "compute2") {
 		t.Errorf("%+v", a)
@@ -74,6 +73,8 @@ func TestTraceTellsWhatHappens(t *testing.T) {
 		}
 		return "no warning of the dead agent: " + strings.Join(a.Notes, "; ")
 	})
+	must(t, "lab", "restart", "compute2")
+	well(t)
 }
 
 // eventually waits until fault says "".
