@@ -39,7 +39,28 @@ func (r *Record) stage(ctx context.Context, admin *osclient.Client) error {
 			return err
 		}
 	}
-	return errors.Join(r.stageServers(ctx, admin, nets), stageFloating(ctx, admin, ext))
+	return errors.Join(r.stageServers(ctx, admin, nets), stageFloating(ctx, admin, ext), awaitRouter(ctx, admin, id))
+}
+
+// awaitRouter waits until the gateway host has made the router's central part.
+func awaitRouter(ctx context.Context, c *osclient.Client, router string) error {
+	for end := time.Now().Add(30 * time.Second); ; {
+		ports, err := Ports(ctx, c, url.Values{"device_id": {router}, "device_owner": {"network:router_interface"}})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(ports, func(p Port) bool { return p.Status != "ACTIVE" }) {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the gateway host has not made router %s within 30 s: see `weft lab status`", router)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func stageNetwork(ctx context.Context, c *osclient.Client, router, name, cidr string) (string, error) {

@@ -32,7 +32,7 @@ func TestLabThatIsWell(t *testing.T) {
 		t.Run("status, boot, exec, delete", statusBootExecDelete)
 		t.Run("verify, interrupted", verifyInterrupted)
 		t.Run("trace tells what happens", traceTellsWhatHappens)
-		t.Run("doctor finds what is broken", func(t *testing.T) { doctorFindsWhatIsBroken(t, dir) })
+		t.Run("doctor finds what is broken", func(t *testing.T) { doctorFindsWhatIsBroken(t, dir, args[1]) })
 	})
 }
 
