@@ -68,7 +68,7 @@ var sections = []section{
 	{name: "traffic", run: traffic, print: printTraffic},
 	{name: "run-time", run: runTimes, print: printRunTimes},
 	{name: "rules", once: true, run: policyCosts, print: printPolicyCosts},
-	{name: "groups", run: groups, print: printGroups},
+	{name: "groups", once: true, run: groups, print: printGroups},
 	{name: "first-ping", run: firstPings, print: printFirstPings},
 	{name: "outside", run: outside, print: printOutside},
 	{name: "boot", once: true, run: boot, print: printBoot},
