@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weft-cloud/weft/internal/lab/guest"
+	"github.com/weft-cloud/weft/internal/lab/hypervisor"
 	"github.com/weft-cloud/weft/internal/linux"
 )
 
@@ -24,11 +25,17 @@ type outsideResult struct {
 	Association *spread `json:"association_ms"`
 }
 
-// outside measures instances against weft-internet: by floating IP, by SNAT, and by plain kernel routing on the instance's
-// host, over the same NIC and switch, from an interface of the same kind.
+// outside measures instances against weft-internet: by floating IP beside plain kernel routing on the instance's host, and by SNAT
+// beside a kernel VXLAN device to the gateway host that routes and translates there; over the same NICs and switch, and with
+// the same kind of attachment.
 func outside(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	routed, undo, err := routedOutside(ctx, r.VIF)
 	defer undo()
+	if err != nil {
+		return err
+	}
+	translated, undo2, err := translatedOutside(ctx, r.VIF)
+	defer undo2()
 	if err != nil {
 		return err
 	}
@@ -36,7 +43,8 @@ func outside(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	ways := []way{
 		{name: "plain kernel routing", from: routed[0], to: routed[1]},
 		{name: "weft, floating IP", from: l.place("red2"), to: internet, against: "plain kernel routing"},
-		{name: "weft, SNAT on the gateway host", from: l.place("red1"), to: internet, against: "plain kernel routing"},
+		{name: "kernel VXLAN, routing, NAT", from: translated[0], to: translated[1], against: "plain kernel routing"},
+		{name: "weft, SNAT on the gateway host", from: l.place("red1"), to: internet, against: "kernel VXLAN, routing, NAT"},
 	}
 	x := &outsideResult{}
 	for _, k := range kinds {
@@ -53,11 +61,10 @@ func outside(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	return nil
 }
 
-// routedOutside lets compute2's kernel route between red2 and weft-internet, on a cable of its own to the former: a veth, or two taps as an
-// instance's, with a process between them.
+// routedOutside lets compute2's kernel route between red2 and weft-internet, on a cable of its own to the former.
 func routedOutside(ctx context.Context, vif string) (places [2]place, undo func(), err error) {
 	places = [2]place{{"weft-vm-red2", netip.MustParseAddr("198.51.100.130")}, {internetNetns, netip.MustParseAddr("198.51.100.194")}}
-	unplug := func() {}
+	unplug, err := cable(ctx, vif, "weft-compute2", "weft-vm-red2", "bench-r")
 	undo = func() {
 		unplug()
 		_ = shell(context.Background(), `ip -n weft-compute2 link del bench-r 2>/dev/null
@@ -66,46 +73,89 @@ ip -n weft-internet addr del 198.51.100.194/26 dev enp0s9 2>/dev/null
 ip -n weft-internet route del 198.51.100.128/26 2>/dev/null
 ip netns exec weft-compute2 sysctl -q -w net.ipv4.ip_forward=0; true`)
 	}
-	if vif == "tap" {
-		unplug, err = plugTaps(ctx)
-	} else {
-		err = shell(ctx, `ip -n weft-compute2 link add bench-r type veth peer name bench netns weft-vm-red2`)
-	}
 	if err != nil {
 		return places, undo, err
 	}
-	return places, undo, shell(ctx, `ip -n weft-compute2 link set bench-r mtu 1450 up
-ip -n weft-vm-red2 link set bench mtu 1450 up
-ip -n weft-compute2 addr add 198.51.100.129/26 dev bench-r
+	return places, undo, shell(ctx, `ip -n weft-compute2 addr add 198.51.100.129/26 dev bench-r
 ip -n weft-compute2 addr add 198.51.100.193/26 dev enp0s9
-ip -n weft-vm-red2 addr add 198.51.100.130/26 dev bench
+ip -n weft-vm-red2 addr add 198.51.100.130/26 dev bench-r
 ip -n weft-vm-red2 route add 198.51.100.192/26 via 198.51.100.129
 ip -n weft-internet addr add 198.51.100.194/26 dev enp0s9
 ip -n weft-internet route add 198.51.100.128/26 via 198.51.100.193
 ip netns exec weft-compute2 sysctl -q -w net.ipv4.ip_forward=1`)
 }
 
-// plugTaps makes the taps bench-r on compute2 and bench in red2, between which another process carries, as the lab's do; undo ends it.
-func plugTaps(ctx context.Context) (undo func(), err error) {
+// translatedOutside leads red1 over a bridge and a VXLAN device of compute1's kernel to the controller's, which routes to
+// weft-internet and translates by nftables:
+//
+//	red1 ─ bench-s ─ bench-br ─ bench-vx ══ 8472 ══ bench-vx, NAT, enp0s9 ─ weft-internet
+//	        compute1's kernel                 the controller's kernel
+func translatedOutside(ctx context.Context, vif string) (places [2]place, undo func(), err error) {
+	places = [2]place{{"weft-vm-red1", netip.MustParseAddr("198.51.100.66")}, {internetNetns, netip.MustParseAddr("198.51.100.2")}}
+	unplug, err := cable(ctx, vif, "weft-compute1", "weft-vm-red1", "bench-s")
+	undo = func() {
+		unplug()
+		_ = shell(context.Background(), `ip -n weft-compute1 link del bench-s 2>/dev/null
+ip -n weft-compute1 link del bench-vx 2>/dev/null
+ip -n weft-compute1 link del bench-br 2>/dev/null
+ip -n weft-controller link del bench-vx 2>/dev/null
+ip -n weft-controller addr del 198.51.100.1/26 dev enp0s9 2>/dev/null
+ip -n weft-internet addr del 198.51.100.2/26 dev enp0s9 2>/dev/null
+ip netns exec weft-controller nft delete table ip bench 2>/dev/null
+ip netns exec weft-controller sysctl -q -w net.ipv4.ip_forward=0; true`)
+	}
+	if err != nil {
+		return places, undo, err
+	}
+	return places, undo, shell(ctx, `ip -n weft-compute1 link add bench-br type bridge
+ip -n weft-compute1 link add bench-vx type vxlan id 5001 local 192.168.70.11 remote 192.168.70.10 dstport 8472 dev enp0s8
+for l in bench-s bench-vx; do ip -n weft-compute1 link set $l master bench-br up; done
+ip -n weft-compute1 link set bench-br up
+ip -n weft-vm-red1 addr add 198.51.100.66/26 dev bench-s
+ip -n weft-vm-red1 route add 198.51.100.0/26 via 198.51.100.65
+ip -n weft-controller link add bench-vx type vxlan id 5001 local 192.168.70.10 remote 192.168.70.11 dstport 8472 dev enp0s8
+ip -n weft-controller link set bench-vx mtu 1450 up
+ip -n weft-controller addr add 198.51.100.65/26 dev bench-vx
+ip -n weft-controller addr add 198.51.100.1/26 dev enp0s9
+ip -n weft-internet addr add 198.51.100.2/26 dev enp0s9
+ip netns exec weft-controller nft 'add table ip bench; add chain ip bench post { type nat hook postrouting priority srcnat; }; add rule ip bench post oifname enp0s9 ip saddr 198.51.100.64/26 masquerade'
+ip netns exec weft-controller sysctl -q -w net.ipv4.ip_forward=1`)
+}
+
+// cable joins a host with an instance's namespace, by interfaces of the same name at both ends: a veth, or two taps as an instance's,
+// between which another process carries, as the lab's do. Deleting the host's end, and for taps unplug, takes it away.
+func cable(ctx context.Context, vif, host, guestNetns, name string) (unplug func(), err error) {
+	if vif != hypervisor.VIFTap {
+		unplug, err = func() {}, shell(ctx, fmt.Sprintf("ip -n %s link add %s type veth peer name %s netns %s", host, name, name, guestNetns))
+	} else {
+		unplug, err = plugTaps(ctx, host, guestNetns, name)
+	}
+	if err != nil {
+		return unplug, err
+	}
+	return unplug, shell(ctx, fmt.Sprintf("ip -n %[1]s link set %[3]s mtu 1450 up\nip -n %[2]s link set %[3]s mtu 1450 up", host, guestNetns, name))
+}
+
+func plugTaps(ctx context.Context, host, guestNetns, name string) (unplug func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return func() {}, fmt.Errorf("find the benchmark itself: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, self, "-cable", "weft-compute2/bench-r,weft-vm-red2/bench")
+	cmd := exec.CommandContext(ctx, self, "-cable", fmt.Sprintf("%s/%s,%s/%s", host, name, guestNetns, name))
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return func() {}, fmt.Errorf("start a cable: %w", err)
 	}
-	undo = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() } // its end is what is wanted
+	unplug = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() } // its end is what is wanted
 	for range 50 {
-		_, in := linux.LinkByName("weft-vm-red2", "bench")
-		_, out := linux.LinkByName("weft-compute2", "bench-r")
+		_, in := linux.LinkByName(guestNetns, name)
+		_, out := linux.LinkByName(host, name)
 		if in == nil && out == nil {
-			return undo, nil
+			return unplug, nil
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return undo, errors.New("the cable of taps did not come")
+	return unplug, errors.New("the cable of taps did not come")
 }
 
 // carry is what the process between two taps does.
@@ -168,7 +218,7 @@ func (l *benchLab) associations(ctx context.Context) (*spread, error) {
 
 func printOutside(w io.Writer, r *labResult) {
 	for _, k := range r.Outside.Kinds {
-		fmt.Fprintf(w, "\nin and out: %-22s %12s %10s   %-22s (aim: %.0f%%)\n", k.Kind+", "+k.Unit, "median", "of kernel", "quartiles of the ratio", 100*k.Aim)
+		fmt.Fprintf(w, "\nin and out: %-22s %12s %10s   %-22s (aim: %.0f%%)\n", k.Kind+", "+k.Unit, "median", "of kernel*", "quartiles of the ratio", 100*k.Aim)
 		for _, x := range k.Ways {
 			fmt.Fprintf(w, "%-34s %12.1f", x.Way, x.Value.Median)
 			if x.Ratio != nil {
@@ -177,6 +227,7 @@ func printOutside(w io.Writer, r *labResult) {
 			fmt.Fprintln(w)
 		}
 	}
+	fmt.Fprintln(w, "* a floating IP of plain routing on the instance's host, SNAT of a kernel's VXLAN device, routing and NAT over the same two hosts")
 	a := r.Outside.Association
 	fmt.Fprintf(w, "\nPUT of a floating IP to its first answered ping, from host to host: median %.1f ms, quartiles %.1f to %.1f (%d times; aim: median under 50 ms)\n", a.Median, a.Q1, a.Q3, a.N)
 }
