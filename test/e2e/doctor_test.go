@@ -38,6 +38,17 @@ func says(text string, words ...string) bool {
 	return false
 }
 
+// strangers sends packets from an address that the port has not, and from a MAC: its own or another.
+const strangers = `
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(('eth0', 0))
+own = s.getsockname()[4]
+ip = bytes([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 9, 9, 10, 9, 9, 1, 0, 9, 0, 9, 0, 8, 0, 0])
+for i in range(%[2]d):
+    s.send(b'\xff' * 6 + %[1]s + b'\x08\x00' + ip + bytes(18))
+`
+
 // doctorFindsWhatIsBroken breaks one thing at a time in a lab that is well; `weft doctor` must find each by name, and nothing once it is
 // mended.
 func doctorFindsWhatIsBroken(t *testing.T, dir, vif string) {
@@ -55,6 +66,9 @@ func doctorFindsWhatIsBroken(t *testing.T, dir, vif string) {
 	inside := func(instance string, args ...string) string {
 		out, _ := weft(append([]string{"lab", "exec", instance, "--"}, args...)...) //nolint:errcheck // what is broken fails
 		return out
+	}
+	fetch := func(instance string) {
+		inside(instance, "python3", "-c", "import urllib.request as u;u.urlopen('http://169.254.169.254/openstack/latest/meta_data.json',timeout=5)")
 	}
 	until := func(host, instance string, ok func(text string) bool) {
 		t.Helper()
@@ -110,10 +124,18 @@ func doctorFindsWhatIsBroken(t *testing.T, dir, vif string) {
 		{name: "a DHCP server inside", inject: func() {
 			inside("red1", "python3", "-c", "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.setsockopt(1,6,1);s.bind(('',67));s.sendto(b'x'*240,('255.255.255.255',68))")
 		}, words: []string{"WARN", "is no DHCP server"}, mend: func() {}, staysForNow: true},
+		{name: "metadata service dead", anyKind: true, inject: func() {
+			on("nft", "add table inet broken; add chain inet broken out { type filter hook output priority 0; }; add rule inet broken out tcp dport 8775 reject with tcp reset")
+			fetch("red1")
+		}, words: []string{"BROKEN", "metadata answered", "502"}, mend: func() { on("nft", "delete table inet broken"); fetch("red1") }},
 		{name: "agent dead", inject: func() { kill(t, "agent-compute1") }, words: []string{"BROKEN", "agent runs"},
 			mend: func() { must(t, "lab", "restart", "agent-compute1") }},
 		{name: "server dead", anyKind: true, inject: func() { kill(t, "server") }, words: []string{"WARN", "server connected"},
 			mend: func() { must(t, "lab", "restart", "server") }},
+		{name: "another address inside", anyKind: true, inject: func() { inside("red1", "python3", "-c", fmt.Sprintf(strangers, "own", 3000)) },
+			words: []string{"BROKEN", "uses its own address", "had another address"}, mend: func() {}, staysForNow: true},
+		{name: "another MAC inside", anyKind: true, inject: func() { inside("red1", "python3", "-c", fmt.Sprintf(strangers, "b'\\x02\\0\\0\\0\\0\\1'", 9000)) },
+			words: []string{"BROKEN", "uses its own address", "had another MAC"}, mend: func() {}, staysForNow: true},
 	} {
 		if f.anyKind && vif != vifs[0] {
 			continue

@@ -237,7 +237,7 @@ func statusBootExecDelete(t *testing.T) {
 	refused(t, []string{"lab", "env", "--user", "nobody"}, "nobody", "demo-b")
 	refused(t, []string{"lab", "verify", "--pcap", "/nowhere/x.pcap"}, "--pcap", "/nowhere/x.pcap")
 	bootInterrupted(t)
-	for _, want := range []string{"leased from 172.16.42.", "metadata: I am red9 ("} {
+	for _, want := range []string{"leased from 172.16.42.", "metadata: I am red9 (", "network0 by ipv4_dhcp"} {
 		var out string
 		for end := time.Now().Add(15 * time.Second); !strings.Contains(out, want); time.Sleep(100 * time.Millisecond) {
 			if out = must(t, "lab", "logs", "red9"); time.Now().After(end) {
