@@ -218,7 +218,7 @@ func (c *Compiler) advertisements(x *netIndex, mtu uint32) []Advertisement {
 				}
 				byRouter[router] = a
 			}
-			a.add(s, ip.Address)
+			a.add(s, ip.Address, c.resolvers6(s))
 		}
 	}
 	out := make([]Advertisement, 0, len(byRouter))
@@ -233,16 +233,16 @@ func (c *Compiler) advertisements(x *netIndex, mtu uint32) []Advertisement {
 	return out
 }
 
-// add extends an advertisement by a subnet on which the router has the address.
-func (a *Advertisement) add(s *model.Subnet, address netip.Addr) {
+// add extends an advertisement by a subnet on which the router has the address, and by its resolvers.
+func (a *Advertisement) add(s *model.Subnet, address netip.Addr, resolvers []netip.Addr) {
 	auto := s.RAMode == model.ModeSLAAC || s.RAMode == model.ModeStateless
 	a.Managed = a.Managed || s.RAMode == model.ModeStateful
 	a.Other = a.Other || s.RAMode == model.ModeStateless
 	a.Prefixes = append(a.Prefixes, AdvertisedPrefix{Prefix: s.CIDR.Masked(), Autonomous: auto, OnLink: true})
 	// A second router beside the one on the gateway address does not offer itself as default router.
 	a.DefaultRouter = a.DefaultRouter || s.GatewayIP == address || s.GatewayIP == a.LinkLocal
-	for _, d := range s.DNS {
-		if d.Is6() && !d.IsUnspecified() && !slices.Contains(a.DNS, d) {
+	for _, d := range resolvers {
+		if !slices.Contains(a.DNS, d) {
 			a.DNS = append(a.DNS, d)
 		}
 	}

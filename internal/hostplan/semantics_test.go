@@ -176,6 +176,16 @@ func TestSemantics(t *testing.T) {
 				a := s.Networks[netID(1)].Advertisements[0]
 				return []bool{a.Managed, a.Other, a.Prefixes[0].Autonomous}
 			}, []bool{false, true, true}},
+		{"without dns_nameservers the DHCP port is the resolver that is advertised", func(w *world) {
+			w.Subnets[subID(3)].DNS = nil
+			w.Ports[portID(7)] = owned(instance(7, 1, 3, "h1", "fd00:42::2"), model.OwnerDHCP)
+			w.c.opts.ServeDNS = true
+		}, func(s *State) any { return s.Networks[netID(1)].Advertisements[0].DNS }, []netip.Addr{adr("fd00:42::2")}},
+		{"dns_nameservers of :: advertise none", func(w *world) {
+			w.Subnets[subID(3)].DNS = []netip.Addr{adr("::")}
+			w.Ports[portID(7)] = owned(instance(7, 1, 3, "h1", "fd00:42::2"), model.OwnerDHCP)
+			w.c.opts.ServeDNS = true
+		}, func(s *State) any { return len(s.Networks[netID(1)].Advertisements[0].DNS) }, 0},
 		{"the DHCP port's address is the server's, and here", func(w *world) {
 			w.Ports[portID(7)] = owned(instance(7, 1, 1, "h1", "172.16.42.2"), model.OwnerDHCP)
 		}, func(s *State) any {
