@@ -14,6 +14,8 @@ import (
 type Conns struct {
 	conns map[connKey]conn
 	frags map[fragKey]fragPorts
+	// cut are the connections that ended since they would leave the cloud in another way now.
+	cut map[connKey]bool
 	// outer is who has which address outside.
 	outer map[netAddr]model.MAC
 }
@@ -75,9 +77,9 @@ func (c *Conns) Keep(h *Host) *Conns {
 
 func (c *Conns) clone() *Conns {
 	if c == nil {
-		return &Conns{conns: map[connKey]conn{}, frags: map[fragKey]fragPorts{}, outer: map[netAddr]model.MAC{}}
+		return &Conns{conns: map[connKey]conn{}, frags: map[fragKey]fragPorts{}, cut: map[connKey]bool{}, outer: map[netAddr]model.MAC{}}
 	}
-	return &Conns{conns: maps.Clone(c.conns), frags: maps.Clone(c.frags), outer: maps.Clone(c.outer)}
+	return &Conns{conns: maps.Clone(c.conns), frags: maps.Clone(c.frags), cut: maps.Clone(c.cut), outer: maps.Clone(c.outer)}
 }
 
 // Learn is the table with the MAC that has an address on an external network.
@@ -101,14 +103,20 @@ func (c *Conns) with(k connKey, v conn) *Conns {
 	}
 	n := c.clone()
 	n.conns[k] = v
+	delete(n.cut, k)
 	return n
 }
 
-func (c *Conns) without(k connKey) *Conns {
+func (c *Conns) without(k connKey, cut bool) *Conns {
 	n := c.clone()
 	delete(n.conns, k)
+	if cut {
+		n.cut[k] = true
+	}
 	return n
 }
+
+func (c *Conns) wasCut(k connKey) bool { return c != nil && c.cut[k] }
 
 func (c *Conns) get(k connKey) (conn, bool) {
 	if c == nil {
@@ -162,7 +170,7 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 		use := r.use(v.egress)
 		switch {
 		case ok && c.nat.kind != natUnknown && use.kind != natUnknown && c.nat != use:
-			return judgement{reason: reason.InvalidState, end: &k}
+			return judgement{reason: reason.InvalidState, end: &k, cut: true}
 		case ok && c.nat.kind == natUnknown:
 			c.nat = use
 			return r.known(e, v, k, c)
@@ -170,7 +178,7 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 			return r.known(e, v, k, c)
 		}
 		if !opens(v) {
-			return judgement{reason: reason.InvalidState}
+			return judgement{reason: reason.InvalidState, cut: r.res.Conns.wasCut(k)}
 		}
 	}
 	rules := r.h.rules(e.Policy, v)

@@ -195,9 +195,10 @@ func (r *run) judge(s, d *hostplan.Endpoint) bool {
 		}
 		v := r.verdict(side.e, side.egress)
 		if v.end != nil {
-			r.res.Conns = r.res.Conns.without(*v.end)
+			r.res.Conns = r.res.Conns.without(*v.end, v.cut)
 		}
 		if v.reason != reason.None {
+			r.res.Lingers = v.cut && v.end == nil
 			r.drop(v.reason, "policy", "port %s: %s", side.e.Port, Explain(v.reason).What)
 			return false
 		}
@@ -217,6 +218,7 @@ type judgement struct {
 	text   string
 	open   *opening // a connection to make
 	end    *connKey // a connection to remove
+	cut    bool     // it is, or was, removed for the way that it leaves the cloud by
 }
 
 type opening struct {

@@ -3,6 +3,7 @@ package dptest
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
@@ -110,6 +111,9 @@ func network(port string) int {
 }
 
 func networkName(port string) string { return []string{"red", "blue"}[network(port)] }
+
+// far: between two hosts.
+func (p place) far() bool { return strings.HasPrefix(p.name, "two hosts") }
 
 func (p place) routed() bool { return network(p.src) != network(p.dst) }
 

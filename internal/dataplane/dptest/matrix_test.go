@@ -51,22 +51,27 @@ var hard = []struct {
 var excuses = []struct {
 	why   string
 	cases []string
-	// v4, v6, bridged, routed: where they are all the same.
-	v4, v6, bridged, routed bool
+	// v4, v6, bridged, routed: where they are all the same. near: not between two hosts; far: not within one.
+	v4, v6, bridged, routed, near, far bool
 }{
 	{"IPv4 alone has that", []string{"60 bytes of header", "record route and router alert options", "don't fragment", "header length below 5",
-		"header longer than the packet", "total length 0", "total length below the header"}, true, false, true, true},
-	{"an IPv6 packet without payload is malformed; that is a case of its own", []string{"an unknown protocol without payload"}, true, false, true, true},
-	{"an IPv6 first fragment has a header of its own between, which no error's quote is read through", []string{"an error about a first fragment"}, true, false, true, true},
+		"header longer than the packet", "total length 0", "total length below the header"}, true, false, true, true, false, false},
+	{"an IPv6 packet without payload is malformed; that is a case of its own", []string{"an unknown protocol without payload"}, true, false, true, true, false, false},
+	{"an IPv6 first fragment has a header of its own between, which no error's quote is read through", []string{"an error about a first fragment"}, true, false, true, true, false, false},
 	{"IPv6 alone has that", []string{"AH", "a routing header of type 2", "an atomic fragment", "eight extension headers", "nine extension headers",
 		"hop-by-hop and destination options", "no next header, no payload", "a fragment header cut short", "an IPv4-mapped destination", "an IPv4-mapped source",
-		"an extension header cut short", "an extension header longer than the packet", "no payload but a next header"}, false, true, true, true},
-	{"no router is on the way; routed, the router answers, which are the cases below", []string{"TTL 1", "one byte over the MTU"}, true, true, true, false},
+		"an extension header cut short", "an extension header longer than the packet", "no payload but a next header"}, false, true, true, true, false, false},
+	{"no router is on the way; routed, the router answers, which are the cases below", []string{"TTL 1", "one byte over the MTU"}, true, true, true, false, false, false},
 	{"only a router does that", []string{"TTL 0", "TTL 1 (a quote shorter than the packet)", "a ping with TTL 1 is answered", "an echo reply with TTL 1 is answered",
 		"an ICMP error with TTL 1 is not answered", "a first fragment with TTL 1 is answered", "a later fragment with TTL 1 is not answered",
 		"a fragmented ping to the router", "exactly the next network's MTU", "from a wide network into a narrow one",
-		"one byte over the next network's MTU, not to be cut"}, true, true, false, true},
-	{"only a router of IPv4 cuts", []string{"too big for the next network, may be cut"}, true, false, false, true},
+		"one byte over the next network's MTU, not to be cut"}, true, true, false, true, false, false},
+	{"only a router of IPv4 cuts", []string{"too big for the next network, may be cut"}, true, false, false, true, false, false},
+	{"only the way between two hosts has a path", []string{"exactly the path's MTU", "the other way is not narrow"}, true, true, true, true, false, true},
+	{"no router is on the way; routed, the router answers, which is the case below", []string{"one byte over the path's MTU"}, true, true, true, false, false, true},
+	{"only a router does that, and only between two hosts", []string{"one byte over the path's MTU, not to be cut", "a path that grows"}, true, true, false, true, false, true},
+	{"only a router of IPv4 cuts, and only between two hosts", []string{"too big for the path, may be cut"}, true, false, false, true, false, true},
+	{"it is another host's path that is narrow", []string{"a narrow path to another host"}, true, true, true, true, true, false},
 }
 
 // placed splits the name of a case that place.title made.
@@ -105,7 +110,8 @@ func TestHardPacketsAreComplete(t *testing.T) {
 				t.Errorf("an excuse is made for %q, which is no case in places, or twice (%s)", c, e.why)
 			}
 			wanted[c] = func(p place) bool {
-				return (p.v6 && e.v6 || !p.v6 && e.v4) && (p.routed() && e.routed || !p.routed() && e.bridged)
+				return (p.v6 && e.v6 || !p.v6 && e.v4) && (p.routed() && e.routed || !p.routed() && e.bridged) &&
+					!(e.near && p.far()) && !(e.far && !p.far())
 			}
 		}
 	}
