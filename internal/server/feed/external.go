@@ -223,6 +223,14 @@ func touchedProxies(w *world.World, c world.Change, yield func(topic, key)) {
 			proxy(n)
 		}
 	}
+	scoped := func(id model.NetworkID) {
+		routersNear(w, id, byRouter)
+		for n := range w.NDPProxies.All() { // of ports there whose router has no leg there any more, too; they are few
+			if p := w.Ports.Get(n.PortID); p != nil && p.NetworkID == id {
+				proxy(n)
+			}
+		}
+	}
 	each(c, func(v any) {
 		switch v := v.(type) {
 		case *model.NDPProxy:
@@ -245,10 +253,10 @@ func touchedProxies(w *world.World, c world.Change, yield func(topic, key)) {
 				}
 			}
 		case *model.Subnet: // the address scope of the network, be it inside or outside
-			routersNear(w, v.NetworkID, byRouter)
+			scoped(v.NetworkID)
 		case *model.SubnetPool:
 			for s := range w.Subnets.ByPool(v.ID) {
-				routersNear(w, s.NetworkID, byRouter)
+				scoped(s.NetworkID)
 			}
 		}
 	})
