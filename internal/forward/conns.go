@@ -181,11 +181,12 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 			return judgement{reason: reason.InvalidState, cut: r.res.Conns.wasCut(k)}
 		}
 	}
+	cut := tracked && r.res.Conns.wasCut(k)
 	rules := r.h.rules(e.Policy, v)
 	if len(rules) == 0 {
-		return judgement{reason: refusal(v.egress)}
+		return judgement{reason: refusal(v.egress), cut: cut}
 	}
-	j := judgement{rules: rules, text: "allowed by rule " + rules[0].String()}
+	j := judgement{rules: rules, cut: cut, text: "allowed by rule " + rules[0].String()}
 	if tracked {
 		j.open = &opening{k, conn{egress: v.egress, typ: v.typ, code: v.code, nat: r.use(v.egress)}}
 		j.text = "a new connection, " + j.text

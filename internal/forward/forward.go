@@ -111,8 +111,9 @@ type Result struct {
 	// Others are the further rules that allow it. A plane which decided before an address joined a set may still credit one of
 	// them: what was allowed stays so, and nothing is decided again when a set grows (docs/pipeline.md, section 10).
 	Others []model.UUID
-	// Lingers: it is refused since its connection was ended by a packet of the other direction, for leaving the cloud in another
-	// way now. A plane that remembers flows may still let it pass for as long as it does not look at the connection: a second.
+	// Lingers: its connection was ended by a packet of the other direction, for leaving the cloud in another way now, and it is refused, or
+	// opens another. A plane that remembers flows may still let it pass as part of the former one for as long as it does not look at the
+	// connection: a second.
 	Lingers bool
 	// Refused are the receivers on this host that a flooded frame was kept from.
 	Refused []Refusal

@@ -197,8 +197,8 @@ func (r *run) judge(s, d *hostplan.Endpoint) bool {
 		if v.end != nil {
 			r.res.Conns = r.res.Conns.without(*v.end, v.cut)
 		}
+		r.res.Lingers = r.res.Lingers || v.cut && v.end == nil
 		if v.reason != reason.None {
-			r.res.Lingers = v.cut && v.end == nil
 			r.drop(v.reason, "policy", "port %s: %s", side.e.Port, Explain(v.reason).What)
 			return false
 		}
