@@ -133,7 +133,8 @@ func rulesChange(t *testing.T, vif string, v6 bool) {
 		goesOn bool
 	}{
 		{"as it begins", func(*dptest.Cloud) {}, true},
-		{"the ingress rule is removed", policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(out) }), false},
+		// An egress rule for all would let an answer that is on its way open a connection of its own, whose replies the questions are.
+		{"the ingress rule is removed", policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(dptest.Allow(true, v6, 17, 9, 9)) }), false},
 		{"it is added again", policy(func(p *dptest.Port) { p.Policy = both }), true},
 		{"another rule takes its place", policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(dptest.Any(false, v6)) }), true},
 		{"stateful to stateless without a way back", policy(func(p *dptest.Port) { p.Policy = dptest.Stateless(in) }), false},
