@@ -81,36 +81,6 @@ func TestTellsWhatIsLearned(t *testing.T) {
 	}
 }
 
-// What the plane heard is told to a server only after the plane has weighed it against what the server lists: the server believes
-// whoever speaks last.
-func TestTellsNothingThatTheServersListRefutes(t *testing.T) {
-	r := newRig(t)
-	stale := dataplane.Learned{Port: portID(1), Address: netip.MustParseAddr("10.0.0.100"), MAC: model.MAC{0, 0, 0x5e, 0, 1, 7}, Listed: true}
-	p := &learningPlane{fakePlane: r.plane, changed: make(chan struct{})}
-	r.over = p
-	r.devices.set(tap(1))
-	r.start()
-	s := r.session()
-	s.send(full(1, base(), port(1)))
-	s.reported(1, map[model.PortID]bool{portID(1): true})
-	p.learn(stale)
-	s.learnedOf(1)
-	s.end <- errBroken
-	s = r.session()
-	p.learn(stale)
-	r.plane.look(func() {
-		r.plane.hook = func(d dataplane.Desired) {
-			if d.Away >= unnoticed && d.Away < time.Hour {
-				p.set() // the plane takes the server's word
-			}
-		}
-	})
-	s.send(full(2, base(), port(1)))
-	if got := s.learned(); len(got) != 0 {
-		t.Errorf("told %v", got)
-	}
-}
-
 // An address that another host has taken at the server is told again if this host's port still has it, and not otherwise.
 func TestTellsAgainWhatWasTaken(t *testing.T) {
 	r := newRig(t)
