@@ -289,10 +289,10 @@ func bootInterrupted(t *testing.T) {
 // verifyInterrupted is Ctrl-C while verify makes a router, boots instances, or measures: what it made is removed again.
 func verifyInterrupted(t *testing.T) {
 	at := time.Duration(200+rand.IntN(1500)) * time.Millisecond
-	end, said := interruptedVerify(t, at)
+	said, end := interruptedVerify(t, at)
 	for end == nil && at > 20*time.Millisecond { // it was through by then
 		at /= 2
-		end, said = interruptedVerify(t, at)
+		said, end = interruptedVerify(t, at)
 	}
 	if end == nil || !strings.Contains(said, "interrupted: nothing was proved, and nothing was changed") {
 		t.Errorf("after %v: %v, it said %s", at, end, said)
@@ -308,7 +308,7 @@ func verifyInterrupted(t *testing.T) {
 }
 
 // interruptedVerify runs weft lab verify, interrupts it, and returns its end and its standard error.
-func interruptedVerify(t *testing.T, at time.Duration) (end error, said string) {
+func interruptedVerify(t *testing.T, at time.Duration) (said string, end error) {
 	t.Helper()
 	cmd := exec.Command(binary(), "lab", "verify")
 	var out strings.Builder
@@ -320,7 +320,8 @@ func interruptedVerify(t *testing.T, at time.Duration) (end error, said string) 
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
-	return cmd.Wait(), out.String()
+	end = cmd.Wait()
+	return out.String(), end
 }
 
 var pingLoss = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
