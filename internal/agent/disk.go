@@ -47,6 +47,7 @@ func (a *Agent) save() {
 	c := &a.core
 	stop(c.saveTimer)
 	c.saveTimer = nil
+	c.scope.pack()
 	s := saved{position: c.scope.position, objects: make([]*wire.Object, 0, len(c.scope.objects))}
 	for _, o := range c.scope.objects {
 		s.objects = append(s.objects, o)

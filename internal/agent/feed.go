@@ -145,7 +145,7 @@ func (a *Agent) hello(vtep netip.Addr) *wire.AgentMessage {
 	return &wire.AgentMessage{Kind: &wire.AgentMessage_Hello{Hello: &wire.Hello{
 		Host: c.Host, Version: c.Version, Vtep: wire.AddrBytes(vtep), AgentMode: c.AgentMode, DataPlane: c.DataPlane,
 		BridgeMappings: c.BridgeMappings, AvailabilityZone: c.AvailabilityZone, StartedAt: a.started.Unix(),
-		Position: wire.FromPosition(s.position), Have: s.refs(), SetChanges: !s.wholeSets,
+		Position: wire.FromPosition(s.position), Have: s.refs(), SetSums: !s.wholeSets,
 	}}}
 }
 

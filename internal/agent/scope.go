@@ -3,11 +3,13 @@ package agent
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/prefix"
 	"github.com/weft-cloud/weft/internal/wire"
 )
 
@@ -17,6 +19,9 @@ type scope struct {
 	host     string
 	position model.Position
 	objects  map[key]*wire.Object
+	// sets are the address sets among the objects that could be read. One that was changed has its members here alone, and no body, until
+	// pack writes it.
+	sets     map[key]prefix.Set
 	compiler *hostplan.Compiler
 	// wholeSets: a change of an address set did not come to what the server said; sets are to be sent whole from now on.
 	wholeSets bool
@@ -31,7 +36,7 @@ type key struct {
 }
 
 func newScope(host string, o hostplan.Options) *scope {
-	return &scope{host: host, objects: map[key]*wire.Object{}, compiler: hostplan.NewCompiler(host, o)}
+	return &scope{host: host, objects: map[key]*wire.Object{}, sets: map[key]prefix.Set{}, compiler: hostplan.NewCompiler(host, o)}
 }
 
 func (s *scope) state() *hostplan.State { return s.compiler.State(s.position) }
@@ -89,6 +94,7 @@ func (s *scope) step(u *wire.Update) error {
 func (s *scope) put(o *wire.Object) {
 	k := key{o.Kind, string(o.Id)}
 	s.objects[k] = o
+	delete(s.sets, k)
 	kind, id := k.names()
 	if err := s.read(k, o.Body); err != nil {
 		s.remove(k)
@@ -98,33 +104,62 @@ func (s *scope) put(o *wire.Object) {
 	s.compiler.Release(kind, id)
 }
 
-// change makes a change in an address set. An error leaves the set as it was.
+// change makes a change in an address set, at the cost of the change. An error leaves the set as it was.
 func (s *scope) change(c *wire.SetChange) error {
 	k := key{wire.Kind_KIND_ADDRESS_SET, string(c.Id)}
 	o := s.objects[k]
 	if o == nil || o.Version != c.From {
 		return fmt.Errorf("address set %x is to change from version %d, which is not here", c.Id, c.From)
 	}
-	var m wire.AddressSet
-	if err := proto.Unmarshal(o.Body, &m); err != nil {
-		return fmt.Errorf("address set %x: decode: %w", c.Id, err)
-	}
-	m.Prefixes = c.Apply(m.Prefixes)
-	body := wire.Encode(&m)
-	if v := wire.Version(body); v != c.Version {
+	set, err := s.changed(k, c)
+	if err != nil {
 		s.wholeSets = true
-		return fmt.Errorf("address set %x changed to version %d, not to %d", c.Id, v, c.Version)
+		return fmt.Errorf("address set %x: %w", c.Id, err)
 	}
-	set, err := toAddressSet(&m)
-	if err != nil { // it is as put would have it
-		s.put(&wire.Object{Kind: k.kind, Id: c.Id, Version: c.Version, Body: body})
-		return nil
-	}
-	s.objects[k] = &wire.Object{Kind: k.kind, Id: c.Id, Version: c.Version, Body: body}
-	s.compiler.PutAddressSet(set)
-	kind, id := k.names()
-	s.compiler.Release(kind, id)
+	s.sets[k] = set
+	s.objects[k] = &wire.Object{Kind: k.kind, Id: c.Id, Version: c.Version}
+	s.compiler.PutAddressSet(&hostplan.AddressSet{ID: k.uuid(), Prefixes: set})
 	return nil
+}
+
+// changed is what a change makes of a set. Each member that comes must be new, each that goes be there, and the sum be the server's.
+func (s *scope) changed(k key, c *wire.SetChange) (set prefix.Set, err error) {
+	set, ok := s.sets[k]
+	if !ok {
+		return set, fmt.Errorf("it could not be read, and is to change")
+	}
+	version := c.From
+	for _, m := range c.Removed {
+		p, err := wire.ParsePrefix(m)
+		if err != nil || !set.Has(p) {
+			return set, fmt.Errorf("%v is to go and is not there", m)
+		}
+		set, version = set.Without(p), version-wire.PrefixSum(m)
+	}
+	for _, m := range c.Added {
+		p, err := wire.ParsePrefix(m)
+		if err != nil || !p.IsValid() || set.Has(p) {
+			return set, fmt.Errorf("%v is to come and is there or no prefix", m)
+		}
+		set, version = set.With(p), version+wire.PrefixSum(m)
+	}
+	if version != c.Version {
+		return set, fmt.Errorf("it changed to version %d, not to %d", version, c.Version)
+	}
+	return set, nil
+}
+
+// pack gives sets that were changed a body again, so that objects are whole.
+func (s *scope) pack() {
+	for k, set := range s.sets {
+		if o := s.objects[k]; o.Body == nil {
+			m := &wire.AddressSet{Id: o.Id}
+			for p := range set.All() {
+				m.Prefixes = append(m.Prefixes, wire.FromPrefix(p))
+			}
+			s.objects[k] = &wire.Object{Kind: o.Kind, Id: o.Id, Version: o.Version, Body: wire.Encode(m)}
+		}
+	}
 }
 
 func (s *scope) delete(k key) {
@@ -132,6 +167,7 @@ func (s *scope) delete(k key) {
 		return
 	}
 	delete(s.objects, k)
+	delete(s.sets, k)
 	s.remove(k)
 	if k.kind == wire.Kind_KIND_FLOATING_IP {
 		s.dropped = append(s.dropped, model.FloatingIPID{UUID: k.uuid()})
@@ -229,7 +265,8 @@ func (s *scope) read(k key, body []byte) error {
 	case wire.Kind_KIND_SECURITY_GROUP:
 		return take(body, &wire.SecurityGroup{}, toGroup, func(g *hostplan.Group) bool { return g.ID.UUID == k.uuid() }, c.PutGroup)
 	case wire.Kind_KIND_ADDRESS_SET:
-		return take(body, &wire.AddressSet{}, toAddressSet, func(a *hostplan.AddressSet) bool { return a.ID == k.uuid() }, c.PutAddressSet)
+		return take(body, &wire.AddressSet{}, toAddressSet, func(a *hostplan.AddressSet) bool { return a.ID == k.uuid() },
+			func(a *hostplan.AddressSet) { s.sets[k] = a.Prefixes; c.PutAddressSet(a) })
 	case wire.Kind_KIND_FLOATING_IP:
 		return take(body, &wire.FloatingIP{}, toFloatingIP, func(f *hostplan.FloatingIP) bool { return f.ID.UUID == k.uuid() }, c.PutFloatingIP)
 	case wire.Kind_KIND_NDP_PROXY:
@@ -347,13 +384,13 @@ func toAddressSet(m *wire.AddressSet) (*hostplan.AddressSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("id: %w", err)
 	}
-	a := &hostplan.AddressSet{ID: id}
+	list := make([]netip.Prefix, 0, len(m.Prefixes))
 	for _, p := range m.Prefixes {
-		prefix, err := wire.ParsePrefix(p)
+		x, err := wire.ParsePrefix(p)
 		if err != nil {
 			return nil, fmt.Errorf("prefixes: %w", err)
 		}
-		a.Prefixes = append(a.Prefixes, prefix)
+		list = append(list, x)
 	}
-	return a, nil
+	return &hostplan.AddressSet{ID: id, Prefixes: prefix.Of(list...)}, nil
 }

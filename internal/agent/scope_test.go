@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"testing"
@@ -86,31 +87,58 @@ func TestSetChange(t *testing.T) {
 	id := wire.ID(uuid('a', 1))
 	ip := func(n byte) *wire.Prefix { return &wire.Prefix{Address: []byte{10, 0, 0, n}, Bits: 32} }
 	of := func(p ...*wire.Prefix) *wire.AddressSet { return &wire.AddressSet{Id: id, Prefixes: p} }
-	version := func(p ...*wire.Prefix) uint64 { return wire.Version(wire.Encode(of(p...))) }
+	version := func(p ...*wire.Prefix) uint64 { return wire.SetVersion(of(p...)) }
 	s := newScope("h0", hostplan.Options{})
-	b := wire.Encode(of(ip(1), ip(3)))
-	s.put(&wire.Object{Kind: wire.Kind_KIND_ADDRESS_SET, Id: id, Version: wire.Version(b), Body: b})
+	s.put(&wire.Object{Kind: wire.Kind_KIND_ADDRESS_SET, Id: id, Version: version(ip(1), ip(3)), Body: wire.Encode(of(ip(1), ip(3)))})
 	for _, x := range []struct {
 		name  string
 		c     *wire.SetChange
 		fails bool
-		want  uint64
+		want  []*wire.Prefix
 	}{
-		{"one comes, one goes", &wire.SetChange{Id: id, From: version(ip(1), ip(3)), Version: version(ip(2), ip(3)), Added: []*wire.Prefix{ip(2)}, Removed: []*wire.Prefix{ip(1)}}, false, version(ip(2), ip(3))},
-		{"from another version", &wire.SetChange{Id: id, From: 7, Version: version(ip(2)), Removed: []*wire.Prefix{ip(3)}}, true, version(ip(2), ip(3))},
-		{"to another version", &wire.SetChange{Id: id, From: version(ip(2), ip(3)), Version: 7, Removed: []*wire.Prefix{ip(3)}}, true, version(ip(2), ip(3))},
+		{"one comes, one goes", &wire.SetChange{From: version(ip(1), ip(3)), Version: version(ip(2), ip(3)), Added: []*wire.Prefix{ip(2)}, Removed: []*wire.Prefix{ip(1)}}, false, []*wire.Prefix{ip(2), ip(3)}},
+		{"from another version", &wire.SetChange{From: 7, Version: version(ip(2)), Removed: []*wire.Prefix{ip(3)}}, true, []*wire.Prefix{ip(2), ip(3)}},
+		{"to another version", &wire.SetChange{From: version(ip(2), ip(3)), Version: 7, Removed: []*wire.Prefix{ip(3)}}, true, []*wire.Prefix{ip(2), ip(3)}},
+		{"one comes that is there", &wire.SetChange{From: version(ip(2), ip(3)), Version: version(ip(2), ip(3), ip(3)), Added: []*wire.Prefix{ip(3)}}, true, []*wire.Prefix{ip(2), ip(3)}},
+		{"one goes that is not there", &wire.SetChange{From: version(ip(2), ip(3)), Version: version(ip(2), ip(3)) - wire.PrefixSum(ip(9)), Removed: []*wire.Prefix{ip(9)}}, true, []*wire.Prefix{ip(2), ip(3)}},
+		{"what is no prefix", &wire.SetChange{From: version(ip(2), ip(3)), Added: []*wire.Prefix{{Address: []byte{1}, Bits: 8}}}, true, []*wire.Prefix{ip(2), ip(3)}},
+		{"the last go", &wire.SetChange{From: version(ip(2), ip(3)), Version: version(), Removed: []*wire.Prefix{ip(2), ip(3)}}, false, nil},
 	} {
 		t.Run(x.name, func(t *testing.T) {
+			x.c.Id = id
+			s.wholeSets = false
 			if err := s.change(x.c); (err != nil) != x.fails {
 				t.Errorf("error %v", err)
 			}
+			s.pack()
 			o := s.objects[key{wire.Kind_KIND_ADDRESS_SET, string(id)}]
-			if o.Version != x.want || wire.Version(o.Body) != x.want {
-				t.Errorf("version %d, body's %d, want %d", o.Version, wire.Version(o.Body), x.want)
+			if o.Version != version(x.want...) || !bytes.Equal(o.Body, wire.Encode(of(x.want...))) {
+				t.Errorf("version %d, want %d; body %x", o.Version, version(x.want...), o.Body)
+			}
+			if s.wholeSets != (x.fails && x.c.From != 7) {
+				t.Errorf("asks for whole sets: %v", s.wholeSets)
+			}
+			var got []netip.Prefix
+			for p := range s.state().AddressSets[uuid('a', 1)].Prefixes.All() {
+				got = append(got, p)
+			}
+			if len(got) != len(x.want) {
+				t.Errorf("the State has %v", got)
 			}
 		})
 	}
-	if !s.wholeSets {
-		t.Error("the agent would be sent changes again")
+}
+
+// An address set that cannot be read is a problem, takes no change, and is sent whole from then on.
+func TestChangeOfAnUnreadableSet(t *testing.T) {
+	id := wire.ID(uuid('a', 1))
+	s := newScope("h0", hostplan.Options{})
+	s.put(&wire.Object{Kind: wire.Kind_KIND_ADDRESS_SET, Id: id, Version: 5, Body: []byte{255}})
+	if err := s.change(&wire.SetChange{Id: id, From: 5, Version: 5}); err == nil || !s.wholeSets || len(s.state().Problems) != 1 {
+		t.Errorf("error %v, whole sets %v, problems %v", err, s.wholeSets, s.state().Problems)
+	}
+	s.pack()
+	if o := s.objects[key{wire.Kind_KIND_ADDRESS_SET, string(id)}]; len(o.Body) != 1 {
+		t.Error("the body that could not be read is another now")
 	}
 }

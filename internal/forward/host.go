@@ -104,7 +104,7 @@ func NewHost(s *hostplan.State) *Host {
 	h.indexRouters()
 	for id, set := range s.AddressSets {
 		t := &bart.Lite{}
-		for _, p := range set.Prefixes {
+		for p := range set.Prefixes.All() {
 			t.Insert(p)
 		}
 		h.sets[id] = t

@@ -85,15 +85,19 @@ func (c *Compiler) State(pos model.Position) *State {
 	if h := c.in.Hosts[c.host]; h != nil {
 		s.VTEP, s.DVRMAC = h.VTEP, h.DVRMAC
 	}
-	if l := c.last; l != nil && l.Position == pos && l.VTEP == s.VTEP && l.DVRMAC == s.DVRMAC && sameMap(l.Peers, s.Peers) &&
-		sameMap(l.Networks, s.Networks) && sameMap(l.Routers, s.Routers) && sameMap(l.Endpoints, s.Endpoints) &&
-		sameMap(l.Outsiders, s.Outsiders) &&
-		sameMap(l.Neighbors, s.Neighbors) && sameMap(l.AddressSets, s.AddressSets) &&
-		sameMap(l.Externals, s.Externals) && sameMap(l.FloatingIPs, s.FloatingIPs) && sameMap(l.NDPProxies, s.NDPProxies) && sameMap(l.Centrals, s.Centrals) && slices.Equal(l.Problems, s.Problems) {
+	if l := c.last; l != nil && l.Position == pos && sameMap(l.AddressSets, s.AddressSets) && slices.Equal(l.Problems, s.Problems) && s.OnlySets(l) {
 		return l
 	}
 	c.last = s
 	return s
+}
+
+// OnlySets reports whether s is known to say the same as o of everything but position, address sets and problems. It looks at no object:
+// States of one Compiler share what is the same.
+func (s *State) OnlySets(o *State) bool {
+	return s.Host == o.Host && s.VTEP == o.VTEP && s.DVRMAC == o.DVRMAC && sameMap(s.Peers, o.Peers) && sameMap(s.Networks, o.Networks) &&
+		sameMap(s.Routers, o.Routers) && sameMap(s.Endpoints, o.Endpoints) && sameMap(s.Outsiders, o.Outsiders) && sameMap(s.Neighbors, o.Neighbors) &&
+		sameMap(s.Externals, o.Externals) && sameMap(s.FloatingIPs, o.FloatingIPs) && sameMap(s.NDPProxies, o.NDPProxies) && sameMap(s.Centrals, o.Centrals)
 }
 
 // compile orders the kinds so that each comes after what it reads of the others' results: whether a network or a peer
@@ -141,7 +145,7 @@ func (c *Compiler) compile() {
 	}
 	clear(c.dirty.neighbors)
 	for id := range c.dirty.sets {
-		c.sets.set(id, normalizeSet(c.in.AddressSets[id]))
+		c.sets.set(id, c.in.AddressSets[id])
 	}
 	clear(c.dirty.sets)
 	c.sweepPolicies()

@@ -80,19 +80,3 @@ func (c *Compiler) sweepPolicies() {
 		}
 	}
 }
-
-// normalizeSet masks, sorts and dedupes; nil stays nil.
-func normalizeSet(a *AddressSet) *AddressSet {
-	if a == nil {
-		return nil
-	}
-	out := &AddressSet{ID: a.ID}
-	for _, p := range a.Prefixes {
-		if p.IsValid() {
-			out.Prefixes = append(out.Prefixes, p.Masked())
-		}
-	}
-	slices.SortFunc(out.Prefixes, comparePrefix)
-	out.Prefixes = slices.Compact(out.Prefixes)
-	return out
-}

@@ -226,7 +226,19 @@ func (w *world) edit(d draw) {
 		g := d.group()
 		change(del, w.Groups, g.ID, g, w.c.PutGroup, w.c.DeleteGroup)
 	case 7:
-		a := &AddressSet{ID: uuid('a', d.n("set", 2)), Prefixes: []netip.Prefix{prefixOf(d.n("prefix", 4))}}
+		a := &AddressSet{ID: uuid('a', d.n("set", 2))}
+		if old := w.AddressSets[a.ID]; old != nil {
+			a.Prefixes = old.Prefixes
+		}
+		p := prefixOf(d.n("prefix", 4))
+		if d.bool("address") {
+			p = netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
+		}
+		if a.Prefixes.Has(p) && d.bool("leaves") {
+			a.Prefixes = a.Prefixes.Without(p)
+		} else {
+			a.Prefixes = a.Prefixes.With(p)
+		}
 		change(del, w.AddressSets, a.ID, a, w.c.PutAddressSet, w.c.DeleteAddressSet)
 	case 8:
 		x := d.external()

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/prefix"
 )
 
 // State is everything that one host's data plane must do.
@@ -262,7 +263,7 @@ const AnyProtocol = -1
 // AddressSet is a set of addresses that rules refer to.
 type AddressSet struct {
 	ID       model.UUID
-	Prefixes []netip.Prefix // sorted, both families
+	Prefixes prefix.Set // both families
 }
 
 // DHCP4 is everything a DHCPv4 answer to one endpoint is made of.

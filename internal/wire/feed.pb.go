@@ -295,12 +295,14 @@ type Hello struct {
 	DataPlane        string                 `protobuf:"bytes,5,opt,name=data_plane,json=dataPlane,proto3" json:"data_plane,omitempty"` // ebpf, ovs, null
 	BridgeMappings   map[string]string      `protobuf:"bytes,6,rep,name=bridge_mappings,json=bridgeMappings,proto3" json:"bridge_mappings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	AvailabilityZone string                 `protobuf:"bytes,7,opt,name=availability_zone,json=availabilityZone,proto3" json:"availability_zone,omitempty"`
-	StartedAt        int64                  `protobuf:"varint,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`     // seconds since the epoch, by the agent's clock
-	Position         *Position              `protobuf:"bytes,9,opt,name=position,proto3" json:"position,omitempty"`                         // zero lineage: the agent has nothing
-	Have             []*Ref                 `protobuf:"bytes,10,rep,name=have,proto3" json:"have,omitempty"`                                // every object that the agent holds, so that only what it lacks is sent
-	SetChanges       bool                   `protobuf:"varint,11,opt,name=set_changes,json=setChanges,proto3" json:"set_changes,omitempty"` // the agent takes changes of address sets (Update.set_changes); else it is sent each set whole
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	StartedAt        int64                  `protobuf:"varint,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"` // seconds since the epoch, by the agent's clock
+	Position         *Position              `protobuf:"bytes,9,opt,name=position,proto3" json:"position,omitempty"`                     // zero lineage: the agent has nothing
+	Have             []*Ref                 `protobuf:"bytes,10,rep,name=have,proto3" json:"have,omitempty"`                            // every object that the agent holds, so that only what it lacks is sent
+	// set_changes was said by agents to whom an address set's version was a hash of its body: such an agent is sent each set whole.
+	SetChanges    bool `protobuf:"varint,11,opt,name=set_changes,json=setChanges,proto3" json:"set_changes,omitempty"`
+	SetSums       bool `protobuf:"varint,12,opt,name=set_sums,json=setSums,proto3" json:"set_sums,omitempty"` // the agent takes changes of address sets (Update.set_changes) by their sums; else it is sent each set whole
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -410,6 +412,13 @@ func (x *Hello) GetSetChanges() bool {
 	return false
 }
 
+func (x *Hello) GetSetSums() bool {
+	if x != nil {
+		return x.SetSums
+	}
+	return false
+}
+
 type Position struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lineage       []byte                 `protobuf:"bytes,1,opt,name=lineage,proto3" json:"lineage,omitempty"` // 16 bytes
@@ -467,7 +476,8 @@ type Ref struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=weft.v1.Kind" json:"kind,omitempty"`
 	Id    []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // 16 bytes, or a host's name
-	// version is a hash of the body: equal versions are equal bodies, in every lineage. It has no order.
+	// version is a hash of the body: equal versions are equal bodies, in every lineage. It has no order. An address set's is the sum of
+	// its members' hashes (wire.SetVersion), so that a member that comes or goes is added or taken off.
 	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3231,7 +3241,7 @@ const file_feed_proto_rawDesc = "" +
 	"\rServerMessage\x12,\n" +
 	"\awelcome\x18\x01 \x01(\v2\x10.weft.v1.WelcomeH\x00R\awelcome\x12)\n" +
 	"\x06update\x18\x02 \x01(\v2\x0f.weft.v1.UpdateH\x00R\x06updateB\x06\n" +
-	"\x04kind\"\xd5\x03\n" +
+	"\x04kind\"\xf0\x03\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -3248,7 +3258,8 @@ const file_feed_proto_rawDesc = "" +
 	"\x04have\x18\n" +
 	" \x03(\v2\f.weft.v1.RefR\x04have\x12\x1f\n" +
 	"\vset_changes\x18\v \x01(\bR\n" +
-	"setChanges\x1aA\n" +
+	"setChanges\x12\x19\n" +
+	"\bset_sums\x18\f \x01(\bR\asetSums\x1aA\n" +
 	"\x13BridgeMappingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"@\n" +

@@ -1,9 +1,8 @@
 package wire
 
 import (
-	"bytes"
-	"cmp"
-	"slices"
+	"crypto/sha256"
+	"encoding/binary"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -26,42 +25,19 @@ func Encode(m proto.Message) []byte {
 	return b
 }
 
-// ComparePrefixes is the order of the prefixes in an AddressSet: IPv4 first, by address, the shorter prefix first.
-func ComparePrefixes(a, b *Prefix) int {
-	return cmp.Or(cmp.Compare(len(a.Address), len(b.Address)), bytes.Compare(a.Address, b.Address), cmp.Compare(a.Bits, b.Bits))
+// SetVersion is the version of an address set: its id's hash and the sums of its prefixes.
+func SetVersion(m *AddressSet) uint64 {
+	sum := Version(m.Id)
+	for _, p := range m.Prefixes {
+		sum += PrefixSum(p)
+	}
+	return sum
 }
 
-// DiffSets says what makes new of old, both in order.
-func DiffSets(old, new []*Prefix) (added, removed []*Prefix) {
-	for len(old) > 0 && len(new) > 0 {
-		switch c := ComparePrefixes(old[0], new[0]); {
-		case c == 0:
-			old, new = old[1:], new[1:]
-		case c < 0:
-			removed, old = append(removed, old[0]), old[1:]
-		default:
-			added, new = append(added, new[0]), new[1:]
-		}
-	}
-	return append(added, new...), append(removed, old...)
-}
-
-// Apply makes the change in a set's prefixes, in order; the result is in order, and the change's lists are sorted.
-func (c *SetChange) Apply(set []*Prefix) []*Prefix {
-	slices.SortFunc(c.Added, ComparePrefixes)
-	slices.SortFunc(c.Removed, ComparePrefixes)
-	out := make([]*Prefix, 0, len(set)+len(c.Added))
-	added, removed := c.Added, c.Removed
-	for _, p := range set {
-		for len(added) > 0 && ComparePrefixes(added[0], p) < 0 {
-			out, added = append(out, added[0]), added[1:]
-		}
-		for len(removed) > 0 && ComparePrefixes(removed[0], p) < 0 {
-			removed = removed[1:]
-		}
-		if len(removed) == 0 || ComparePrefixes(removed[0], p) != 0 {
-			out = append(out, p)
-		}
-	}
-	return append(out, added...)
+// PrefixSum is what a prefix adds to the version of a set that it comes to, modulo 2^64: a part of its SHA-256 sum.
+func PrefixSum(p *Prefix) uint64 {
+	var room [20]byte
+	b := append(append(room[:0], p.Address...), byte(p.Bits)) //nolint:gosec // 128 at most
+	h := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(h[:])
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/prefix"
 )
 
 // Cloud describes hosts, networks, routers and ports by name. States makes of it what hostplan would make of the same
@@ -223,7 +224,7 @@ func (c *Cloud) state(h Host) *hostplan.State {
 		s.Peers[o.Name] = p
 	}
 	for _, set := range c.Sets {
-		s.AddressSets[SetID(set.Name)] = &hostplan.AddressSet{ID: SetID(set.Name), Prefixes: set.Prefixes}
+		s.AddressSets[SetID(set.Name)] = &hostplan.AddressSet{ID: SetID(set.Name), Prefixes: prefix.Of(set.Prefixes...)}
 	}
 	scope, routers := c.scope(h.Name)
 	for _, n := range c.Networks {

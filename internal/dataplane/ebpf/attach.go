@@ -241,6 +241,7 @@ func Cleanup(pinDir string) error {
 	if err := linux.DelLink("", VXLANDevice); err != nil && !linux.IsNoLink(err) {
 		errs = append(errs, err)
 	}
+	errs = append(errs, noGuard())
 	// bpffs pins vanish with their files, and links and maps with their last pin.
 	if err := os.RemoveAll(pinDir); err != nil {
 		errs = append(errs, fmt.Errorf("remove %s: %w", pinDir, err))

@@ -44,7 +44,7 @@ type port struct {
 	peer bool
 }
 
-// compiler turns a State into what the tables want. It forgets everything between two States but the slots.
+// compiler turns a State into what the tables want. It forgets everything between two States but the slots, and what the classifier keeps.
 type compiler struct {
 	t        *tables
 	s        *hostplan.State
@@ -95,11 +95,13 @@ func compile(t *tables, s *hostplan.State, hw hardware, limits Limits) (*compile
 	for _, n := range s.Neighbors {
 		c.pairs(n)
 	}
-	c.x = newClassifier(c)
+	c.x = t.classes
+	c.x.begin()
 	for _, e := range s.Endpoints {
 		c.endpoint(e)
 	}
-	c.x.finish()
+	c.x.finish(s.AddressSets)
+	c.problems = append(c.problems, c.x.problems...)
 	c.outside()
 	c.floods()
 	return c, host

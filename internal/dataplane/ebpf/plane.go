@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
@@ -71,8 +72,11 @@ type Plane struct {
 	last   dataplane.Desired
 	result dataplane.Result
 	clean  bool
-	// plain are the devices that sysctls were set on, by index; peers caches how a device is delivered to.
+	// quiet are the devices that sysctls were set on, by index.
 	quiet map[int]string
+	// guarded is when the guard was put up last; unguarded: it could not be.
+	guarded   time.Time
+	unguarded bool
 	// vxlan is the tunnel device as it was found good.
 	vxlan linux.Link
 
@@ -137,6 +141,7 @@ func New(cfg Config) (*Plane, error) {
 		coll.Close()
 		return nil, err
 	}
+	p.guard()
 	p.running.Add(2)
 	go p.drain()
 	go p.watch()
@@ -230,6 +235,10 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 		maps.EqualFunc(d.Physical, p.last.Physical, slices.Equal) {
 		return p.result, nil
 	}
+	if p.onlySets(d, vxlan) && p.t.syncSets(d.State, d.InSync) {
+		p.last.State = d.State
+		return p.result, nil
+	}
 	p.clean = false
 	res := dataplane.Result{Programmed: map[model.PortID]bool{}}
 	bad := p.attach(d, &res)
@@ -256,6 +265,12 @@ func (p *Plane) Apply(ctx context.Context, d dataplane.Desired) (dataplane.Resul
 	p.last, p.result, p.clean = d, res, len(failed) == 0 && len(bad) == 0 && p.over == nil && !res.Unsettled
 	p.last.Devices, p.last.Physical = maps.Clone(d.Devices), maps.Clone(d.Physical)
 	return res, nil
+}
+
+// onlySets reports whether all that is new is members of address sets, and all the rest is as it should be.
+func (p *Plane) onlySets(d dataplane.Desired, vxlan uint32) bool {
+	return p.clean && d.InSync == p.last.InSync && d.Away == p.last.Away && vxlan == p.t.host.VxlanIfindex && d.State.OnlySets(p.last.State) &&
+		maps.Equal(d.Devices, p.last.Devices) && maps.EqualFunc(d.Physical, p.last.Physical, slices.Equal)
 }
 
 // tunnel makes the VXLAN device, with its program on it, if the host has a tunnel address.
@@ -314,6 +329,7 @@ func (p *Plane) quieten(dev dataplane.Device) error {
 	if p.quiet[dev.Index] == dev.Name {
 		return nil
 	}
+	p.guard()
 	for key, v := range map[string]string{"net/ipv6/conf/%s/disable_ipv6": "1", "net/ipv4/conf/%s/arp_ignore": "8", "net/ipv4/conf/%s/forwarding": "0"} {
 		if _, err := linux.SetSysctl("", fmt.Sprintf(key, dev.Name), v); err != nil {
 			return err

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"net/netip"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/prefix"
 )
 
 // The C enumerations of bpf/lib/maps.h for the classifier.
@@ -46,12 +47,24 @@ func remoteOf(r *hostplan.Rule) remote {
 // tells those sets apart as far as its rules do (its classes); and each class has its rules by direction, protocol and port.
 //
 // Policies, sets and classes are numbered by a hash of what they are, so that a restarted process finds the same numbers.
+//
+// It lives as long as its tables, and keeps from State to State who holds what: a member of a remote that comes or goes costs what it
+// changes, however many there are. Rules are written anew if a policy, or a set, came or went.
 type classifier struct {
-	c        *compiler
+	t        *tables
+	h        *holders
 	policies map[*hostplan.Policy]uint32
 	byID     map[uint32]*polinfo
-	prefixes map[remote][]netip.Prefix
-	numbers  map[uint32]string
+	// prev and prevIDs are byID and policies of the former State, while a new one is compiled.
+	prev    map[uint32]*polinfo
+	prevIDs map[*hostplan.Policy]uint32
+	numbers numbering
+	classes numbering
+	// named are the address sets that rules name.
+	named map[remote]model.UUID
+	// stale: the rules are to be written anew.
+	stale    bool
+	problems []hostplan.Problem
 }
 
 type polinfo struct {
@@ -64,22 +77,31 @@ type polinfo struct {
 	tables uint32
 }
 
-func newClassifier(c *compiler) *classifier {
-	return &classifier{c: c, policies: map[*hostplan.Policy]uint32{}, byID: map[uint32]*polinfo{}, prefixes: map[remote][]netip.Prefix{}, numbers: map[uint32]string{}}
+func newClassifier(t *tables) *classifier {
+	return &classifier{t: t, h: newHolders(t), policies: map[*hostplan.Policy]uint32{}, byID: map[uint32]*polinfo{}, numbers: numbering{}, stale: true}
 }
 
-// number is a name's number: 31 bits of its hash, the next free one if two names share it.
-func (x *classifier) number(name string) uint32 {
+// numbering gives names numbers, and knows which are given: by the names' hashes.
+type numbering map[uint32][sha256.Size]byte
+
+// of is a name's number: 31 bits of its hash, the next free one if two names share it.
+func (n numbering) of(name string) uint32 {
 	h := sha256.Sum256([]byte(name))
-	for n := binary.BigEndian.Uint32(h[:]) &^ classV6; ; n++ {
-		if n == 0 {
+	for i := binary.BigEndian.Uint32(h[:]) &^ classV6; ; i = (i + 1) &^ classV6 {
+		if i == 0 {
 			continue
 		}
-		if owner, taken := x.numbers[n]; !taken || owner == name {
-			x.numbers[n] = name
-			return n
+		if owner, taken := n[i]; !taken || owner == h {
+			n[i] = h
+			return i
 		}
 	}
+}
+
+// begin turns to a new State: its policies are added, and then finish is called.
+func (x *classifier) begin() {
+	x.prev, x.prevIDs = x.byID, x.policies
+	x.byID, x.policies = map[uint32]*polinfo{}, map[*hostplan.Policy]uint32{}
 }
 
 // add takes a policy in and returns its number.
@@ -87,32 +109,112 @@ func (x *classifier) add(p *hostplan.Policy) uint32 {
 	if id, ok := x.policies[p]; ok {
 		return id
 	}
-	id := x.number("policy\n" + string(contentOf(p)))
+	id, ok := x.prevIDs[p]
+	if !ok {
+		id = x.numbers.of("policy\n" + string(contentOf(p)))
+	}
 	x.policies[p] = id
 	if x.byID[id] != nil {
 		return id
 	}
-	info := &polinfo{id: id, rules: slices.Clone(p.Rules), remotes: map[remote][]int{}, classes: map[uint32]bool{}}
+	info := x.prev[id]
+	if info == nil {
+		info = newPolinfo(id, p)
+	}
+	x.byID[id] = info
+	return id
+}
+
+func newPolinfo(id uint32, p *hostplan.Policy) *polinfo {
+	info := &polinfo{id: id, rules: slices.Clone(p.Rules), remotes: map[remote][]int{}}
 	slices.SortFunc(info.rules, func(a, b hostplan.Rule) int { return a.ID.Compare(b.ID) })
 	for i := range info.rules {
 		r := &info.rules[i]
 		info.tables |= tablesOf(r)
-		name := remoteOf(r)
-		info.remotes[name] = append(info.remotes[name], i)
-		if name == "" {
-			continue
-		}
-		if _, ok := x.prefixes[name]; ok {
-			continue
-		}
-		if r.Remote.IsValid() && r.RemoteSet.IsZero() {
-			x.prefixes[name] = []netip.Prefix{r.Remote.Masked()}
-		} else if s := x.c.s.AddressSets[r.RemoteSet]; s != nil {
-			x.prefixes[name] = s.Prefixes
+		info.remotes[remoteOf(r)] = append(info.remotes[remoteOf(r)], i)
+	}
+	return info
+}
+
+// finish brings the tables to the policies that were added, and the address sets.
+func (x *classifier) finish(sets map[model.UUID]*hostplan.AddressSet) {
+	same := len(x.prev) == len(x.byID)
+	for id := range x.byID {
+		same = same && x.prev[id] != nil
+	}
+	if !same {
+		x.stale = true
+		x.name()
+		maps.DeleteFunc(x.numbers, func(id uint32, _ [sha256.Size]byte) bool { return x.byID[id] == nil })
+	}
+	x.prev, x.prevIDs = nil, nil
+	x.refresh(sets)
+}
+
+// name finds out which remotes the policies name.
+func (x *classifier) name() {
+	x.named = map[remote]model.UUID{}
+	known := map[remote]bool{}
+	for _, p := range x.byID {
+		for r, places := range p.remotes {
+			if r == "" || known[r] {
+				continue
+			}
+			known[r] = true
+			if rule := &p.rules[places[0]]; !rule.RemoteSet.IsZero() {
+				x.named[r] = rule.RemoteSet
+			} else if _, held := x.h.sources[r]; !held {
+				x.h.hold(r, prefix.Of(rule.Remote))
+			}
 		}
 	}
-	x.byID[id] = info
-	return id
+	for r := range x.h.sources {
+		if !known[r] {
+			x.h.hold(r, prefix.Set{})
+		}
+	}
+}
+
+// refresh brings the tables to what the address sets are now, the policies being what they were.
+func (x *classifier) refresh(sets map[model.UUID]*hostplan.AddressSet) {
+	for r, id := range x.named {
+		var now prefix.Set
+		if s := sets[id]; s != nil {
+			now = s.Prefixes
+		}
+		x.h.hold(r, now)
+	}
+	x.h.settle()
+	if x.stale || x.h.changed || len(x.problems) > 0 {
+		x.rewrite()
+	}
+}
+
+// rewrite compiles the rules of all policies.
+func (x *classifier) rewrite() {
+	x.stale, x.h.changed, x.problems, x.classes = false, false, nil, numbering{}
+	clear(x.t.ruleSlots.touched)
+	for _, p := range x.t.policy {
+		p.begin()
+	}
+	x.t.rewritten = true
+	users := map[remote][]*polinfo{}
+	for _, p := range x.byID {
+		p.classes = map[uint32]bool{}
+		x.rules(p, 0, p.remotes[""])
+		for r := range p.remotes {
+			if r != "" {
+				users[r] = append(users[r], p)
+			}
+		}
+	}
+	for _, c := range x.h.combos {
+		for _, r := range c.remotes {
+			for _, p := range users[r] {
+				x.class(p, c)
+			}
+		}
+	}
 }
 
 // contentOf is what a policy's rules are, in bytes.
@@ -145,97 +247,23 @@ func dirOf(r *hostplan.Rule) (dir uint8) {
 	return dir
 }
 
-// finish writes the tables once all policies are in.
-func (x *classifier) finish() {
-	for _, p := range x.byID {
-		x.rules(p, 0, p.remotes[""])
-	}
-	users := map[remote][]*polinfo{}
-	for _, p := range x.byID {
-		for r := range p.remotes {
-			if r == "" {
-				continue
-			}
-			users[r] = append(users[r], p)
-		}
-	}
-	for p, held := range x.partition() {
-		names := make([]string, len(held))
-		for i, r := range held {
-			names[i] = string(r)
-		}
-		set := x.number("set\n" + strings.Join(names, "\n"))
-		x.place(p, set)
-		for _, r := range held {
-			for _, pol := range users[r] {
-				x.class(pol, set, held)
-			}
-		}
-	}
-}
-
-// partition gives each prefix of any remote the remotes that hold all of it, sorted.
-func (x *classifier) partition() map[netip.Prefix][]remote {
-	direct := map[netip.Prefix][]remote{}
-	lengths := map[int]bool{} // of prefixes, IPv6 from 1000 on
-	for r, ps := range x.prefixes {
-		for _, p := range ps {
-			p = p.Masked()
-			direct[p] = append(direct[p], r)
-			lengths[lengthKey(p)] = true
-		}
-	}
-	out := make(map[netip.Prefix][]remote, len(direct))
-	for p := range direct {
-		var held []remote
-		for l := range lengths {
-			if l/1000 != lengthKey(p)/1000 || l > lengthKey(p) {
-				continue
-			}
-			held = append(held, direct[netip.PrefixFrom(p.Addr(), l%1000).Masked()]...)
-		}
-		slices.Sort(held)
-		out[p] = slices.Compact(held)
-	}
-	return out
-}
-
-func lengthKey(p netip.Prefix) int {
-	if p.Addr().Is4() {
-		return p.Bits()
-	}
-	return 1000 + p.Bits()
-}
-
-func (x *classifier) place(p netip.Prefix, set uint32) {
-	t := x.c.t
-	if p.IsSingleIP() {
-		t.classAddr.put(weftAddrKey{Addr: ip16(p.Addr())}, set)
-		return
-	}
-	if !p.Addr().Is4() {
-		set |= classV6
-	}
-	t.classNet.put(lpm(0, p), set)
-}
-
 // class tells the policy what a set means to it, and writes the rules of that class.
-func (x *classifier) class(p *polinfo, set uint32, held []remote) {
-	k := weftPolclassKey{Policy: p.id, Set: set}
-	if _, ok := x.c.t.polClass.want[k]; ok {
+func (x *classifier) class(p *polinfo, c *combo) {
+	k := weftPolclassKey{Policy: p.id, Set: c.set}
+	if _, ok := x.t.polClass.want[k]; ok {
 		return
 	}
 	var mine []int
 	var name strings.Builder
 	name.WriteString("class")
-	for _, r := range held {
+	for _, r := range c.remotes {
 		if rules := p.remotes[r]; rules != nil {
 			mine = append(mine, rules...)
 			name.WriteString("\n" + string(r))
 		}
 	}
-	class := x.number(name.String())
-	x.c.t.polClass.put(k, class)
+	class := x.classes.of(name.String())
+	x.t.polClass.put(k, class)
 	if !p.classes[class] {
 		p.classes[class] = true
 		x.rules(p, class, mine)
@@ -257,12 +285,12 @@ func (x *classifier) rules(p *polinfo, class uint32, places []int) {
 	tables := map[protoKey][]span{}
 	for _, i := range places {
 		r := &p.rules[i]
-		slot, err := x.c.t.ruleSlots.of(r.ID)
+		slot, err := x.t.ruleSlots.of(r.ID)
 		if err != nil {
-			x.c.problem("rule", r.ID, err)
+			x.problems = append(x.problems, hostplan.Problem{Kind: "rule", ID: r.ID.String(), Why: err.Error()})
 			continue
 		}
-		x.c.t.ruleIDs.put(slot, weftRuleId{Uuid: r.ID})
+		x.t.ruleIDs.put(slot, weftRuleId{Uuid: r.ID})
 		for k, spans := range spansOf(r) {
 			for _, s := range spans {
 				s.rank, s.rule = uint32(i), slot //nolint:gosec // thousands at most
@@ -273,7 +301,7 @@ func (x *classifier) rules(p *polinfo, class uint32, places []int) {
 	for k, spans := range tables {
 		for _, s := range flatten(spans) {
 			for _, pp := range portPrefixes(s.min, s.max) {
-				x.c.t.polRules.put(weftPolruleKey{Plen: 80 + pp.bits, Policy: p.id, Class: class, Dir: k.dir, Proto: k.proto, Port: be16(pp.port)},
+				x.t.polRules.put(weftPolruleKey{Plen: 80 + pp.bits, Policy: p.id, Class: class, Dir: k.dir, Proto: k.proto, Port: be16(pp.port)},
 					weftPolrule{Rule: s.rule, Rank: s.rank})
 			}
 		}

@@ -114,6 +114,9 @@ type Runner struct {
 	// away is Desired.Away of the next Apply, unsettled Result.Unsettled of the last.
 	away      time.Duration
 	unsettled bool
+	// limits are those of the last Apply, and clean says that all of it was done.
+	limits Limits
+	clean  bool
 }
 
 // NewRunner loads the programs. Close frees them.
@@ -141,6 +144,26 @@ func (r *Runner) Close() {
 // Apply programs a State; every endpoint has a device. Rates that are 0 mean no limit here. It returns what could not be
 // carried out.
 func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
+	if r.clean && r.limits == limits && s.OnlySets(r.s) && r.t.syncSets(s, true) {
+		r.s, r.c.s = s, s
+		return nil
+	}
+	c, host := compile(r.t, s, r.hardware(s), limits)
+	host.VxlanIfindex, host.ErrorRate = 9, 0
+	host.StormRate, host.PuntRate, host.AskRate, host.EventRate = limits.StormRate, limits.PuntRate, limits.AskRate, limits.EventRate
+	r.s, r.c = s, c
+	failed := r.t.sync(host, true)
+	var err error
+	if r.unsettled, err = c.syncLearned(dataplane.Desired{InSync: true, Away: r.away}); err != nil {
+		failed[root{}] = err
+	}
+	problems := c.failures(failed)
+	r.limits, r.clean = limits, len(problems) == 0 && !r.unsettled
+	return problems
+}
+
+// hardware gives every endpoint and physical network an interface.
+func (r *Runner) hardware(s *hostplan.State) hardware {
 	hw := hardware{ports: map[string]port{}, physical: map[string][]nic{}}
 	device := func(id model.PortID, name string) {
 		if slot, err := r.t.ids[rootEndpoint].of(id.UUID); err == nil {
@@ -161,16 +184,7 @@ func (r *Runner) Apply(s *hostplan.State, limits Limits) []hostplan.Problem {
 	for _, x := range s.Externals {
 		r.nic(hw, x.Physnet)
 	}
-	c, host := compile(r.t, s, hw, limits)
-	host.VxlanIfindex, host.ErrorRate = 9, 0
-	host.StormRate, host.PuntRate, host.AskRate, host.EventRate = limits.StormRate, limits.PuntRate, limits.AskRate, limits.EventRate
-	r.s, r.c = s, c
-	failed := r.t.sync(host, true)
-	var err error
-	if r.unsettled, err = c.syncLearned(dataplane.Desired{InSync: true, Away: r.away}); err != nil {
-		failed[root{}] = err
-	}
-	return c.failures(failed)
+	return hw
 }
 
 // NICMAC is the MAC that the Runner's NICs have themselves.

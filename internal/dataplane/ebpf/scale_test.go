@@ -9,6 +9,7 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/prefix"
 )
 
 // BenchmarkApply is the cost of one more port on a network that has many already, and of a State that brings nothing new.
@@ -89,7 +90,7 @@ func BenchmarkApplyRules(b *testing.B) {
 
 // BenchmarkApplyMember is the cost of one member that comes to a remote group of so many, or goes.
 func BenchmarkApplyMember(b *testing.B) {
-	for _, n := range []int{1, 100, 10000} {
+	for _, n := range []int{1, 100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("%d members", n), func(b *testing.B) {
 			r := testRunner(b)
 			in := dptest.Any(false, false)
@@ -103,10 +104,14 @@ func BenchmarkApplyMember(b *testing.B) {
 			c.Sets = []dptest.Set{{Name: "members", Prefixes: list}}
 			s := c.States()["compute1"]
 			r.Apply(s, Limits{})
+			set := prefix.Of(list[:n]...)
+			sets := []prefix.Set{set, set.With(list[n])}
+			b.ReportAllocs()
+			b.ResetTimer()
 			for i := range b.N {
 				next := *s
 				next.AddressSets = maps.Clone(s.AddressSets)
-				next.AddressSets[in.RemoteSet] = &hostplan.AddressSet{ID: in.RemoteSet, Prefixes: list[:n+i%2]}
+				next.AddressSets[in.RemoteSet] = &hostplan.AddressSet{ID: in.RemoteSet, Prefixes: sets[i%2]}
 				if p := r.Apply(&next, Limits{}); len(p) > 0 {
 					b.Fatal(p)
 				}

@@ -40,6 +40,9 @@ type table[K, V comparable] struct {
 	owner func(K, V) root
 	// gone, if set, is told of values that an entry had and has no more.
 	gone func(V)
+	// touched, if not nil, are the keys that set and drop named and that the kernel may not have as they are wanted. Only these are looked
+	// at, and want outlives a compilation.
+	touched map[K]struct{}
 }
 
 func newTable[K, V comparable](name string, m *ebpf.Map, owner func(K, V) root) *table[K, V] {
@@ -53,6 +56,9 @@ func (t *table[K, V]) load() error {
 	it := t.m.Iterate()
 	for it.Next(&k, &v) {
 		t.have[k] = v
+		if t.touched != nil {
+			t.touched[k] = struct{}{}
+		}
 	}
 	if err := it.Err(); err != nil {
 		return fmt.Errorf("read map %s: %w", t.name, err)
@@ -60,7 +66,23 @@ func (t *table[K, V]) load() error {
 	return nil
 }
 
-func (t *table[K, V]) begin() { clear(t.want) }
+// begin wants nothing any more, of a table that is compiled anew with each State.
+func (t *table[K, V]) begin() {
+	if t.touched == nil {
+		clear(t.want)
+	}
+}
+
+// set wants an entry in a table that keeps what it wants, drop wants it no more.
+func (t *table[K, V]) set(k K, v V) {
+	t.want[k] = v
+	t.touched[k] = struct{}{}
+}
+
+func (t *table[K, V]) drop(k K) {
+	delete(t.want, k)
+	t.touched[k] = struct{}{}
+}
 
 // put wants an entry; the first of one key stays.
 func (t *table[K, V]) put(k K, v V) {
@@ -71,44 +93,74 @@ func (t *table[K, V]) put(k K, v V) {
 
 // write adds and changes. It reports the roots whose entries changed, and those whose could not be.
 func (t *table[K, V]) write(dirty map[root]bool, failed map[root]error) {
-	for k, v := range t.want {
-		old, ok := t.have[k]
-		if ok && old == v {
-			continue
+	if t.touched == nil {
+		for k, v := range t.want {
+			t.store(k, v, dirty, failed)
 		}
-		r := t.owner(k, v)
-		dirty[r] = true
-		if ok {
-			dirty[t.owner(k, old)] = true
-		}
-		if err := t.m.Put(&k, &v); err != nil {
-			failed[r] = fmt.Errorf("write map %s: %w", t.name, explain(err))
-			continue
-		}
-		if ok && t.gone != nil {
-			t.gone(old)
-		}
-		t.have[k] = v
+		return
 	}
+	for k := range t.touched {
+		if v, ok := t.want[k]; ok && t.store(k, v, dirty, failed) {
+			delete(t.touched, k)
+		}
+	}
+}
+
+// store brings one entry to the kernel; false: it could not be.
+func (t *table[K, V]) store(k K, v V, dirty map[root]bool, failed map[root]error) bool {
+	old, ok := t.have[k]
+	if ok && old == v {
+		return true
+	}
+	r := t.owner(k, v)
+	dirty[r] = true
+	if ok {
+		dirty[t.owner(k, old)] = true
+	}
+	if err := t.m.Put(&k, &v); err != nil {
+		failed[r] = fmt.Errorf("write map %s: %w", t.name, explain(err))
+		return false
+	}
+	if ok && t.gone != nil {
+		t.gone(old)
+	}
+	t.have[k] = v
+	return true
 }
 
 // prune deletes what is not wanted.
 func (t *table[K, V]) prune(dirty map[root]bool, failed map[root]error) {
-	for k, v := range t.have {
+	if t.touched == nil {
+		for k, v := range t.have {
+			if _, ok := t.want[k]; !ok {
+				t.remove(k, v, dirty, failed)
+			}
+		}
+		return
+	}
+	for k := range t.touched {
 		if _, ok := t.want[k]; ok {
 			continue
 		}
-		r := t.owner(k, v)
-		dirty[r] = true
-		if err := t.m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			failed[r] = fmt.Errorf("delete from map %s: %w", t.name, err)
-			continue
+		if v, ok := t.have[k]; !ok || t.remove(k, v, dirty, failed) {
+			delete(t.touched, k)
 		}
-		if t.gone != nil {
-			t.gone(v)
-		}
-		delete(t.have, k)
 	}
+}
+
+// remove takes one entry from the kernel; false: it could not be.
+func (t *table[K, V]) remove(k K, v V, dirty map[root]bool, failed map[root]error) bool {
+	r := t.owner(k, v)
+	dirty[r] = true
+	if err := t.m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		failed[r] = fmt.Errorf("delete from map %s: %w", t.name, err)
+		return false
+	}
+	if t.gone != nil {
+		t.gone(v)
+	}
+	delete(t.have, k)
+	return true
 }
 
 // explain names the cure where the kernel's word is not enough.

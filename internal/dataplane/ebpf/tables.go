@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
 
@@ -78,13 +79,15 @@ type tables struct {
 	lost map[uint32]bool
 
 	// policy are the tables that an endpoint's policy number leads to: written before everything else, and pruned after the
-	// endpoints have turned to new ones.
-	policy []parts
-	parts  []parts
-	config *ebpf.Map
-	host   weftHost
-	states *ebpf.Map
-	outer  *ebpf.Map
+	// endpoints have turned to new ones. classes compiles them; rewritten: it has since they were last brought to the kernel whole.
+	policy    []parts
+	classes   *classifier
+	rewritten bool
+	parts     []parts
+	config    *ebpf.Map
+	host      weftHost
+	states    *ebpf.Map
+	outer     *ebpf.Map
 }
 
 // newTables lays the tables over what was loaded.
@@ -179,12 +182,15 @@ func (t *tables) layPolicy(m map[string]*ebpf.Map) {
 	t.polClass = newTable("pol_class", m["pol_class"], func(k weftPolclassKey, _ uint32) root { return root{rootPolicy, k.Policy} })
 	t.classAddr = newTable("class_addr", m["class_addr"], func(weftAddrKey, uint32) root { return none() })
 	t.classNet = newTable("class_net", m["class_net"], func(weftLpmKey, uint32) root { return none() })
+	t.classAddr.touched, t.classNet.touched = map[weftAddrKey]struct{}{}, map[weftLpmKey]struct{}{}
 	t.classAddr.gone = func(set uint32) { t.lost[set] = true }
 	t.classNet.gone = func(set uint32) { t.lost[set&^classV6] = true }
 	t.policy = []parts{t.ruleIDs, t.polRules, t.polClass}
+	t.classes = newClassifier(t)
 }
 
-// voidLost marks the endpoints whose rules told an address apart that has left a set: what the rules allowed it ends.
+// voidLost marks the endpoints whose rules told an address apart that has left a set: what the rules allowed it ends. It does so until
+// forgetLost is told that they were written.
 func (t *tables) voidLost(dirty map[root]bool) {
 	for slot, e := range t.endpoints.have {
 		for set := range t.lost {
@@ -192,6 +198,15 @@ func (t *tables) voidLost(dirty map[root]bool) {
 				dirty[root{rootEndpoint, slot}] = true
 				break
 			}
+		}
+	}
+}
+
+// forgetLost is voidLost's end, unless an endpoint could not be written.
+func (t *tables) forgetLost(failed map[root]error) {
+	for r := range failed {
+		if r.kind == rootEndpoint || r.kind == rootNone {
+			return
 		}
 	}
 	clear(t.lost)
@@ -238,8 +253,7 @@ func (t *tables) begin() {
 	t.peers.begin()
 	t.neighbors.begin()
 	t.routers.begin()
-	clear(t.ruleSlots.touched)
-	for _, p := range slices.Concat(t.policy, t.parts) {
+	for _, p := range t.parts { // those of policies are the classifier's
 		p.begin()
 	}
 	clear(t.floods.want)
@@ -271,6 +285,7 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 	t.routers.write(t.gens, dirty, failed)
 	t.resetStates(failed)
 	t.endpoints.write(t.gens, dirty, failed)
+	t.forgetLost(failed)
 	if deletes {
 		t.endpoints.prune(t.gens, failed)
 		for _, p := range slices.Backward(t.policy) {
@@ -290,7 +305,39 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 		t.sweep()
 	}
 	t.floods.prune(t.networks.have)
+	t.rewritten = t.rewritten && (len(failed) > 0 || !deletes)
 	return failed
+}
+
+// syncSets is sync after a State that differs from the former one, which was brought about wholly, in its address sets alone. false: it
+// could not be done wholly, and sync is to look at everything.
+func (t *tables) syncSets(s *hostplan.State, deletes bool) bool {
+	t.classes.refresh(s.AddressSets)
+	if len(t.classes.problems) > 0 {
+		return false
+	}
+	failed, dirty := map[root]error{}, map[root]bool{}
+	policy := t.policy
+	if !t.rewritten {
+		policy = nil
+	}
+	for _, p := range append(slices.Clone(policy), t.classAddr, t.classNet) {
+		p.write(dirty, failed)
+	}
+	if deletes {
+		t.classNet.prune(dirty, failed)
+		t.classAddr.prune(dirty, failed)
+	}
+	t.voidLost(dirty)
+	t.endpoints.write(t.gens, dirty, failed)
+	t.forgetLost(failed)
+	if deletes {
+		for _, p := range slices.Backward(policy) {
+			p.prune(dirty, failed)
+		}
+	}
+	t.rewritten = t.rewritten && (len(failed) > 0 || !deletes)
+	return len(failed) == 0
 }
 
 // voidHeard lets changes of neighbours count for decisions that depend on what is heard on their networks.

@@ -20,6 +20,8 @@ type hub struct {
 	world     *world.World
 	sessions  map[string]*session // by host
 	followers map[topic]map[*session]struct{}
+	// sets are address sets that somebody follows, as they are in world; one that is not here is read from the world.
+	sets map[model.UUID]*memberSet
 	// alive tells of a host whether its agent lives; serving is which host serves each provider network's outsiders.
 	alive   func(host string) bool
 	serving map[model.NetworkID]string
@@ -27,7 +29,7 @@ type hub struct {
 
 func newHub(w *world.Writer, log *slog.Logger) *hub {
 	return &hub{writer: w, log: log, calls: make(chan func()), sessions: map[string]*session{}, followers: map[topic]map[*session]struct{}{},
-		alive: func(string) bool { return true }}
+		sets: map[model.UUID]*memberSet{}, alive: func(string) bool { return true }}
 }
 
 func (h *hub) run(ctx context.Context) error {
@@ -104,6 +106,9 @@ func (h *hub) refollow(s *session, want interest) {
 			delete(h.followers[t], s)
 			if len(h.followers[t]) == 0 {
 				delete(h.followers, t)
+				if t.kind == topicSet {
+					delete(h.sets, t.id)
+				}
 			}
 		}
 	}
@@ -164,8 +169,10 @@ func (h *hub) commit(c *world.Commit) {
 		for _, s := range h.sessions {
 			s.fail(errReset) // it comes back and resumes
 		}
+		clear(h.sets)
 		return
 	}
+	changes := h.follow(c)
 	objects := map[item]struct{}{}
 	restless := map[*session]struct{}{}
 	electing := false
@@ -193,7 +200,7 @@ func (h *hub) commit(c *world.Commit) {
 	}
 	h.tell(func(of func(*session) *update) {
 		stays := h.shift(before, restless, of)
-		h.spread(before, objects, stays, of)
+		h.spread(before, spreading{objects, stays, changes}, of)
 	})
 }
 
@@ -247,40 +254,58 @@ func (h *hub) shift(before *world.World, restless map[*session]struct{}, of func
 	return stays
 }
 
+// spreading is what a commit may have changed, the topics that sessions stay with whose interest it changed, too, and what it did to
+// address sets.
+type spreading struct {
+	objects map[item]struct{}
+	stays   map[*session]interest
+	changes map[model.UUID]*setChange
+}
+
 // spread sends changed objects to those who follow their topics, before and after.
-func (h *hub) spread(before *world.World, objects map[item]struct{}, stays map[*session]interest, of func(*session) *update) {
-	items := slices.SortedFunc(maps.Keys(objects), func(a, b item) int { return compareKeys(a.key, b.key) })
+func (h *hub) spread(before *world.World, x spreading, of func(*session) *update) {
+	items := slices.SortedFunc(maps.Keys(x.objects), func(a, b item) int { return compareKeys(a.key, b.key) })
 	for _, i := range items {
 		t, k := i.topic, i.key
 		if len(h.followers[t]) == 0 {
 			continue
 		}
-		old, was := in(before, t, k)
-		now, is := in(h.world, t, k)
-		if was && is && old.version == now.version {
+		var n *news
+		if k.kind == wire.Kind_KIND_ADDRESS_SET {
+			n = h.setNews(before, t.id, x.changes)
+		} else {
+			n = h.news(before, i)
+		}
+		if n == nil {
 			continue
 		}
-		var change *wire.SetChange
-		if k.kind == wire.Kind_KIND_ADDRESS_SET && was && is {
-			change = changeOf(k, old, now)
-		}
 		for s := range h.followers[t] {
-			if both, shifted := stays[s]; shifted {
+			if both, shifted := x.stays[s]; shifted {
 				if _, follows := both[t]; !follows {
 					continue // it has just been sent the whole topic
 				}
 			}
 			switch {
-			case is && change != nil && s.changes:
-				u := of(s)
-				u.changes = append(u.changes, change)
-			case is:
-				of(s).put(k, now)
-			case was:
+			case n.gone:
 				of(s).drop(k)
+			case n.change != nil && s.changes:
+				u := of(s)
+				u.changes = append(u.changes, n.change)
+			default:
+				of(s).put(k, n.whole())
 			}
 		}
 	}
+}
+
+// news is what a commit means to those who follow an object under its topic; nil: nothing.
+func (h *hub) news(before *world.World, i item) *news {
+	old, was := in(before, i.topic, i.key)
+	now, is := in(h.world, i.topic, i.key)
+	if !was && !is || was && is && old.version == now.version {
+		return nil
+	}
+	return &news{gone: !is, whole: func() body { return now }}
 }
 
 // in is lookup, for objects that are under one topic or another according to what they say.

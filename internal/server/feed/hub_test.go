@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,11 +30,17 @@ type bench struct {
 }
 
 func newBench(t *rapid.T) *bench {
+	w, h, stop := open(t)
+	return &bench{t, w, h, stop}
+}
+
+// open is an empty world with its hub.
+func open(t rapid.TB) (w *world.Writer, h *hub, stop func()) {
 	s, err := memory.New(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := world.Open(context.Background(), world.Config{Store: s, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	w, err = world.Open(context.Background(), world.Config{Store: s, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		Random: func() model.UUID {
 			var b [16]byte
 			rand.Read(b[:])
@@ -43,11 +50,11 @@ func newBench(t *rapid.T) *bench {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	h := newHub(w, slog.New(slog.DiscardHandler))
+	h = newHub(w, slog.New(slog.DiscardHandler))
 	done := make(chan struct{}, 2)
 	go func() { w.Run(ctx); done <- struct{}{} }()
 	go func() { h.run(ctx); done <- struct{}{} }()
-	return &bench{t, w, h, func() { cancel(); <-done; <-done }}
+	return w, h, func() { cancel(); <-done; <-done }
 }
 
 func (b *bench) write(f func(tx *world.Tx)) {
@@ -141,11 +148,35 @@ func (m *mirror) change(t *rapid.T, c *wire.SetChange) {
 	if !m.session.changes || set == nil || m.has[k] != c.From {
 		t.Fatalf("a change of set %x from %d, which the agent does not have", c.Id, c.From)
 	}
-	set.Prefixes = c.Apply(set.Prefixes)
-	if b := encode(set); b.version != c.Version {
-		t.Fatalf("set %x changed to %d, want %d", c.Id, b.version, c.Version)
+	has := map[netip.Prefix]bool{}
+	for _, p := range set.Prefixes {
+		has[parsed(t, p)] = true
+	}
+	for _, p := range c.Added {
+		if has[parsed(t, p)] {
+			t.Fatalf("%v comes to set %x, and is there", parsed(t, p), c.Id)
+		}
+		has[parsed(t, p)] = true
+	}
+	for _, p := range c.Removed {
+		if !has[parsed(t, p)] {
+			t.Fatalf("%v leaves set %x, and is not there", parsed(t, p), c.Id)
+		}
+		delete(has, parsed(t, p))
+	}
+	set.Prefixes = toWire(slices.Collect(maps.Keys(has)))
+	if v := wire.SetVersion(set); v != c.Version {
+		t.Fatalf("set %x changed to %d, want %d", c.Id, v, c.Version)
 	}
 	m.has[k] = c.Version
+}
+
+func parsed(t *rapid.T, p *wire.Prefix) netip.Prefix {
+	out, err := wire.ParsePrefix(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // scope is what the agent of a host should hold, from the world alone.
@@ -186,6 +217,12 @@ func (b *bench) edit() {
 	case 1, 2:
 		p := &model.Port{ID: model.PortID{UUID: id("port", 12)}, NetworkID: n, Host: host(), Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"),
 			FixedIPs: []model.FixedIP{{SubnetID: subnet, Address: addr}}, SecurityGroups: []model.SecurityGroupID{group}}
+		if rapid.Bool().Draw(t, "pair") { // another port may have the address, too
+			p.AddressPairs = []model.AddressPair{{Prefix: netip.PrefixFrom(addr, rapid.SampledFrom([]int{24, 32}).Draw(t, "bits"))}}
+		}
+		if rapid.Bool().Draw(t, "another group") {
+			p.SecurityGroups = append(p.SecurityGroups, model.SecurityGroupID{UUID: id("group", 3)})
+		}
 		b.write(func(tx *world.Tx) {
 			if old := tx.Ports.Get(p.ID); old != nil {
 				p.NetworkID = old.NetworkID
@@ -389,6 +426,11 @@ func TestFollowingEqualsSnapshot(t *testing.T) {
 			m.drain(t)
 			if d := cmp.Diff(scope(b.writer.Snapshot(), h), m.has, cmp.AllowUnexported(key{})); d != "" {
 				t.Fatalf("host %s (-should, +has):\n%s", h, d)
+			}
+			for k := range m.has {
+				if set := m.sets[k]; set != nil && wire.SetVersion(set) != m.has[k] {
+					t.Fatalf("host %s: set %x is %v, which is not its version", h, k.id, texts(set.Prefixes))
+				}
 			}
 		}
 	})

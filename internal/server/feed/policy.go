@@ -1,9 +1,6 @@
 package feed
 
 import (
-	"net/netip"
-	"slices"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -82,56 +79,4 @@ func ruleBody(r *model.SecurityGroupRule) *wire.Rule {
 		m.Remote = wire.FromPrefix(r.RemotePrefix.Masked())
 	}
 	return m
-}
-
-// setBody is the addresses of a remote group (its ports' fixed IPs and address pairs) or of an address group.
-func setBody(w *world.World, id model.UUID) proto.Message {
-	m := &wire.AddressSet{Id: wire.ID(id)}
-	if g := w.AddressGroups.Get(model.AddressGroupID{UUID: id}); g != nil {
-		m.Prefixes = prefixes(g.Addresses)
-		return m
-	}
-	if w.SecurityGroups.Get(model.SecurityGroupID{UUID: id}) == nil {
-		return nil
-	}
-	var list []netip.Prefix
-	for p := range w.Ports.BySecurityGroup(model.SecurityGroupID{UUID: id}) {
-		for _, f := range p.FixedIPs {
-			list = append(list, netip.PrefixFrom(f.Address, f.Address.BitLen()))
-		}
-		for _, a := range p.AddressPairs {
-			list = append(list, a.Prefix.Masked())
-		}
-	}
-	m.Prefixes = prefixes(list)
-	return m
-}
-
-func prefixes(list []netip.Prefix) []*wire.Prefix {
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
-		}
-		return a.Bits() - b.Bits()
-	})
-	var out []*wire.Prefix
-	for _, p := range slices.Compact(list) {
-		out = append(out, wire.FromPrefix(p))
-	}
-	return out
-}
-
-// changeOf is what makes one address set of another; nil: sending it whole is no more.
-func changeOf(k key, old, now body) *wire.SetChange {
-	var a, b wire.AddressSet
-	if proto.Unmarshal(old.bytes, &a) != nil || proto.Unmarshal(now.bytes, &b) != nil {
-		return nil
-	}
-	c := &wire.SetChange{Id: []byte(k.id), From: old.version, Version: now.version}
-	c.Added, c.Removed = wire.DiffSets(a.Prefixes, b.Prefixes)
-	if len(c.Added)+len(c.Removed) > len(b.Prefixes) {
-		return nil
-	}
-	return c
 }

@@ -142,7 +142,7 @@ func (s *Server) Connect(stream grpc.BidiStreamingServer[wire.AgentMessage, wire
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	session := newSession(host)
-	session.changes = hello.SetChanges
+	session.changes = hello.SetSums
 	if err := stream.Send(s.welcome()); err != nil {
 		return err
 	}

@@ -143,8 +143,8 @@ func lookup(w *world.World, k key) (b body, ok bool) {
 			return encode(m), true
 		}
 	case wire.Kind_KIND_ADDRESS_SET:
-		if m := setBody(w, u); m != nil {
-			return encode(m), true
+		if m := newMemberSet(w, u); m != nil {
+			return m.body(), true
 		}
 	}
 	return body{}, false
