@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,11 +35,14 @@ func (w Watcher) Watch(ctx context.Context, changed func(agent.Found)) error {
 	})
 }
 
-// prefixes of the interfaces that endpoints may have: instances', and the host's ends of routers' legs.
+// prefixes of the interfaces that endpoints may have: instances', and the host's ends of routers' legs. What follows are the first eleven
+// characters of a port's id. Others' interfaces, as a VPN's tap0, are left alone.
 var prefixes = []string{"tap", "wi-", "wg-"}
 
+var idStart = regexp.MustCompile("^[0-9a-f]{8}-[0-9a-f]{2}$")
+
 func ours(name string) bool {
-	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+	return len(name) > 3 && slices.Contains(prefixes, name[:3]) && idStart.MatchString(name[3:])
 }
 
 func (w Watcher) find(links map[string]linux.Link) agent.Found {
