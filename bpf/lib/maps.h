@@ -87,7 +87,7 @@ struct conn_key {
 #define CONN_EXTRA
 #endif
 
-enum { CONN_NONE, CONN_NEW, CONN_REPLIED, CONN_FIN, CONN_CLOSED };
+enum { CONN_NONE, CONN_NEW, CONN_REPLIED, CONN_FIN, CONN_CLOSED, CONN_REFUSED = 8 /* beside the others: no rule allows it any more */ };
 
 /* How a connection leaves the cloud, once that is known (conn_val.nat_kind): nat_addr is the floating IP. */
 enum { NAT_UNKNOWN, NAT_FIP, NAT_CENTRAL };

@@ -112,8 +112,12 @@ static __noinline int quoted_key(struct __sk_buff *skb, const struct pkt *p, str
 static __noinline int related(struct __sk_buff *skb, const struct pkt *p, __u32 slot, __u32 egress)
 {
 	struct conn_key k = {.ep = slot};
+	struct conn_val *c;
 
-	return related_type(p) && quoted_key(skb, p, &k, egress) && conn_find(&k);
+	if (!related_type(p) || !quoted_key(skb, p, &k, egress))
+		return 0;
+	c = conn_find(&k);
+	return c && !(c->state & CONN_REFUSED);
 }
 
 /* A search for connections that may go: of one endpoint, or (0) of all. */
@@ -240,7 +244,13 @@ static __noinline int conn_open(const struct pkt *p, const struct endpoint *e, s
 	return R_NONE;
 }
 
-/* A packet of a known connection: the rules must still allow what opened it. */
+enum { REOPENED = -1 };
+
+/*
+ * A packet of a known connection: the rules must still allow what opened it. If none does, the connection stays what it was for its time, and is
+ * refused in both directions; were it forgotten, the answering end's next packet would open it anew by a rule of the other direction. But its SYN
+ * does open another one (REOPENED: the old one is gone).
+ */
 static __noinline int judge_known(const struct pkt *p, const struct endpoint *e, struct conn_key *k, struct conn_val *c,
 				  __u32 *rule)
 {
@@ -259,12 +269,16 @@ static __noinline int judge_known(const struct pkt *p, const struct endpoint *e,
 	}
 	*rule = classify(p, &v, e);
 	if (!*rule) {
-		__u32 was = c->egress;
-
-		if (!bpf_map_delete_elem(&conn, k))
-			conn_release(k->ep);
-		return refusal(was);
+		if (c->egress != egress && p->proto == IP_TCP && p->frag != FRAG_LATER &&
+		    (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_SYN) {
+			if (!bpf_map_delete_elem(&conn, k))
+				conn_release(k->ep);
+			return REOPENED;
+		}
+		c->state |= CONN_REFUSED;
+		return refusal(c->egress);
 	}
+	c->state &= ~CONN_REFUSED;
 	c->policy = e->policy;
 	conn_advance(c, k, egress, p->tcp_flags);
 	return R_NONE;
@@ -300,7 +314,7 @@ static __noinline int judge(struct __sk_buff *skb, struct pkt *p, __u32 slot, __
 	tracked = conn_key_of(&k, p, slot, egress);
 	if (tracked) {
 		c = conn_find(&k);
-		if (c && nat_changed(p, c, egress)) {
+		if (c && !(c->state & CONN_REFUSED) && nat_changed(p, c, egress)) {
 			if (!bpf_map_delete_elem(&conn, &k))
 				conn_release(slot);
 			return R_INVALID_STATE;
@@ -309,7 +323,8 @@ static __noinline int judge(struct __sk_buff *skb, struct pkt *p, __u32 slot, __
 			r = judge_known(p, e, &k, c, &j->rule);
 			if (!r)
 				j->state = c->state;
-			return r;
+			if (r != REOPENED)
+				return r;
 		}
 		if (!opens(p))
 			return R_INVALID_STATE;

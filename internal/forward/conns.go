@@ -34,6 +34,8 @@ type conn struct {
 	replied   bool
 	typ, code uint8 // of the ICMP query that opened it
 	nat       natUse
+	// refused: no rule allows it any more. It stays, so that the other end does not open it anew.
+	refused bool
 }
 
 type fragKey struct {
@@ -169,13 +171,19 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 		c, ok := r.res.Conns.get(k)
 		use := r.use(v.egress)
 		switch {
+		case ok && c.refused:
+			if j := r.known(e, v, k, c); !j.reopens {
+				return j
+			}
 		case ok && c.nat.kind != natUnknown && use.kind != natUnknown && c.nat != use:
 			return judgement{reason: reason.InvalidState, end: &k, cut: true}
-		case ok && c.nat.kind == natUnknown:
-			c.nat = use
-			return r.known(e, v, k, c)
 		case ok:
-			return r.known(e, v, k, c)
+			if c.nat.kind == natUnknown {
+				c.nat = use
+			}
+			if j := r.known(e, v, k, c); !j.reopens {
+				return j
+			}
 		}
 		if !opens(v) {
 			return judgement{reason: reason.InvalidState, cut: r.res.Conns.wasCut(k)}
@@ -194,7 +202,8 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 	return j
 }
 
-// known judges a packet of a connection: the rules must still allow what opened it.
+// known judges a packet of a connection: the rules must still allow what opened it. If none does, the connection is refused in both directions
+// for as long as it lives, but for a SYN of the other end, which opens another one in its place.
 func (r *run) known(e *hostplan.Endpoint, v view, k connKey, c conn) judgement {
 	orig := v
 	orig.egress = c.egress
@@ -206,8 +215,14 @@ func (r *run) known(e *hostplan.Endpoint, v view, k connKey, c conn) judgement {
 	}
 	rules := r.h.rules(e.Policy, orig)
 	if len(rules) == 0 {
-		return judgement{reason: refusal(c.egress), end: &k}
+		if v.egress != c.egress && v.h.proto == protoTCP && !v.h.later() && v.h.tcpFlags&(tcpFIN|tcpSYN|tcpRST|tcpACK) == tcpSYN {
+			r.res.Conns = r.res.Conns.without(k, false)
+			return judgement{reopens: true}
+		}
+		c.refused = true
+		return judgement{reason: refusal(c.egress), open: &opening{k, c}}
 	}
+	c.refused = false
 	c.replied = c.replied || c.egress != v.egress
 	return judgement{rules: rules, text: "a known connection, allowed by rule " + rules[0].String(), open: &opening{k, c}}
 }
@@ -296,7 +311,7 @@ func (r *run) related(e *hostplan.Endpoint, v view) (judgement, bool) {
 	if !tracked {
 		return judgement{}, false
 	}
-	if _, ok := r.res.Conns.get(k); !ok {
+	if c, ok := r.res.Conns.get(k); !ok || c.refused {
 		return judgement{}, false
 	}
 	return judgement{text: "related to a known connection"}, true

@@ -198,12 +198,12 @@ func (r *run) judge(s, d *hostplan.Endpoint) bool {
 			r.res.Conns = r.res.Conns.without(*v.end, v.cut)
 		}
 		r.res.Lingers = r.res.Lingers || v.cut && v.end == nil
+		if v.open != nil {
+			r.res.Conns = r.res.Conns.with(v.open.key, v.open.conn)
+		}
 		if v.reason != reason.None {
 			r.drop(v.reason, "policy", "port %s: %s", side.e.Port, Explain(v.reason).What)
 			return false
-		}
-		if v.open != nil {
-			r.res.Conns = r.res.Conns.with(v.open.key, v.open.conn)
 		}
 		r.credit(v.rules)
 		r.note("policy", "port %s: %s", side.e.Port, v.text)
@@ -216,9 +216,11 @@ type judgement struct {
 	reason reason.Reason
 	rules  []model.UUID
 	text   string
-	open   *opening // a connection to make
+	open   *opening // a connection to make, or how it is now
 	end    *connKey // a connection to remove
 	cut    bool     // it is, or was, removed for the way that it leaves the cloud by
+	// reopens: the packet is no part of the connection, which is gone.
+	reopens bool
 }
 
 type opening struct {

@@ -37,7 +37,6 @@ func connCases(p place) []Case {
 	other := b.ip().ICMP(p.pick(0, 129), 0, 6<<16|1, nil)
 	out := Stateful(Any(true, p.v6))
 	in := Allow(false, p.v6, 17, 53, 53)
-	before := func(s Send, f func(*Cloud)) Send { s.Before = f; return s }
 	return []Case{
 		{p.title("the default group lets replies in"), only(p.src, out), []Send{p.passes(ask), b.passes(tell), b.passes(tell)}},
 		{p.title("the default group keeps others out"), only(p.src, out), []Send{b.dropped(tell, reason.PolicyIngress)}},
@@ -52,13 +51,23 @@ func connCases(p place) []Case {
 		{p.title("stateless with rules for both directions"), only(p.src, Stateless(Any(true, p.v6), Allow(false, p.v6, 17, 1000, 1000))), []Send{p.passes(ask), b.passes(tell)}},
 		{p.title("a removed rule ends the connection"), only(p.dst, Stateful(in)), []Send{
 			p.passes(ask), b.passes(tell),
-			before(b.dropped(tell, reason.PolicyIngress), only(p.dst, Stateful(Allow(false, p.v6, 17, 54, 54)))),
-			p.dropped(ask, reason.PolicyIngress), b.dropped(tell, reason.PolicyEgress)}},
+			b.dropped(tell, reason.PolicyIngress).after(only(p.dst, Stateful(Allow(false, p.v6, 17, 54, 54)))),
+			p.dropped(ask, reason.PolicyIngress), b.dropped(tell, reason.PolicyIngress), b.dropped(b.ip().UDP(53, 1001, nil), reason.PolicyEgress)}},
+		{p.title("an answer opens no connection in place of one whose rule was removed"), only(p.dst, Stateful(in, Any(true, p.v6))), []Send{
+			p.passes(ask), b.passes(tell),
+			b.dropped(tell, reason.PolicyIngress).after(only(p.dst, Stateful(Any(true, p.v6)))),
+			b.dropped(tell, reason.PolicyIngress), p.dropped(ask, reason.PolicyIngress), b.dropped(tell, reason.PolicyIngress),
+			b.passes(b.ip().UDP(53, 1001, nil)),
+			b.passes(tell).after(only(p.dst, Stateful(in, Any(true, p.v6)))), p.passes(ask)}},
+		{p.title("an echo reply, and no echo of the other end's, in place of one whose rule was removed"), only(p.dst, Stateful(Allow(false, p.v6, 1, -1, -1), Any(true, p.v6))), []Send{
+			p.passes(ping), b.passes(pong),
+			p.dropped(ping, reason.PolicyIngress).after(only(p.dst, Stateful(Any(true, p.v6)))),
+			b.dropped(pong, reason.PolicyIngress), b.dropped(b.ip().Ping(5, 2), reason.PolicyIngress), b.passes(b.ip().Ping(6, 1))}},
 		{p.title("an added rule works at once"), only(p.dst, Stateful()), []Send{
 			p.dropped(ask, reason.PolicyIngress),
-			before(p.passes(ask), only(p.dst, Stateful(in))), b.passes(tell)}},
+			p.passes(ask).after(only(p.dst, Stateful(in))), b.passes(tell)}},
 		{p.title("another rule takes over for a removed one"), only(p.dst, Stateful(in)), []Send{
-			p.passes(ask), before(b.passes(tell), only(p.dst, Stateful(Any(false, p.v6))))}},
+			p.passes(ask), b.passes(tell).after(only(p.dst, Stateful(Any(false, p.v6))))}},
 	}
 }
 
@@ -72,6 +81,12 @@ func tcpCases(p place) []Case {
 	return []Case{
 		{p.title("TCP from SYN to RST"), allow, []Send{p.passes(t(SYN)), b.passes(u(SYN | ACK)), p.passes(t(ACK)), p.passes(t(PSH | ACK)),
 			b.passes(u(PSH | ACK)), p.passes(t(FIN | ACK)), b.passes(u(ACK)), b.passes(u(PSH | ACK)), b.passes(u(FIN | ACK)), p.passes(t(ACK))}},
+		{p.title("TCP whose rule was removed"), allow, []Send{p.passes(t(SYN)), b.passes(u(SYN | ACK)), p.passes(t(ACK)), b.passes(u(PSH | ACK)),
+			b.dropped(u(PSH|ACK), reason.PolicyIngress).after(guarded(Any(true, p.v6))), b.dropped(u(ACK), reason.PolicyIngress),
+			p.dropped(t(PSH|ACK), reason.PolicyIngress), p.dropped(t(SYN), reason.PolicyIngress), b.dropped(u(SYN|ACK), reason.PolicyIngress),
+			b.dropped(u(FIN|ACK), reason.PolicyIngress), p.passes(t(PSH | ACK)).after(allow), b.passes(u(ACK))}},
+		{p.title("TCP whose rule was removed, opened by the other end"), allow, []Send{p.passes(t(SYN)), b.passes(u(SYN | ACK)), p.passes(t(ACK)),
+			p.dropped(t(PSH|ACK), reason.PolicyIngress).after(guarded(Any(true, p.v6))), b.passes(u(SYN)), p.passes(t(SYN | ACK)), b.passes(u(ACK))}},
 		{p.title("TCP picked up in the middle"), allow, []Send{p.passes(t(ACK)), b.passes(u(ACK))}},
 		{p.title("SYN-ACK without a SYN"), all, []Send{b.dropped(u(SYN|ACK), reason.InvalidState)}},
 		{p.title("FIN without a connection"), all, []Send{p.dropped(t(FIN|ACK), reason.InvalidState)}},

@@ -35,7 +35,8 @@ func protoCases() []Case {
 				Case{p.title("an error about " + x.name), only(p.src, Stateful(Any(true, p.v6))), []Send{
 					b.dropped(about, reason.PolicyIngress), p.passes(ask(1000, 53)), b.passes(about)}},
 				Case{p.title("a removed rule ends the connection of " + x.name), only(p.dst, Stateful(rule)), []Send{p.passes(ask(1000, 53)), b.passes(tell(53, 1000)),
-					b.dropped(tell(53, 1000), reason.PolicyIngress).after(only(p.dst, Stateful())), b.dropped(tell(53, 1000), reason.PolicyEgress)}},
+					b.dropped(tell(53, 1000), reason.PolicyIngress).after(only(p.dst, Stateful())), b.dropped(tell(53, 1000), reason.PolicyIngress),
+					b.dropped(tell(53, 1001), reason.PolicyEgress)}},
 				single(p.title("a later fragment of "+x.name), p.passes(p.part(ask(1000, 53), 8, 8))),
 			)
 		}
@@ -55,6 +56,7 @@ func portlessCases(p place) []Case {
 			b.passes(gre(b, 47)), b.dropped(gre(b, 50), reason.PolicyIngress)}},
 		{p.title("an error about another protocol"), group, []Send{b.dropped(about, reason.PolicyIngress), p.passes(gre(p, 47)), b.passes(about)}},
 		{p.title("a removed rule ends the connection of another protocol"), only(p.dst, Stateful(Allow(false, p.v6, 47, -1, -1))), []Send{
-			p.passes(gre(p, 47)), b.passes(gre(b, 47)), b.dropped(gre(b, 47), reason.PolicyIngress).after(only(p.dst, Stateful()))}},
+			p.passes(gre(p, 47)), b.passes(gre(b, 47)), b.dropped(gre(b, 47), reason.PolicyIngress).after(only(p.dst, Stateful(Any(true, p.v6)))),
+			b.dropped(gre(b, 47), reason.PolicyIngress), p.dropped(gre(p, 47), reason.PolicyIngress)}},
 	}
 }

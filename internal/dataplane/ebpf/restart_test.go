@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
@@ -18,34 +19,38 @@ import (
 )
 
 // flood sends an echo request each millisecond until stop, and returns how many were sent and how many answered.
-func (c *testCloud) flood(from, to string, stop *atomic.Bool) (sent, answered int) {
+func (c *testCloud) flood(from, to string, v6 bool, stop *atomic.Bool) (sent, answered int) {
+	network, any, proto := "ip4:icmp", "0.0.0.0", 1
+	var ask, answer icmp.Type = ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply
+	if v6 {
+		network, any, proto, ask, answer = "ip6:ipv6-icmp", "::", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
+	}
 	c.must(linux.InNetns(c.ns(from), func() error {
-		conn, err := net.ListenPacket("ip4:icmp", "0.0.0.0")
+		p, err := net.ListenPacket(network, any)
 		if err != nil {
 			return err
 		}
-		p := ipv4.NewPacketConn(conn)
 		defer p.Close()
 		got := make(chan int, 1)
 		go func() {
 			seen, buf := map[int]bool{}, make([]byte, 1500)
 			for {
-				n, _, _, err := p.ReadFrom(buf)
+				n, _, err := p.ReadFrom(buf)
 				if err != nil {
 					got <- len(seen)
 					return
 				}
-				if m, err := icmp.ParseMessage(1, buf[:n]); err == nil && m.Type == ipv4.ICMPTypeEchoReply {
+				if m, err := icmp.ParseMessage(proto, buf[:n]); err == nil && m.Type == answer {
 					seen[m.Body.(*icmp.Echo).Seq] = true
 				}
 			}
 		}()
 		for !stop.Load() {
-			b, err := (&icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: 9, Seq: sent & 0xffff}}).Marshal(nil)
+			b, err := (&icmp.Message{Type: ask, Body: &icmp.Echo{ID: 9, Seq: sent & 0xffff}}).Marshal(nil)
 			if err != nil {
 				return err
 			}
-			if _, err := p.WriteTo(b, nil, &net.IPAddr{IP: c.addr(to, false).AsSlice()}); err != nil {
+			if _, err := p.WriteTo(b, &net.IPAddr{IP: c.addr(to, v6).AsSlice()}); err != nil {
 				return err
 			}
 			sent++
@@ -74,7 +79,7 @@ func TestRestart(t *testing.T) {
 	var stop atomic.Bool
 	done := make(chan [2]int, 1)
 	go func() {
-		sent, answered := c.flood("red1", "blue2", &stop)
+		sent, answered := c.flood("red1", "blue2", false, &stop)
 		done <- [2]int{sent, answered}
 	}()
 	for range 4 {
