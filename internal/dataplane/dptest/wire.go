@@ -44,10 +44,14 @@ type Arrived struct {
 	Drops map[reason.Reason]uint64
 }
 
-// RunWire puts the table of hard packets to a plane between real interfaces. A drop's reason is told by the plane's counters.
-func RunWire(t *testing.T, w Wire) {
+// RunWire puts a share of the table of hard packets to a plane between real interfaces, of the kind of that number. A drop's reason is
+// told by the plane's counters.
+func RunWire(t *testing.T, w Wire, s Share, kind int) {
 	plain := false // the hosts are as in Demo()
 	for _, c := range Cases() {
+		if !s.takes(c.Name, kind) {
+			continue
+		}
 		t.Run(c.Name, func(t *testing.T) {
 			cloud := Demo()
 			if c.Change != nil {

@@ -125,6 +125,7 @@ func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error)
 
 // The table of hard packets, each host's programs in maps of their own.
 func TestHardPackets(t *testing.T) {
+	t.Parallel() // as TestDifferential
 	planes := map[string]*underTest{}
 	top := t
 	dptest.RunCases(t, func(t testing.TB, s *hostplan.State) dptest.Plane {

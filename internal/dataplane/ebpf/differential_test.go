@@ -64,6 +64,7 @@ func differ(t *testing.T) dptest.Differ {
 // Random clouds, random and broken frames: the programs do what forward says, to the byte. The frames of one cloud are
 // partly repeated, so that cached decisions are compared, too.
 func TestDifferential(t *testing.T) {
+	t.Parallel() // beside what needs no namespaces either, when the rest is through
 	n := 0
 	reasons := map[reason.Reason]int{}
 	kinds := map[forward.OutputKind]int{}

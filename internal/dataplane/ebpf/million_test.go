@@ -20,6 +20,7 @@ type flooding struct {
 // either direction, before, within and after, and the flooder is refused with a reason. Then a table that the flooder may
 // fill alone.
 func TestMillionFlows(t *testing.T) {
+	t.Parallel() // as TestDifferential
 	for name, f := range map[string]flooding{
 		"a million":    {table: 100_000, others: 10_000, flood: 1_000_000, burst: 20_000},
 		"a full table": {table: 5000, share: 10_000, others: 1000, flood: 20_000, burst: 10_000},

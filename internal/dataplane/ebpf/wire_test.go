@@ -355,14 +355,20 @@ func (w *wire) Send(s dptest.Send, enough func(dptest.Arrived) bool) (dptest.Arr
 	return a, nil
 }
 
-// The table of hard packets between real interfaces, of every kind and with every way of delivery.
+// The table of hard packets between real interfaces, of every kind and with every way of delivery: whole, or the share that WEFT_WIRE_SHARE
+// names, in which each case has one of the kinds.
 func TestHardPacketsOnTheWire(t *testing.T) {
-	for _, x := range []struct {
+	share, err := dptest.ParseShare(os.Getenv("WEFT_WIRE_SHARE"))
+	if err != nil {
+		t.Fatalf("WEFT_WIRE_SHARE: %v", err)
+	}
+	t.Logf("share %s of the cases", share)
+	for kind, x := range []struct {
 		name string
 		cfg  Config
 		tap  bool
 	}{{"veth", Config{}, false}, {"veth, plain redirect", Config{Redirect: "plain"}, false}, {"tap", Config{}, true}, {"tap, clsact", Config{Attach: "clsact"}, true}} {
-		t.Run(x.name, func(t *testing.T) { dptest.RunWire(t, newWire(t, x.cfg, x.tap)) })
+		t.Run(x.name, func(t *testing.T) { dptest.RunWire(t, newWire(t, x.cfg, x.tap), share, kind) })
 	}
 }
 
