@@ -116,16 +116,12 @@ func (w way) cost(each time.Duration) (float64, error) {
 	return time[0]/runs[0] + time[1]/runs[1], nil
 }
 
-// scaleResult is what further ports cost.
+// scaleResult is what further ports cost: the traffic beside the bare programs before they were made, and after.
 type scaleResult struct {
-	Ports   int         `json:"ports"`
-	Seconds float64     `json:"made_in_seconds"`
-	Kinds   []kindScale `json:"kinds"`
-}
-
-type kindScale struct {
-	Kind  string  `json:"kind"`
-	Ratio float64 `json:"ratio"` // of the medians after and before
+	Ports   int          `json:"ports"`
+	Seconds float64      `json:"made_in_seconds"`
+	Before  []kindResult `json:"before"`
+	After   []kindResult `json:"after"`
 }
 
 // scale makes further ports on the network and measures what they cost a packet and a connection.
@@ -137,44 +133,31 @@ func scale(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	if err != nil {
 		return err
 	}
-	w := way{from: l.place("red1"), to: l.place("red2")}
-	before, err := w.all(ctx, o)
-	if err != nil {
-		return err
+	res := &scaleResult{Ports: o.ports}
+	if res.Before, err = l.besideBare(ctx, o); err != nil {
+		return fmt.Errorf("before: %w", err)
 	}
 	began := time.Now()
 	if err := l.manyPorts(ctx, g, o.ports); err != nil {
 		return err
 	}
-	res := &scaleResult{Ports: o.ports, Seconds: time.Since(began).Seconds()}
-	after, err := w.all(ctx, o)
-	if err != nil {
-		return err
-	}
-	for _, k := range kinds {
-		res.Kinds = append(res.Kinds, kindScale{k.name, quantile(after[k.name], 0.5) / quantile(before[k.name], 0.5)})
+	res.Seconds = time.Since(began).Seconds()
+	if res.After, err = l.besideBare(ctx, o); err != nil {
+		return fmt.Errorf("after: %w", err)
 	}
 	r.Scale = res
 	return nil
 }
 
-// all measures every kind on one way, as often as there are rounds.
-func (w way) all(ctx context.Context, o options) (map[string][]float64, error) {
-	got := map[string][]float64{}
-	for _, k := range kinds {
-		progress("  %s: %d times", k.name, o.pairs)
-		for range o.pairs {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			v, err := w.once(k, o.each)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", k.name, err)
-			}
-			got[k.name] = append(got[k.name], v)
-		}
+// besideBare measures every kind in the same subnet across hosts, interleaved with the bare programs.
+func (l *benchLab) besideBare(ctx context.Context, o options) ([]kindResult, error) {
+	const bare = "bare redirect, across hosts"
+	red1, red2 := l.place("red1"), l.place("red2")
+	ways := []way{
+		{name: bare, from: red1, to: red2, on: func() (func(), error) { return l.bareTunnel("red1", "red2") }},
+		{name: "weft, same subnet, across hosts", from: red1, to: red2, against: bare},
 	}
-	return got, nil
+	return measured(ctx, ways, o)
 }
 
 // ground is where further ports are made.

@@ -116,7 +116,7 @@ func (l *benchLab) underRules(ctx context.Context, o options, project string, po
 	return x, err
 }
 
-func (l *benchLab) measureGroups(ctx context.Context, o options) (out []kindResult, err error) {
+func (l *benchLab) measureGroups(ctx context.Context, o options) ([]kindResult, error) {
 	red1, red2, red3 := l.place("red1"), l.place("red2"), l.place("red3")
 	ways := []way{
 		{name: "bare redirect, across hosts", from: red1, to: red2, on: func() (func(), error) { return l.bareTunnel("red1", "red2") }},
@@ -124,14 +124,7 @@ func (l *benchLab) measureGroups(ctx context.Context, o options) (out []kindResu
 		{name: "bare redirect, within a host", from: red1, to: red3, on: func() (func(), error) { return l.bareLocal("red1", "red3") }},
 		{name: "weft, within a host", from: red1, to: red3, against: "bare redirect, within a host"},
 	}
-	for _, k := range kinds {
-		got, err := rounds(ctx, ways, k, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", k.name, err)
-		}
-		out = append(out, compared(ways, k, k.aim, got))
-	}
-	return out, nil
+	return measured(ctx, ways, o)
 }
 
 // groupOf makes a stateful group that lets the benchmark's port in by the last of n ingress rules; half of the others are of

@@ -144,8 +144,22 @@ func printScale(w io.Writer, r *labResult) {
 	if r.Scale == nil {
 		return
 	}
-	fmt.Fprintf(w, "\n%d further ports on the network, made in %.1f s:\n", r.Scale.Ports, r.Scale.Seconds)
-	for _, k := range r.Scale.Kinds {
-		fmt.Fprintf(w, "%-34s %.1f%% of what it was before (medians; same subnet, across hosts)\n", k.Kind, 100*k.Ratio)
+	fmt.Fprintf(w, "\nbefore further ports:\n")
+	printKinds(w, r.Scale.Before)
+	fmt.Fprintf(w, "\nwith %d further ports on the network, made in %.1f s:\n", r.Scale.Ports, r.Scale.Seconds)
+	printKinds(w, r.Scale.After)
+	for i, k := range r.Scale.After {
+		fmt.Fprintf(w, "%s: %.1f%% of what it was before, both beside the bare programs of their own rounds\n", k.Kind, 100*k.share()/r.Scale.Before[i].share())
 	}
+}
+
+// share is the median ratio of the last way that has one to the bare programs.
+func (k kindResult) share() float64 {
+	x := 0.0
+	for _, w := range k.Ways {
+		if w.Ratio != nil {
+			x = w.Ratio.Median
+		}
+	}
+	return x
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,5 +44,19 @@ func TestChosen(t *testing.T) {
 	}
 	if _, err := chosen("trafic"); err == nil {
 		t.Error("a section that is not there was taken")
+	}
+}
+
+// What further ports cost is the ratio to the bare programs with them, divided by that without: a machine that is slower by then, and the bare
+// programs with it, is no cost.
+func TestCostOfFurtherPorts(t *testing.T) {
+	at := func(bare, weft float64) []kindResult {
+		ways := []way{{name: "bare"}, {name: "weft", against: "bare"}}
+		return []kindResult{compared(ways, kinds[0], 1, map[string][]float64{"bare": {bare, bare}, "weft": {weft, weft}})}
+	}
+	var b strings.Builder
+	printScale(&b, &labResult{Scale: &scaleResult{Ports: 1000, Before: at(10, 9), After: at(5, 4.05)}})
+	if want := "stream: 90.0% of what it was before"; !strings.Contains(b.String(), want) {
+		t.Errorf("it lacks %q:\n%s", want, b.String())
 	}
 }

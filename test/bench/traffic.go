@@ -31,7 +31,7 @@ func (l *benchLab) place(name string) place {
 	return place{i.netns(), a}
 }
 
-// traffic measures all ways, interleaved, kind by kind.
+// traffic measures all ways.
 func traffic(ctx context.Context, l *benchLab, o options, r *labResult) error {
 	raw, undo, err := rawVXLAN(ctx)
 	defer undo()
@@ -54,14 +54,20 @@ func traffic(ctx context.Context, l *benchLab, o options, r *labResult) error {
 		{name: "weft, routed, within a host", from: red1, to: blue1, against: "bare redirect, within a host"},
 		{name: "plain kernel routing", from: routed[0], to: routed[1], against: "bare redirect, within a host"},
 	}
+	r.Traffic, err = measured(ctx, ways, o)
+	return err
+}
+
+// measured is every kind on all ways, interleaved, kind by kind.
+func measured(ctx context.Context, ways []way, o options) (out []kindResult, err error) {
 	for _, k := range kinds {
 		got, err := rounds(ctx, ways, k, o)
 		if err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
+			return nil, fmt.Errorf("%s: %w", k.name, err)
 		}
-		r.Traffic = append(r.Traffic, compared(ways, k, k.aim, got))
+		out = append(out, compared(ways, k, k.aim, got))
 	}
-	return nil
+	return out, nil
 }
 
 // rounds measures each way once a round.
