@@ -35,7 +35,10 @@ static __inline int to_router_host(const struct pkt *p)
 	return c && !mac_zero(c->dvr_mac) && mac_eq(p->key.dmac, c->dvr_mac);
 }
 
-/* The frame says that mac has the address. Is that news: of somebody who is spoken to, or of one who takes an address that is here? */
+/*
+ * The frame says that mac has the address. Is that news: of somebody who is spoken to, or of one who takes an address that is here? With
+ * our own MAC that is another host of the cloud: what this one sends does not come back to it.
+ */
 static __noinline int is_news(const struct pkt *p, const struct network *n, const struct ip *spa, const __u8 *sha)
 {
 	struct addr_key k = {.net = p->net, .addr = *spa};
@@ -48,7 +51,7 @@ static __noinline int is_news(const struct pkt *p, const struct network *n, cons
 		o->seen = bpf_ktime_get_coarse_ns();
 		return 0;
 	}
-	return v && (v->kind == KIND_FIP || spoken_for(n, v->kind) || endpoint_at(v)) && !mac_eq(v->mac, sha);
+	return v && (v->kind == KIND_FIP || spoken_for(n, v->kind) || endpoint_at(v));
 }
 
 /* ARP: floating IPs and routers are answered for, and who asks or answers is remembered. */

@@ -93,6 +93,9 @@ func newExternal(cfg *config.Agent, plane dataplane.Plane, p dataplane.Outside, 
 	if r, ok := plane.(dataplane.Resender); ok {
 		d.Resend = r.Resend
 	}
+	if o, ok := plane.(dataplane.OutsideReceiver); ok {
+		d.Receive = o.ReceiveOutside
+	}
 	if l, ok := plane.(dataplane.OutsideLister); ok {
 		d.Known = l.OutsideNeighbors
 	}

@@ -214,20 +214,20 @@ func (r *run) arpOutside() {
 	}
 }
 
-// news reports whether ARP or ND told something about an address that is spoken to, or of ours, that was not so.
+// news reports whether ARP or ND told something about an address that is spoken to that was not so, or claims one of ours, by whatever MAC.
 func (r *run) news(addr netip.Addr, mac model.MAC) bool {
 	at := netAddr{r.net.ID, addr}
 	if known, ok := r.res.Conns.outside(at); ok {
 		return known != mac
 	}
-	if f := r.h.fips[at]; f != nil {
-		return f.MAC != mac
+	if r.h.fips[at] != nil {
+		return true
 	}
-	if l, ok := r.spokenFor(addr); ok {
-		return l.iface.MAC != mac
+	if _, ok := r.spokenFor(addr); ok {
+		return true
 	}
 	c, ok := r.h.byAddr[at]
-	return ok && r.h.endpoints[c.neighbor.Port] != nil && c.mac != mac
+	return ok && r.h.endpoints[c.neighbor.Port] != nil
 }
 
 // localAt is the endpoint here that has the address on the frame's network; nil: none.

@@ -2,13 +2,11 @@ package external
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
@@ -21,6 +19,8 @@ type Deps struct {
 	Plane dataplane.Outside
 	// Resend is the plane's; nil: packets that waited are lost, and their senders repeat them.
 	Resend func(model.PortID, []byte) error
+	// Receive is the plane's, for packets that came from a wire and not from a port; nil: those that waited are lost.
+	Receive func(model.NetworkID, []byte) error
 	// Known lists what the plane has learned; nil: nothing is kept fresh.
 	Known func() ([]dataplane.OutsideNeighbor, error)
 	// Repeats is how many times an address is announced when it comes here (send_arp_for_ha); 0: not at all.
@@ -41,18 +41,21 @@ type Active struct {
 const (
 	maxEntries     = 4096 // next hops that are being asked for
 	maxWaiting     = 2048 // packets, of all ports
-	maxWaitingPort = 16   // packets, of one port
+	maxWaitingPort = 16   // packets, of one port, or of all machines of one network
 )
 
 const (
-	askEvery   = time.Second
-	asks       = 3
-	freshFor   = 30 * time.Second // then it is asked again
-	lookEvery  = 5 * time.Second  // at what the plane knows
-	beat       = 50 * time.Millisecond
-	perBeat    = 50 // announcements
-	claimGrace = 3 * time.Second
-	claimKept  = time.Minute
+	askEvery    = time.Second
+	asks        = 3
+	freshFor    = 30 * time.Second // then it is asked again
+	lookEvery   = 5 * time.Second  // at what the plane knows
+	beat        = 50 * time.Millisecond
+	perBeat     = 50 // announcements
+	claimGrace  = 3 * time.Second
+	defendAfter = time.Second
+	doubtEvery  = 5 * time.Second // who claims an address of ours is asked whether it still has it
+	claimKept   = 3*doubtEvery + time.Second
+	twinKept    = time.Minute // another host of the cloud, which is not asked
 )
 
 // Speaker does what the package is for. All its state is of the goroutine of Run.
@@ -66,7 +69,7 @@ type Speaker struct {
 	active  Active
 	own     map[key]owned
 	entries map[key]*entry
-	waiting map[model.PortID]int
+	waiting map[source]int
 	total   int
 	// met are those that the plane knows.
 	met map[key]bool
@@ -101,21 +104,27 @@ type entry struct {
 }
 
 type waitingFrame struct {
-	port  model.PortID
+	from  source
 	frame []byte
+}
+
+// source is where a packet came from: a port of this host, or the wire of a network.
+type source struct {
+	port model.PortID
+	wire model.NetworkID
 }
 
 // claim is somebody else's word that an address of ours is theirs.
 type claim struct {
-	mac         model.MAC
-	first, last time.Time
+	mac                model.MAC
+	first, last, asked time.Time
 }
 
 // New returns a Speaker; nothing happens before Run.
 func New(d Deps) *Speaker {
 	return &Speaker{
 		Deps: d, states: make(chan *hostplan.State, 1), actives: make(chan Active, 1), punts: make(chan dataplane.Punt, 256),
-		own: map[key]owned{}, entries: map[key]*entry{}, waiting: map[model.PortID]int{}, met: map[key]bool{}, refresh: map[key]int{}, claims: map[key]claim{},
+		own: map[key]owned{}, entries: map[key]*entry{}, waiting: map[source]int{}, met: map[key]bool{}, refresh: map[key]int{}, claims: map[key]claim{},
 	}
 }
 
@@ -201,6 +210,23 @@ func (s *Speaker) takeOwn() {
 		}
 	}
 	maps.DeleteFunc(s.claims, func(k key, _ claim) bool { _, mine := now[k]; return !mine })
+	for k, e := range s.entries {
+		if !s.maySpeak(k, e) { // another question would lead the address back to here
+			s.drop(e)
+			delete(s.entries, k)
+		}
+	}
+}
+
+// maySpeak reports whether what asks for a next hop is still this host's.
+func (s *Speaker) maySpeak(k key, e *entry) bool {
+	for f := range s.voices(k) {
+		if f.Address == e.from && f.MAC == e.sender.mac {
+			return true
+		}
+	}
+	from, o, ok := s.asRouter(k)
+	return ok && from == e.from && o.mac == e.sender.mac
 }
 
 func (s *Speaker) punt(p dataplane.Punt) {
@@ -235,9 +261,9 @@ func (s *Speaker) resolve(k key, p dataplane.Punt) {
 		e = &entry{sender: sender, from: from}
 		s.entries[k] = e
 	}
-	if s.Resend != nil && s.waiting[p.Port] < maxWaitingPort && s.total < maxWaiting {
-		e.frames = append(e.frames, waitingFrame{p.Port, p.Frame})
-		s.waiting[p.Port]++
+	if src, ok := s.sourceOf(p); ok && s.waiting[src] < maxWaitingPort && s.total < maxWaiting {
+		e.frames = append(e.frames, waitingFrame{src, p.Frame})
+		s.waiting[src]++
 		s.total++
 	}
 	if e.asked == 0 {
@@ -248,7 +274,7 @@ func (s *Speaker) resolve(k key, p dataplane.Punt) {
 // senderOf is the floating IP that the packet leaves with, or the proxied IPv6 address: never the router's own address, for which the
 // neighbours would learn a MAC that is not its.
 func (s *Speaker) senderOf(k key, p dataplane.Punt) (netip.Addr, owned, bool) {
-	src := sourceOf(p.Frame)
+	src := senderIn(p.Frame)
 	var best *hostplan.FloatingIP
 	for f := range s.voices(k) {
 		if f.Port == p.Port && (best == nil || f.Fixed == src || best.Fixed != src && f.ID.Compare(best.ID.UUID) < 0) {
@@ -281,8 +307,8 @@ func (s *Speaker) voices(k key) iter.Seq[*hostplan.FloatingIP] {
 	}
 }
 
-// sourceOf is the source address of an IP packet; invalid: it is none.
-func sourceOf(frame []byte) netip.Addr {
+// senderIn is the source address of an IP packet; invalid: it is none.
+func senderIn(frame []byte) netip.Addr {
 	switch {
 	case len(frame) >= etherLen+20 && frame[etherLen]>>4 == 4:
 		return netip.AddrFrom4([4]byte(frame[etherLen+12 : etherLen+16]))
@@ -318,8 +344,8 @@ func (s *Speaker) learned(k key, mac model.MAC) {
 	if e := s.entries[k]; e != nil {
 		delete(s.entries, k)
 		for _, f := range s.drop(e) {
-			if err := s.Resend(f.port, f.frame); err != nil {
-				s.Log.Debug("a packet that waited is lost", "port", f.port, "error", err)
+			if err := s.again(f); err != nil {
+				s.Log.Debug("a packet that waited is lost", "port", f.from.port, "network", f.from.wire, "error", err)
 			}
 		}
 	}
@@ -331,8 +357,8 @@ func (s *Speaker) drop(e *entry) []waitingFrame {
 	e.frames = nil
 	for _, f := range list {
 		s.total--
-		if s.waiting[f.port]--; s.waiting[f.port] == 0 {
-			delete(s.waiting, f.port)
+		if s.waiting[f.from]--; s.waiting[f.from] == 0 {
+			delete(s.waiting, f.from)
 		}
 	}
 	return list
@@ -352,6 +378,7 @@ func (s *Speaker) round() {
 		}
 	}
 	s.speak(now)
+	s.doubt(now)
 	if s.Known != nil && now.Sub(s.looked) >= lookEvery {
 		s.looked = now
 		s.look()
@@ -373,8 +400,7 @@ func (s *Speaker) look() {
 			delete(s.refresh, k)
 			continue
 		}
-		from, o, ok := s.anyVoice(k)
-		if s.refresh[k] >= asks || !ok {
+		if s.refresh[k] >= asks {
 			delete(s.refresh, k)
 			if err := s.Plane.Forget(k.external, k.addr); err != nil {
 				s.Log.Debug("not forgotten", "address", k.addr, "error", err)
@@ -382,7 +408,9 @@ func (s *Speaker) look() {
 			continue
 		}
 		s.refresh[k]++
-		s.send(k.external, question(from, k.addr, o.mac))
+		if from, o, ok := s.anyVoice(k); ok { // an agent that has just started may have none yet
+			s.send(k.external, question(from, k.addr, o.mac))
+		}
 	}
 	s.met = here
 	maps.DeleteFunc(s.refresh, func(k key, _ int) bool { return !here[k] })
@@ -404,39 +432,4 @@ func (s *Speaker) anyVoice(k key) (netip.Addr, owned, bool) {
 		return s.asRouter(k)
 	}
 	return best.Address, owned{mac: best.MAC}, true
-}
-
-// claimed notes that somebody else says that an address of ours is theirs.
-func (s *Speaker) claimed(k key, o owned, mac model.MAC) {
-	now := s.Now()
-	c, known := s.claims[k]
-	if !known || c.mac != mac {
-		c = claim{mac: mac, first: now}
-		s.announce(k, o, 1, now) // we were here first
-	}
-	c.last = now
-	s.claims[k] = c
-}
-
-// problems are claims that last: while an address moves from host to host both may have it for a moment.
-func (s *Speaker) problems() []hostplan.Problem {
-	now := s.Now()
-	var out []hostplan.Problem
-	for k, c := range s.claims {
-		if now.Sub(c.last) > claimKept {
-			delete(s.claims, k)
-			continue
-		}
-		if now.Sub(c.first) < claimGrace {
-			continue
-		}
-		o := s.own[k]
-		who := "by " + c.mac.String() + ": find that machine and give it another address"
-		if c.mac == o.mac {
-			who = "by another host of this cloud, with the same MAC: is an agent there cut off from its server?"
-		}
-		out = append(out, hostplan.Problem{Kind: string(o.kind), ID: o.id, Why: fmt.Sprintf("the address %s, which is served here, is claimed on external network %s %s", k.addr, k.external, who)})
-	}
-	slices.SortFunc(out, func(a, b hostplan.Problem) int { return strings.Compare(a.Kind+a.ID+a.Why, b.Kind+b.ID+b.Why) })
-	return out
 }

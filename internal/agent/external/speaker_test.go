@@ -233,6 +233,10 @@ func TestClaims(t *testing.T) {
 		t.Errorf("problems %v", p)
 	}
 	r.pass(claimKept)
+	if p := r.problems(); len(p) != 1 || p[0].Kind != "router" {
+		t.Errorf("another host of the cloud is silent: %v", p)
+	}
+	r.pass(twinKept)
 	if p := r.problems(); len(p) != 0 {
 		t.Errorf("it does not heal: %v", p)
 	}
@@ -242,6 +246,62 @@ func TestClaims(t *testing.T) {
 	r.pass(4 * time.Second)
 	if p := r.problems(); len(p) != 0 {
 		t.Errorf("a claim on what is not ours any more: %v", p)
+	}
+}
+
+// Who claims an address is asked whether it still has it: as long as it answers the claim stands, and then no longer. We say that we have
+// it, but not before one from which it has just come to another host would know.
+func TestClaimsAreDoubted(t *testing.T) {
+	six := netip.MustParseAddr("2001:db8::100")
+	for _, c := range []struct {
+		name, defence string
+		addr          netip.Addr
+		mac           model.MAC
+	}{{"IPv4", "203.0.113.110 fa:16:3e:00:00:01 op 2 for 203.0.113.110", fip, fipMAC}, {"IPv6", "2001:db8::100 fa:16:3e:00:00:02 advertises", six, gwMAC}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig()
+			r.takeOwn()
+			for range 3 {
+				r.pass(time.Second)
+			}
+			r.p.take()
+			hears := func() {
+				f := arp(arpAnswer, c.addr, netip.IPv4Unspecified(), hopMAC)
+				if c.addr.Is6() {
+					f = advertisement(c.addr, hopMAC, false)
+				}
+				r.punt(dataplane.Punt{Kind: dataplane.PuntNeighbor, External: ext, NextHop: c.addr, Frame: f})
+			}
+			hears()
+			r.pass(500 * time.Millisecond)
+			if got := r.p.take(); got != "" {
+				t.Errorf("said at once: %s", got)
+			}
+			r.pass(600 * time.Millisecond)
+			if got := r.p.take(); !strings.Contains(got, c.defence) {
+				t.Errorf("not defended: %s", got)
+			}
+			asked := 0
+			for range 60 {
+				r.p.sentRaw = nil
+				r.pass(time.Second)
+				for _, b := range r.p.sentRaw {
+					if probes(b, c.addr, c.mac) || b[12] == 0x86 && b[54] == icmp6NS && model.MAC(b[6:12]) == c.mac {
+						asked++
+						hears()
+					}
+				}
+			}
+			if p := r.problems(); len(p) != 1 || asked < 10 {
+				t.Errorf("asked %d times, problems %v", asked, p)
+			}
+			for range 17 {
+				r.pass(time.Second)
+			}
+			if p := r.problems(); len(p) != 0 {
+				t.Errorf("it does not heal: %v", p)
+			}
+		})
 	}
 }
 
@@ -268,6 +328,37 @@ func TestWhatIsSilentIsAskedAndForgotten(t *testing.T) {
 	r.pass(lookEvery)
 	if got := r.p.take(); got != "" || r.p.learned[hop] != hopMAC {
 		t.Errorf("asked %q for what is fresh", got)
+	}
+}
+
+// A floating IP that has gone to another host asks for nothing any more: the question would lead it back to here. And what a former agent
+// knew is not forgotten because nothing is programmed yet.
+func TestWhoIsGoneIsSilent(t *testing.T) {
+	r := newRig()
+	r.takeOwn()
+	for range 3 {
+		r.pass(time.Second)
+	}
+	r.unresolved('1')
+	r.p.take()
+	st := *r.state
+	st.FloatingIPs = nil
+	r.state = &st
+	r.takeOwn()
+	for range 3 {
+		r.pass(1100 * time.Millisecond)
+	}
+	if got := r.p.take(); got != "" || r.total != 0 || len(r.waiting) != 0 {
+		t.Errorf("it says %q, %d packets wait", got, r.total)
+	}
+	r = newRig()
+	r.active = Active{}
+	r.p.learned[hop] = hopMAC
+	r.p.known = []dataplane.OutsideNeighbor{{External: ext, Address: hop, MAC: hopMAC, Silent: time.Minute}}
+	r.takeOwn()
+	r.pass(time.Second)
+	if r.p.learned[hop] != hopMAC {
+		t.Error("a next hop is forgotten before anything of this host's is known to be programmed")
 	}
 }
 

@@ -1,8 +1,10 @@
 package external
 
 import (
+	"errors"
 	"net/netip"
 
+	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -35,4 +37,35 @@ func (s *Speaker) asRouter(k key) (netip.Addr, owned, bool) {
 		return netip.IPv4Unspecified(), owned{mac: mac}, true
 	}
 	return hostplan.LinkLocal(mac), owned{mac: mac}, true
+}
+
+// sourceOf is where a packet that waits came from, and thus where it is put in again; false: it cannot be. What no port sent came from a
+// wire, to the MAC of a router for which this host speaks there: that says which wire.
+func (s *Speaker) sourceOf(p dataplane.Punt) (source, bool) {
+	if !p.Port.IsZero() {
+		return source{port: p.Port}, s.Resend != nil
+	}
+	if s.Receive == nil || len(p.Frame) < etherLen {
+		return source{}, false
+	}
+	mac := model.MAC(p.Frame[:6])
+	for _, r := range s.state.Routers {
+		for _, i := range r.Interfaces {
+			if n := s.state.Networks[i.Network]; i.MAC == mac && n != nil && n.Speaks {
+				return source{wire: i.Network}, true
+			}
+		}
+	}
+	return source{}, false
+}
+
+// again puts a packet in where it came from.
+func (s *Speaker) again(f waitingFrame) error {
+	switch {
+	case !f.from.wire.IsZero() && s.Receive != nil:
+		return s.Receive(f.from.wire, f.frame)
+	case !f.from.port.IsZero() && s.Resend != nil:
+		return s.Resend(f.from.port, f.frame)
+	}
+	return errors.New("the plane takes no packet back")
 }

@@ -64,6 +64,51 @@ func TestMachinesAreAskedForWithoutLeadingThemAstray(t *testing.T) {
 	}
 }
 
+// TestPacketsBetweenWiresWait: what a machine sends by a router to a machine that nobody has met yet waits, and is put in again where it
+// came from.
+func TestPacketsBetweenWiresWait(t *testing.T) {
+	r := newRig()
+	from := r.wired(true)
+	to := model.NetworkID{UUID: model.UUID{'x'}}
+	r.state.Networks[to] = &hostplan.Network{ID: to, Type: "flat", Physnet: "external"}
+	type put struct {
+		network model.NetworkID
+		frame   string
+	}
+	var received []put
+	r.Receive = func(n model.NetworkID, b []byte) error {
+		received = append(received, put{n, string(b[len(b)-1:])})
+		return nil
+	}
+	machine := netip.MustParseAddr("10.8.0.9")
+	sent := func(dst model.MAC, n byte) {
+		b := packet(n)
+		copy(b, dst[:])
+		r.punt(dataplane.Punt{Kind: dataplane.PuntExternal, External: to, NextHop: machine, Frame: b})
+	}
+	router := model.MAC{0xfa, 0x16, 0x3e, 0, 0, 5}
+	sent(router, '1')
+	sent(router, '2')
+	sent(hopMAC, '3') // came by no wire for which this host speaks: where to put it in again nobody knows
+	r.punt(dataplane.Punt{Kind: dataplane.PuntNeighbor, External: to, NextHop: machine, Frame: arp(arpAnswer, machine, netip.IPv4Unspecified(), hopMAC)})
+	if want := []put{{from, "1"}, {from, "2"}}; !slices.Equal(received, want) || r.p.learned[machine] != hopMAC || len(r.p.resent) != 0 {
+		t.Errorf("received %v, learned %v, resent %v", received, r.p.learned, r.p.resent)
+	}
+	machine = netip.MustParseAddr("10.8.0.10")
+	for range 2 * maxWaitingPort {
+		sent(router, 'x')
+	}
+	if r.total != maxWaitingPort {
+		t.Errorf("%d packets of one wire wait", r.total)
+	}
+	for range asks + 1 {
+		r.pass(askEvery + time.Millisecond)
+	}
+	if r.total != 0 || len(r.waiting) != 0 {
+		t.Errorf("left: %d %v", r.total, r.waiting)
+	}
+}
+
 // probes: the frame is an ARP probe for the address from the MAC.
 func probes(b []byte, a netip.Addr, mac model.MAC) bool {
 	return a.Is4() && len(b) >= 42 && b[12] == 8 && b[13] == 6 && b[21] == arpAsk && model.MAC(b[22:28]) == mac &&

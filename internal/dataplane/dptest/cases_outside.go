@@ -34,6 +34,7 @@ func arpOutsideCases() []Case {
 	gateway := mustAddr("203.0.113.10")
 	copies := map[string][]byte{"gateway of router": claim(mustAddr("203.0.113.50")), "gateway of router-b": claim(mustAddr("203.0.113.50"))}
 	moved := map[string][]byte{"gateway of router": claim(OutsideRouter), "gateway of router-b": claim(OutsideRouter)}
+	twin := ARP{Op: 1, SenderMAC: f.floatMAC(), Sender: f.float(), Target: mustAddr("203.0.113.50")}.Frame(model.Broadcast)
 	return []Case{
 		north("ARP outside for a floating IP here", nic("compute1", ask(f.float()), Want{Reply: answer})),
 		north("ARP outside for a floating IP of another host", nic("compute1", ask(FloatingOf("red2")), Want{ToHost: true})),
@@ -43,6 +44,7 @@ func arpOutsideCases() []Case {
 		north("ARP outside for a stranger", nic("compute2", ask(mustAddr("203.0.113.50")), Want{ToHost: true})),
 		north("ARP outside answers what was asked with a floating IP", nic("compute1", tells, Want{Told: true})),
 		north("somebody outside claims a floating IP of ours", nic("compute1", claim(f.float()), Want{Told: true, ToHost: true})),
+		north("another host of the cloud serves a floating IP of ours", nic("compute1", twin, Want{Told: true, ToHost: true})),
 		north("somebody outside claims a gateway of ours", nic("compute2", claim(gateway), Want{Told: true, ToHost: true,
 			To: map[string][]byte{"gateway of router": claim(gateway), "gateway of router-b": claim(gateway)}})),
 		north("the outside's router has a new MAC", nic("compute2", claim(OutsideRouter), Want{Told: true, ToHost: true, To: moved})),

@@ -238,6 +238,8 @@ func proxyNDCases(p proxied) []Case {
 		north("ND outside answers what was asked from a proxied address", nic("compute1", tells, Want{Told: true})),
 		north("ND outside answers without saying by which MAC", nic("compute1", mute, Want{})),
 		north("somebody outside claims a proxied address of ours", nic("compute1", claim(p.addr()), Want{Told: true, ToHost: true})),
+		north("another host of the cloud answers for a proxied address of ours", nic("compute1",
+			Advertise(p.addr(), p.hostMAC(), allNodes, netip.IPv6LinkLocalAllNodes(), NAOverride), Want{Told: true, ToHost: true})),
 		north("somebody outside asks from a proxied address of ours", nic("compute1", taken, Want{Told: true, ToHost: true})),
 		north("somebody outside claims a gateway's IPv6 address of ours", nic("compute2", claim(gw), Want{Told: true, ToHost: true, To: copies})),
 		north("the outside's router has a new MAC, by ND", nic("compute2", claim(OutsideRouter6), Want{Told: true, ToHost: true, To: moved})),

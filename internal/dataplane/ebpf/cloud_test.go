@@ -33,6 +33,8 @@ type testCloud struct {
 	vif    string
 	// nics are the NICs of hosts on the physical network of dptest.Physnet, by host.
 	nics map[string]string
+	// more are physical networks beside it, by name, with the NIC that every host has on it.
+	more map[string]string
 }
 
 var clouds atomic.Int32
@@ -246,7 +248,11 @@ func (c *testCloud) physical(host string) map[string][]dataplane.Device {
 	if c.nics[host] == "" {
 		return nil
 	}
-	return map[string][]dataplane.Device{dptest.Physnet: {{Name: c.nics[host]}}}
+	out := map[string][]dataplane.Device{dptest.Physnet: {{Name: c.nics[host]}}}
+	for physnet, nic := range c.more {
+		out[physnet] = []dataplane.Device{{Name: nic}}
+	}
+	return out
 }
 
 func (c *testCloud) apply(host string) dataplane.Result {

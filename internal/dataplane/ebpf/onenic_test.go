@@ -20,17 +20,22 @@ import (
 //	compute2 ── nic0 ─┴─ bridge in "switch" ── eth0 of "machine" (172.16.42.200, fd00:42::c8)
 type oneNIC struct {
 	*testCloud
-	mac model.MAC
+	// macs are those of the machines, by address.
+	macs map[netip.Addr]model.MAC
 }
 
-func newOneNIC(t testing.TB) *oneNIC {
-	o := &oneNIC{mac: model.MAC{2, 0, 0, 0, 0, 0x99}}
+// newOneNIC makes it; wired: blue is a flat network, too, of another NIC, with a machine2.
+func newOneNIC(t testing.TB, wired bool) *oneNIC {
+	o := &oneNIC{macs: map[netip.Addr]model.MAC{}}
 	o.testCloud = newCloudWith(t, Config{}, "veth", func(c *dptest.Cloud) {
 		dptest.RoutedProvider(c)
 		c.Networks[0].VLAN = 0
+		if wired {
+			c.Networks[1].Physnet, c.Networks[1].Speaker = "rack2", "compute1"
+		}
 	}, func(c *testCloud) {
+		o.testCloud = c
 		c.netns("switch")
-		c.netns("machine")
 		c.must(linux.AddBridge(c.ns("switch"), "br", 1600))
 		c.nics = map[string]string{}
 		for i, h := range c.cloud.Hosts {
@@ -41,24 +46,19 @@ func newOneNIC(t testing.TB) *oneNIC {
 			c.must(linux.AddAddr(c.ns(h.Name), nicName, netip.PrefixFrom(h.VTEP, 24)))
 			c.nics[h.Name] = nicName
 		}
-		ns := c.ns("machine")
-		c.must(linux.AddVeth(linux.Veth{Name: "eth0", Netns: ns, MTU: 1450, MAC: net.HardwareAddr(o.mac[:]), Peer: linux.End{Name: "m", Netns: c.ns("switch")}}))
-		for _, k := range []string{"accept_dad", "accept_ra"} {
-			_, err := linux.SetSysctl(ns, "net/ipv6/conf/eth0/"+k, "0")
-			c.must(err)
-		}
-		c.must(errors.Join(linux.SetMaster(c.ns("switch"), "m", "br"), linux.SetUp(c.ns("switch"), "m"), linux.SetUp(ns, "eth0")))
-		for _, v6 := range []bool{false, true} {
-			a, via := dptest.DemoAddr(0, 200, v6), dptest.DemoAddr(0, 1, v6)
-			bits, all := 24, netip.MustParsePrefix("0.0.0.0/0")
-			if v6 {
-				bits, all = 64, netip.MustParsePrefix("::/0")
+		o.machine("machine", 0, "br")
+		if wired {
+			c.more = map[string]string{"rack2": "nic1"}
+			c.must(linux.AddBridge(c.ns("switch"), "br1", 1600))
+			for i, h := range c.cloud.Hosts {
+				port := "k" + string(rune('0'+i))
+				c.must(linux.AddVeth(linux.Veth{Name: "nic1", Netns: c.ns(h.Name), MTU: 1600, Peer: linux.End{Name: port, Netns: c.ns("switch")}}))
+				c.must(errors.Join(linux.SetMaster(c.ns("switch"), port, "br1"), linux.SetUp(c.ns("switch"), port), linux.SetUp(c.ns(h.Name), "nic1")))
 			}
-			c.must(linux.AddAddr(ns, "eth0", netip.PrefixFrom(a, bits)))
-			c.must(linux.SetRoute(ns, 4, linux.Route{Dst: all, Via: via, Link: "eth0"}))
+			o.machine("machine2", 1, "br1")
 		}
 		// Besides the instances' networks, the machine is on the hosts' own: it manages them.
-		c.must(linux.AddAddr(ns, "eth0", netip.MustParsePrefix("192.168.70.200/24")))
+		c.must(linux.AddAddr(c.ns("machine"), "eth0", netip.MustParsePrefix("192.168.70.200/24")))
 	})
 	for _, h := range o.cloud.Hosts {
 		o.resolve(h.Name)
@@ -66,16 +66,71 @@ func newOneNIC(t testing.TB) *oneNIC {
 	return o
 }
 
-// resolve does what the agent does with punts of next hops.
+// machine makes one on a network of the demo, plugged into a bridge.
+func (o *oneNIC) machine(name string, network int, bridge string) {
+	c, ns, port := o.testCloud, o.ns(name), "m-"+name
+	mac := model.MAC{2, 0, 0, 0, 0, 0x99 + byte(network)}
+	c.netns(name)
+	c.must(linux.AddVeth(linux.Veth{Name: "eth0", Netns: ns, MTU: 1450, MAC: net.HardwareAddr(mac[:]), Peer: linux.End{Name: port, Netns: c.ns("switch")}}))
+	c.must(errors.Join(linux.SetMaster(c.ns("switch"), port, bridge), linux.SetUp(c.ns("switch"), port), linux.SetUp(ns, "eth0")))
+	for _, k := range []string{"accept_dad", "accept_ra"} {
+		_, err := linux.SetSysctl(ns, "net/ipv6/conf/eth0/"+k, "0")
+		c.must(err)
+	}
+	for _, v6 := range []bool{false, true} {
+		a, via := dptest.DemoAddr(network, 200, v6), dptest.DemoAddr(network, 1, v6)
+		bits, all := 24, netip.MustParsePrefix("0.0.0.0/0")
+		if v6 {
+			bits, all = 64, netip.MustParsePrefix("::/0")
+		}
+		o.macs[a] = mac
+		c.must(linux.AddAddr(ns, "eth0", netip.PrefixFrom(a, bits)))
+		c.must(linux.SetRoute(ns, 4, linux.Route{Dst: all, Via: via, Link: "eth0"}))
+	}
+}
+
+// resolve does what the agent does with punts of next hops: it learns them and puts the packet in again where it came from, at a port or, of
+// a machine, at the NIC.
 func (o *oneNIC) resolve(host string) {
 	p := o.planes[host]
+	again := func(u dataplane.Punt) error {
+		if !u.Port.IsZero() {
+			return p.Resend(u.Port, u.Frame)
+		}
+		from := "red"
+		if model.MAC(u.Frame[:6]) == dptest.LegMAC("router", "blue") {
+			from = "blue"
+		}
+		return p.ReceiveOutside(dptest.NetworkID(from), u.Frame)
+	}
 	go func() {
 		for u := range p.Punts() {
 			if u.Kind == dataplane.PuntExternal {
-				_ = linux.InNetns(o.ns(host), func() error { return errors.Join(p.Learn(u.External, u.NextHop, o.mac), p.Resend(u.Port, u.Frame)) })
+				_ = linux.InNetns(o.ns(host), func() error { return errors.Join(p.Learn(u.External, u.NextHop, o.macs[u.NextHop]), again(u)) })
 			}
 		}
 	}()
+}
+
+// Two provider networks, joined by a router: the very first packet from a machine on one to a machine on the other arrives,
+// and so does the answer.
+func TestFirstPacketBetweenWires(t *testing.T) {
+	o := newOneNIC(t, true)
+	for _, v6 := range []bool{false, true} {
+		for _, x := range []struct {
+			from string
+			to   netip.Addr
+		}{{"machine", dptest.DemoAddr(1, 200, v6)}, {"machine2", dptest.DemoAddr(0, 200, v6)}} {
+			if ttl, err := o.ping(x.from, x.to, wait); err != nil || ttl != 63 {
+				t.Errorf("%s to %s: TTL %d, %v", x.from, x.to, ttl, err)
+			}
+		}
+	}
+	data := bytes.Repeat([]byte("two wires "), 1<<14)
+	to := dptest.DemoAddr(1, 200, false)
+	if caller, err := o.transferAt("machine", "machine2", to, to, data); err != nil || caller != dptest.DemoAddr(0, 200, false) {
+		t.Errorf("TCP: caller %s, %v", caller, err)
+	}
 }
 
 // everything tries all ways: with the machine, between hosts, and the hosts' own.
@@ -125,7 +180,7 @@ func (o *oneNIC) everything(t *testing.T) {
 // One NIC is provider, underlay and management at once: everything works by it, the host's own traffic too, also while the agents are dead and
 // after they have come back; a machine on the wire reaches router, gateway and instances, and is reached.
 func TestOneNICForEverything(t *testing.T) {
-	o := newOneNIC(t)
+	o := newOneNIC(t, false)
 	o.everything(t)
 	for _, h := range o.cloud.Hosts {
 		o.must(o.planes[h.Name].Close())
