@@ -33,11 +33,8 @@ func newAgentStatusCmd() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
 			defer cancel()
 			s, err := agent.ReadStatus(ctx, l.Agent.StateDir)
-			if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-				return fmt.Errorf("no agent answers at %s; is it running, and is this its state_dir?", filepath.Join(l.Agent.StateDir, agent.SocketName))
-			}
 			if err != nil {
-				return err
+				return noAgent(l.Agent.StateDir, err)
 			}
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())
@@ -50,6 +47,14 @@ func newAgentStatusCmd() *cobra.Command {
 	flags.bind(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print everything, as JSON")
 	return cmd
+}
+
+// noAgent says in words why an agent could not be asked.
+func noAgent(dir string, err error) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no agent answers at %s; is it running, and is this its state_dir?", filepath.Join(dir, agent.SocketName))
+	}
+	return err
 }
 
 func printAgentStatus(out io.Writer, s agent.Status) error {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,6 +93,7 @@ func newLabStatusCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: withLab(func(cmd *cobra.Command, _ []string, r *lab.Record) error {
 			st := r.Status(cmd.Context())
+			addServerProblems(cmd.Context(), r, &st)
 			w := cmd.OutOrStdout()
 			if asJSON {
 				if err := printJSON(w, st); err != nil {
@@ -106,6 +110,19 @@ func newLabStatusCmd() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// addServerProblems adds what only the server knows. One that does not answer is told of already.
+func addServerProblems(ctx context.Context, r *lab.Record, st *lab.Status) {
+	var s serverStatus
+	if err := askServer(ctx, r.ServerDir(), http.MethodGet, "/status", &s); err != nil {
+		return
+	}
+	for _, p := range s.problems() {
+		if !slices.Contains(st.Problems, p) {
+			st.Problems, st.Healthy = append(st.Problems, p), false
+		}
+	}
 }
 
 func printJSON(w io.Writer, v any) error {

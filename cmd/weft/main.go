@@ -43,7 +43,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(newVersionCmd(), newServerCmd(), newAgentCmd(), newCACmd(), newLabCmd(), newGuestInitCmd(), newDoctorCmd(),
-		newStoreCmd(), newBackupCmd(), newRestoreCmd(), newConfigCmd(), newPolicyCmd(), newTraceCmd(), newDropsCmd())
+		newStoreCmd(), newBackupCmd(), newRestoreCmd(), newConfigCmd(), newPolicyCmd(), newTraceCmd(), newDropsCmd(), newStatusCmd())
 	return root
 }
 

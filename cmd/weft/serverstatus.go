@@ -25,6 +25,7 @@ import (
 	"github.com/weft-cloud/weft/internal/server/feed"
 	"github.com/weft-cloud/weft/internal/server/promise"
 	"github.com/weft-cloud/weft/internal/server/rules"
+	"github.com/weft-cloud/weft/internal/server/world"
 )
 
 // serverSocket is the name of the operator's socket in state_dir. Whoever may open it may release hosts.
@@ -117,10 +118,38 @@ func (p *serverParts) status(ctx context.Context) serverStatus {
 		at, alive := p.live.Alive(h.Name)
 		b := p.live.Last(h.Name)
 		s.Agents = append(s.Agents, agentHealth{Host: h.Name, Alive: alive, Connected: connected[h.Name], Held: held[h.Name], LastSeen: at,
-			ClockOffset: b.ClockOffset, Applied: b.AppliedRevision, Ports: b.Endpoints, Problems: append([]feed.Problem{}, b.Problems...)})
+			ClockOffset: b.ClockOffset, Applied: b.AppliedRevision, Ports: b.Endpoints, Problems: p.problemsOf(w, h.Name, s.Problems)})
 	}
 	slices.SortFunc(s.Agents, func(a, b agentHealth) int { return strings.Compare(a.Host, b.Host) })
 	return s
+}
+
+// problemsOf are a host's: what its agent told last, and what the objects tell of it beside what they tell of the cloud.
+func (p *serverParts) problemsOf(w *world.World, host string, cloud []rules.Problem) []feed.Problem {
+	out := append([]feed.Problem{}, p.live.Last(host).Problems...)
+	for _, v := range p.rules.HostProblems(w, host) {
+		if !slices.Contains(cloud, v) {
+			out = append(out, feed.Problem(v))
+		}
+	}
+	return out
+}
+
+// problems are all that the server knows, each in a line.
+func (s *serverStatus) problems() []string {
+	var out []string
+	if s.StoreError != "" {
+		out = append(out, "server: the store cannot be written: "+s.StoreError)
+	}
+	for _, v := range s.Problems {
+		out = append(out, fmt.Sprintf("server: %s %s: %s", v.Kind, v.ID, v.Why))
+	}
+	for _, a := range s.Agents {
+		for _, v := range a.Problems {
+			out = append(out, fmt.Sprintf("%s: %s %s: %s", a.Host, v.Kind, v.ID, v.Why))
+		}
+	}
+	return out
 }
 
 // askServer sends one request to the server of a state directory and reads its answer, JSON, into out.

@@ -30,7 +30,7 @@ func (p *serverParts) serveTrace(mux *http.ServeMux) {
 		_ = json.NewEncoder(w).Encode(findPorts(p.writer.Snapshot(), r.URL.Query().Get("text"))) // whoever asked may have gone
 	})
 	mux.HandleFunc("GET /scope", func(w http.ResponseWriter, r *http.Request) {
-		b, err := proto.Marshal(feed.Scope(p.writer.Snapshot(), r.URL.Query().Get("host")))
+		b, err := proto.Marshal(feed.Scope(p.writer.Snapshot(), p.lives, r.URL.Query().Get("host")))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -145,4 +145,10 @@ func ruleText(w *world.World, r *model.SecurityGroupRule) string {
 		text += side + "address group " + nameOf(w, r.RemoteAddrs.UUID)
 	}
 	return text + ", of group " + nameOf(w, r.GroupID.UUID)
+}
+
+// lives reports whether a host's agent was heard of lately.
+func (p *serverParts) lives(host string) bool {
+	_, alive := p.live.Alive(host)
+	return alive
 }

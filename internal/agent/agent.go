@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -124,6 +123,7 @@ type core struct {
 	devicesKnown bool
 	central      gateway.Result
 	claims       []hostplan.Problem // of addresses that are served here
+	said         map[hostplan.Problem]bool
 	// appeared is when devices came that were not there when the agent started.
 	appeared map[string]time.Time
 	// inSync: the server has listed all that is this host's business since the agent started. held: it has asked to keep
@@ -219,7 +219,7 @@ func (a *Agent) attend(ctx context.Context, g *errgroup.Group) {
 	}
 	if a.Centrals != nil {
 		g.Go(func() error {
-			err := a.Centrals.Run(ctx, func(r gateway.Result) { a.call(ctx, func() { a.core.central = r; a.serve(); a.wakeReport() }) })
+			err := a.Centrals.Run(ctx, func(r gateway.Result) { a.call(ctx, func() { a.core.central = r; a.serve(); a.say(); a.wakeReport() }) })
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -228,7 +228,7 @@ func (a *Agent) attend(ctx context.Context, g *errgroup.Group) {
 	}
 	if a.Outside != nil {
 		g.Go(func() error {
-			err := a.Outside.Run(ctx, func(p []hostplan.Problem) { a.call(ctx, func() { a.core.claims = p; a.wakeReport() }) })
+			err := a.Outside.Run(ctx, func(p []hostplan.Problem) { a.call(ctx, func() { a.core.claims = p; a.say(); a.wakeReport() }) })
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -335,11 +335,6 @@ func (a *Agent) narrow(paths map[netip.Addr]uint32) {
 
 func (a *Agent) found(f Found) {
 	c := &a.core
-	for _, p := range f.Problems {
-		if !slices.Contains(c.found.Problems, p) {
-			a.Log.Error("a physical network is not reachable as it should be", "physnet", p.ID, "problem", p.Why)
-		}
-	}
 	for name := range f.Devices {
 		if _, had := c.found.Devices[name]; !had && c.devicesKnown {
 			c.appeared[name] = time.Now()
@@ -351,6 +346,7 @@ func (a *Agent) found(f Found) {
 		}
 	}
 	c.found, c.devicesKnown, c.compile = f, true, true
+	a.say()
 }
 
 // applier is the goroutine that drives the plane.
@@ -399,6 +395,7 @@ func (a *Agent) applied(o outcome) {
 	}
 	c.done = o
 	a.serve()
+	a.say()
 	a.settle(o)
 	a.wakeReport()
 }

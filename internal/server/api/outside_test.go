@@ -264,6 +264,33 @@ func TestExhaustedExternalNetworkIsSaid(t *testing.T) {
 	}
 }
 
+// A gateway host without the physical network is said to be, where people look, as long as a router needs it and no other has it.
+func TestGatewayHostWithoutPhysicalNetworkIsSaid(t *testing.T) {
+	e, public, _, _ := outsideCloud(t)
+	problems := func(host string) string {
+		conf := e.must(200, "GET", "/agents/"+e.l3(host), nil)["configurations"].(object)
+		if conf["problems"] == nil {
+			return ""
+		}
+		return fmt.Sprint(conf["problems"])
+	}
+	if p := problems("ctl"); p != "" {
+		t.Fatal(p)
+	}
+	e.hostWith("ctl", 1, model.ModeDVRSNAT, "") // a router that is there stays, and its agent says what is wrong; another finds no host
+	if p := problems("ctl"); p != "" {
+		t.Errorf("nobody needs it, and yet: %v", p)
+	}
+	e.create("router", object{"distributed": true, "external_gateway_info": object{"network_id": public}})
+	if p := problems("ctl"); !strings.Contains(p, "bridge_mappings of this host does not name the physical network public") || !strings.Contains(p, "1 routers") || problems("c1") != "" {
+		t.Errorf("ctl says %q, c1 %q", p, problems("c1"))
+	}
+	e.hostWith("ctl", 1, model.ModeDVRSNAT, "public")
+	if p := problems("ctl"); p != "" {
+		t.Errorf("healed, and still: %v", p)
+	}
+}
+
 // A gateway on a network that had no subnet, or none of a family, gets its address with the subnet.
 func TestGatewayGetsAddressOfNewSubnet(t *testing.T) {
 	e, public, _, _ := outsideCloud(t)

@@ -3,6 +3,8 @@ package rules
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -28,7 +30,8 @@ func (r *Rules) Problems(w *world.World) []Problem {
 	return out
 }
 
-// HostProblems are those of Problems that concern a host which can have central parts: of external networks that it reaches.
+// HostProblems are those of a host which can have central parts: external networks that it reaches and that have no address left, and
+// ones that it does not reach, while routers with a gateway there have no host.
 func (r *Rules) HostProblems(w *world.World, host string) []Problem {
 	h := w.Hosts.Get(host)
 	if h == nil || h.AgentMode != model.ModeDVRSNAT && h.AgentMode != model.ModeLegacy {
@@ -36,11 +39,36 @@ func (r *Rules) HostProblems(w *world.World, host string) []Problem {
 	}
 	var out []Problem
 	for n := range w.Networks.External() {
-		if why := exhausted(w, n); why != "" && carries(w, h, n.ID) {
+		if !carries(w, h, n.ID) {
+			if why := unreached(w, h, n); why != "" {
+				out = append(out, Problem{string(model.KindNetwork), n.ID.String(), why})
+			}
+		} else if why := exhausted(w, n); why != "" {
 			out = append(out, Problem{string(model.KindNetwork), n.ID.String(), why})
 		}
 	}
 	return out
+}
+
+// unreached says that a host cannot have gateways on an external network, which routers without a host have need of; "": none has.
+func unreached(w *world.World, h *model.Host, n *model.Network) string {
+	waiting := 0
+	for v := range w.Routers.All() {
+		p := w.Ports.Get(v.GatewayPort)
+		if v.GatewayHost == "" && p != nil && p.NetworkID == n.ID && (h.AgentMode == model.ModeDVRSNAT || !v.Distributed) {
+			waiting++
+		}
+	}
+	if waiting == 0 {
+		return ""
+	}
+	var physnets []string
+	for s := range w.Segments.ByNetwork(n.ID) {
+		physnets = append(physnets, s.Physnet)
+	}
+	slices.Sort(physnets)
+	return fmt.Sprintf("bridge_mappings of this host does not name the physical network %[1]s of the external network %[2]s, on which %[3]d routers have a gateway and no host; add %[1]s:BRIDGE or %[1]s:INTERFACE to it",
+		strings.Join(physnets, " or "), n.Name, waiting)
 }
 
 func (r *Rules) homeless(w *world.World, v *model.Router) string {
