@@ -37,11 +37,19 @@ type cloud struct {
 	writer *world.Writer
 	rules  *rules.Rules
 	feed   *feed.Server
+	live   *feed.Liveness
 	hosts  map[string]*host
 
 	mu    sync.Mutex
 	alive map[string]bool // guarded by mu
+	// ahead is how far the feed's clock is ahead of the machine's.
+	ahead atomic.Int64
 }
+
+// downAfter is how long the feed takes a silent host to live.
+const downAfter = time.Minute
+
+func (c *cloud) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 // host is a machine whose agent runs or is dead. Its directory stays.
 type host struct {
@@ -71,7 +79,8 @@ func newCloud(t *rapid.T) *cloud {
 	cfg.VLANRanges = map[string][]rules.Range{"external": nil}
 	cfg.RouterDistributed = true
 	c.rules = rules.New(rules.Deps{Config: cfg, Liveness: c})
-	c.feed = feed.New(feed.Deps{Writer: c.writer, Rules: c.rules, Liveness: feed.NewLiveness(time.Now, time.Minute), Log: log, Now: time.Now, Name: "server",
+	c.live = feed.NewLiveness(c.now, downAfter)
+	c.feed = feed.New(feed.Deps{Writer: c.writer, Rules: c.rules, Liveness: c.live, Log: log, Now: time.Now, Name: "server",
 		Heartbeat: time.Minute})
 	ctx, cancel := context.WithCancel(context.Background())
 	c.ctx = ctx
@@ -142,6 +151,18 @@ func (c *cloud) kill(h *host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.alive[h.name] = false
+	c.ahead.Add(int64(2 * downAfter))
+	for name, alive := range c.alive {
+		if alive {
+			c.live.Seen(name, c.now())
+		}
+	}
+}
+
+// lives reports whether a host's agent runs.
+func (c *cloud) lives(host string) bool {
+	_, alive := c.Alive(host)
+	return alive
 }
 
 // do runs a rule; a refusal is as good as any other answer.

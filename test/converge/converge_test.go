@@ -28,6 +28,8 @@ type tenancy struct {
 	subnets [4]model.SubnetID // an IPv4 and an IPv6 one on each network
 	routers [2]model.RouterID
 	ports   [4]model.PortID
+	// wire are the subnets, one of each family, of a vlan network inside, whose machines one of the hosts serves.
+	wire [2]model.SubnetID
 	// outer is the pool of the external networks' IPv6 subnets, inner that of the others; scope is a scope of both.
 	outer, inner model.SubnetPoolID
 	scope        model.AddressScopeID
@@ -71,6 +73,9 @@ func (c *cloud) build() *tenancy {
 				return err
 			}
 		}
+		if err := c.wire(tx, v); err != nil {
+			return err
+		}
 		for i := range v.routers {
 			r := &model.Router{ProjectID: "p", AdminStateUp: true}
 			if err := c.rules.CreateRouter(tx, admin, r, &rules.RouterExtra{Distributed: rules.Some(i == 0)}); err != nil {
@@ -88,6 +93,20 @@ func (c *cloud) build() *tenancy {
 		return nil
 	}))
 	return v
+}
+
+// wire makes the vlan network inside.
+func (c *cloud) wire(tx *world.Tx, v *tenancy) error {
+	n := &model.Network{ProjectID: "p", AdminStateUp: true}
+	x := rules.NewNetworkExtra()
+	x.Provider.Type, x.Provider.Physnet, x.Provider.SegmentationID = model.TypeVLAN, "external", 9
+	err := c.rules.CreateNetwork(tx, admin, n, x)
+	for i, cidr := range []string{"10.9.0.0/24", "fd00:9::/64"} {
+		if err == nil {
+			v.wire[i], err = c.subnet(tx, n.ID, cidr, v.inner)
+		}
+	}
+	return err
 }
 
 // pools makes the IPv6 pools, both in one scope.
@@ -128,7 +147,7 @@ func (c *cloud) event(v *tenancy) {
 	names := []string{"c1", "c2", "c3", "c4"}
 	h := c.hosts[names[pick("host", len(names))]]
 	yes := rapid.Bool().Draw(t, "yes")
-	switch kind := pick("event", 17); kind {
+	switch kind := pick("event", 19); kind {
 	case 0, 1:
 		_ = c.do(func(tx *world.Tx) error {
 			f := &model.FloatingIP{ProjectID: "p", NetworkID: external}
@@ -210,6 +229,8 @@ func (c *cloud) event(v *tenancy) {
 		})
 	case 14, 15, 16:
 		c.proxies(v, router, port, kind, yes)
+	case 17, 18:
+		c.wired(v, kind, yes)
 	case 13:
 		if h.stop == nil {
 			c.start(h)
@@ -217,6 +238,10 @@ func (c *cloud) event(v *tenancy) {
 		}
 		c.kill(h)
 		_ = c.do(func(tx *world.Tx) error {
+			if host := tx.Hosts.Get(h.name); host != nil { // so that the feed looks at once who serves now
+				again := *host
+				tx.Hosts.Put(&again)
+			}
 			for _, a := range slices.Collect(tx.Agents.ByHost(h.name)) {
 				if yes {
 					if err := c.rules.DeleteAgent(tx, admin, a); err != nil {
@@ -227,6 +252,26 @@ func (c *cloud) event(v *tenancy) {
 			return c.rules.Failover(tx)
 		})
 	}
+}
+
+// wired makes one of the things happen by which it depends whether, and by whom, the vlan network's machines are served: a distributed
+// router's interface there, and DHCP.
+func (c *cloud) wired(v *tenancy, kind int, yes bool) {
+	_ = c.do(func(tx *world.Tx) error {
+		if kind == 17 {
+			s := *tx.Subnets.Get(v.wire[0])
+			s.EnableDHCP = yes
+			tx.Subnets.Put(&s)
+			return nil
+		}
+		q := rules.InterfaceRequest{Subnet: rules.Some(v.wire[rapid.IntRange(0, 1).Draw(c.t, "family")])}
+		if yes {
+			_, err := c.rules.AddInterface(tx, admin, tx.Routers.Get(v.routers[0]), q)
+			return err
+		}
+		_, err := c.rules.RemoveInterface(tx, tx.Routers.Get(v.routers[0]), q)
+		return err
+	})
 }
 
 // open gives the first router a gateway, legs on the IPv6 subnets, and NDP proxies for two ports on different hosts: by chance alone all
@@ -319,13 +364,38 @@ var equal = []cmp.Option{
 
 // differs says how a host's State differs from that of one which starts now; "" if it does not.
 func (c *cloud) differs(h *host, w *world.World) string {
-	want, err := agent.Compile(h.name, options, feed.Scope(w, h.name))
+	want, err := agent.Compile(h.name, options, feed.Scope(w, c.lives, h.name))
 	check(c.t, err)
 	got := h.state.Load()
 	if got == nil {
 		return "it has no State yet"
 	}
 	return cmp.Diff(want, got, equal...)
+}
+
+// unserved names a provider network that not exactly one live host speaks for, or serves with DHCP, though one could and must; "": none.
+func (c *cloud) unserved(w *world.World, v *tenancy) string {
+	n := w.Subnets.Get(v.wire[0]).NetworkID
+	router := false
+	for p := range w.Ports.ByNetwork(n) {
+		router = router || p.DeviceOwner == model.OwnerDVRInterface
+	}
+	var can, speak []string
+	for name, h := range c.hosts {
+		if h.stop == nil {
+			continue
+		}
+		if host := w.Hosts.Get(name); host != nil && len(host.BridgeMappings) > 0 {
+			can = append(can, name)
+		}
+		if x := h.state.Load().Networks[n]; x != nil && x.Speaks {
+			speak = append(speak, name)
+		}
+	}
+	if must := router && len(can) > 0; must && len(speak) != 1 || len(speak) > 1 {
+		return fmt.Sprintf("%v speak for the router on the wire (a router is there: %v); %v can", speak, router, can)
+	}
+	return ""
 }
 
 // untrue names a floating IP whose status is not what its host does, or an NDP proxy that a host has which it is not placed on; "" if there
@@ -382,6 +452,9 @@ func TestAnyOrderEndsAlike(t *testing.T) {
 			}
 			if wrong == "" {
 				wrong = c.untrue(w)
+			}
+			if wrong == "" {
+				wrong = c.unserved(w, v)
 			}
 			if wrong == "" {
 				return

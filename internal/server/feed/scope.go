@@ -7,11 +7,13 @@ import (
 	"github.com/weft-cloud/weft/internal/wire"
 )
 
-// Scope is everything that a host is told of when the world is w, as the agent of that host would have it at rest. It is
-// for those who want to know what a host must do without asking it (`weft trace`).
-func Scope(w *world.World, host string) *wire.Update {
+// Scope is everything that a host is told of when the world is w and those hosts live, as the agent of that host would have it at rest. It
+// is for those who want to know what a host must do without asking it (`weft trace`).
+func Scope(w *world.World, alive func(host string) bool, host string) *wire.Update {
 	bodies := map[key]body{}
-	for t := range interestOf(w, host) {
+	in := interestOf(w, host)
+	outsideTopics(w, elect(w, alive), host, in)
+	for t := range in {
 		members(w, t, func(k key) {
 			if b, ok := lookup(w, k); ok {
 				bodies[k] = b
