@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,18 +20,20 @@ import (
 )
 
 // flood sends an echo request each millisecond until stop, and returns how many were sent and how many answered.
-func (c *testCloud) flood(from, to string, v6 bool, stop *atomic.Bool) (sent, answered int) {
-	network, any, proto := "ip4:icmp", "0.0.0.0", 1
-	var ask, answer icmp.Type = ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply
-	if v6 {
-		network, any, proto, ask, answer = "ip6:ipv6-icmp", "::", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
+func (c *testCloud) flood(from string, to netip.Addr, stop *atomic.Bool) (sent, answered int) {
+	network, proto, ask, reply := "ip4:icmp", 1, icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply)
+	if to.Is6() {
+		network, proto, ask, reply = "ip6:ipv6-icmp", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
 	}
 	c.must(linux.InNetns(c.ns(from), func() error {
-		p, err := net.ListenPacket(network, any)
+		p, err := net.ListenPacket(network, "")
 		if err != nil {
 			return err
 		}
 		defer p.Close()
+		if err := p.(*net.IPConn).SetReadBuffer(1 << 23); err != nil { // a busy machine may read late
+			return err
+		}
 		got := make(chan int, 1)
 		go func() {
 			seen, buf := map[int]bool{}, make([]byte, 1500)
@@ -40,7 +43,7 @@ func (c *testCloud) flood(from, to string, v6 bool, stop *atomic.Bool) (sent, an
 					got <- len(seen)
 					return
 				}
-				if m, err := icmp.ParseMessage(proto, buf[:n]); err == nil && m.Type == answer {
+				if m, err := icmp.ParseMessage(proto, buf[:n]); err == nil && m.Type == reply {
 					seen[m.Body.(*icmp.Echo).Seq] = true
 				}
 			}
@@ -50,7 +53,7 @@ func (c *testCloud) flood(from, to string, v6 bool, stop *atomic.Bool) (sent, an
 			if err != nil {
 				return err
 			}
-			if _, err := p.WriteTo(b, &net.IPAddr{IP: c.addr(to, v6).AsSlice()}); err != nil {
+			if _, err := p.WriteTo(b, &net.IPAddr{IP: to.AsSlice()}); err != nil {
 				return err
 			}
 			sent++
@@ -79,7 +82,7 @@ func TestRestart(t *testing.T) {
 	var stop atomic.Bool
 	done := make(chan [2]int, 1)
 	go func() {
-		sent, answered := c.flood("red1", "blue2", false, &stop)
+		sent, answered := c.flood("red1", c.addr("blue2", false), &stop)
 		done <- [2]int{sent, answered}
 	}()
 	for range 4 {

@@ -151,9 +151,11 @@ func (c *testCloud) drops(host string, why reason.Reason) (n uint64) {
 
 // traffic is load of every kind that counts.
 type traffic struct {
-	tcp, udp                         string // networks of the family
+	c                                *testCloud
+	udp                              string // the network of what is forbidden
 	stop                             atomic.Bool
 	echoes                           chan [2]int
+	floods                           int
 	opened, failed, forbidden, moved atomic.Int64
 	why                              atomic.Value
 	done                             chan error
@@ -161,34 +163,56 @@ type traffic struct {
 }
 
 func newTraffic(c *testCloud, v6 bool) *traffic {
-	l := &traffic{echoes: make(chan [2]int, 1), done: make(chan error, 8), tcp: "tcp4", udp: "udp4"}
+	l := newLoad(c)
 	if v6 {
-		l.tcp, l.udp = "tcp6", "udp6"
+		l.udp = "udp6"
 	}
+	l.echo("red1", c.addr("blue2", v6))
+	l.serve("red2")
+	l.talk("red1", c.addr("red2", v6))
+	heard := make(chan struct{})
+	l.part("red3", func() error { return l.forbid(heard) })
+	<-heard
+	l.part("red2", func() error { return l.knock(portText(c.addr("red3", v6), 9000)) })
+	return l
+}
+
+// newLoad is no load yet.
+func newLoad(c *testCloud) *traffic {
+	return &traffic{c: c, udp: "udp4", echoes: make(chan [2]int, 32), done: make(chan error, 32)}
+}
+
+// part does something in a namespace until finish.
+func (l *traffic) part(ns string, do func() error) {
+	l.parts++
+	go func() { l.done <- linux.InNetns(l.c.ns(ns), do) }()
+}
+
+// echo sends requests from a namespace to an address.
+func (l *traffic) echo(from string, to netip.Addr) {
+	l.floods++
 	go func() {
-		sent, answered := c.flood("red1", "blue2", v6, &l.stop)
+		sent, answered := l.c.flood(from, to, &l.stop)
 		l.echoes <- [2]int{sent, answered}
 	}()
-	part := func(ns string, do func() error) {
-		l.parts++
-		go func() { l.done <- linux.InNetns(c.ns(ns), do) }()
-	}
+}
+
+// serve answers talk in a namespace.
+func (l *traffic) serve(ns string) {
 	ready := make(chan struct{})
-	part("red2", func() error { return l.listen(ready) })
+	l.part(ns, func() error { return l.listen(ready) })
 	<-ready
-	to := portText(c.addr("red2", v6), 7000)
-	part("red1", func() error { return l.stream(to) })
-	part("red1", func() error { return l.dial(to) })
-	heard := make(chan struct{})
-	part("red3", func() error { return l.forbid(heard) })
-	<-heard
-	part("red2", func() error { return l.knock(portText(c.addr("red3", v6), 9000)) })
-	return l
+}
+
+// talk is a stream, and new connections beside it, from a namespace to an address at which one serves.
+func (l *traffic) talk(from string, to netip.Addr) {
+	l.part(from, func() error { return l.stream(portText(to, 7000)) })
+	l.part(from, func() error { return l.dial(portText(to, 7000)) })
 }
 
 // listen accepts connections and sends back what comes.
 func (l *traffic) listen(ready chan<- struct{}) error {
-	s, err := net.Listen(l.tcp, ":7000")
+	s, err := net.Listen("tcp", ":7000")
 	if err != nil {
 		return err
 	}
@@ -223,7 +247,7 @@ func (l *traffic) listen(ready chan<- struct{}) error {
 
 // stream is one connection that lives through it all; what is sent comes back within a second.
 func (l *traffic) stream(to string) error {
-	conn, err := net.Dial(l.tcp, to)
+	conn, err := net.Dial("tcp", to)
 	if err != nil {
 		return err
 	}
@@ -253,7 +277,7 @@ func (l *traffic) stream(to string) error {
 func (l *traffic) dial(to string) error {
 	for !l.stop.Load() {
 		ctx, cancel := context.WithTimeout(context.Background(), 900*time.Millisecond)
-		conn, err := (&net.Dialer{}).DialContext(ctx, l.tcp, to)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", to)
 		cancel()
 		if err != nil {
 			l.failed.Add(1)
@@ -309,9 +333,13 @@ func (l *traffic) finish(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	echoes := <-l.echoes
-	if echoes[0] != echoes[1] || echoes[0] < 100 {
-		t.Errorf("%d echoes sent, %d answered", echoes[0], echoes[1])
+	all := 0
+	for range l.floods {
+		echoes := <-l.echoes
+		if echoes[0] != echoes[1] || echoes[0] < 100 {
+			t.Errorf("%d echoes sent, %d answered", echoes[0], echoes[1])
+		}
+		all += echoes[0]
 	}
 	if l.failed.Load() > 0 || l.opened.Load() < 20 {
 		t.Errorf("%d connections opened, %d failed: %v", l.opened.Load(), l.failed.Load(), l.why.Load())
@@ -319,7 +347,7 @@ func (l *traffic) finish(t *testing.T) {
 	if l.forbidden.Load() > 0 {
 		t.Errorf("%d packets arrived that no rule allows", l.forbidden.Load())
 	}
-	t.Logf("%d echoes, %d round trips of one stream, %d new connections: none lost; nothing forbidden arrived", echoes[0], l.moved.Load(), l.opened.Load())
+	t.Logf("%d echoes, %d round trips of one stream, %d new connections: none lost; nothing forbidden arrived", all, l.moved.Load(), l.opened.Load())
 }
 
 // A build with another layout takes over, and is rolled back: what answers a question of before passes by the connection that was taken over,
