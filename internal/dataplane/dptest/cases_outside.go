@@ -123,6 +123,8 @@ func outerLegCases() []Case {
 	udp := func(src, dst netip.Addr) IP { return IP{Src: src, Dst: dst}.UDP(1000, 53, bytesOf(20)) }
 	ask := ARP{Op: 1, SenderMAC: mac, Sender: own, Target: OutsideRouter}.Frame(model.Broadcast)
 	six := IP{Src: addr("red3", true), Dst: Stranger6}.Ping(1, 1)
+	gatewayAt := func(host string) func(*Cloud) { return func(c *Cloud) { c.Routers[1].Gateway.Host = host } }
+	beside := udp(own, mustAddr("203.0.113.11")).Frame(other, mac)
 	return []Case{
 		north("SNAT's packet leaves by the NIC", send(own, Stranger, OutsideRouterMAC, Want{Out: udp(own, Stranger).Frame(OutsideRouterMAC, mac)}),
 			send(own, Stranger, OutsideRouterMAC, Want{Out: udp(own, Stranger).Frame(OutsideRouterMAC, mac)})),
@@ -134,6 +136,10 @@ func outerLegCases() []Case {
 			Want{To: map[string][]byte{gw: udp(Stranger, central).Frame(mac, OutsideRouterMAC)}})),
 		north("a packet to a gateway comes in", nic("compute2", udp(Stranger, own).Frame(mac, OutsideRouterMAC), Want{To: map[string][]byte{gw: udp(Stranger, own).Frame(mac, OutsideRouterMAC)}})),
 		north("a packet to a gateway of another host", nic("compute1", udp(Stranger, own).Frame(mac, OutsideRouterMAC), Want{ToHost: true})),
+		{"to another central part, which comes to the host", both(NorthSouth, gatewayAt("compute1")), []Send{
+			send(own, mustAddr("203.0.113.11"), other, Want{Out: beside}), send(own, mustAddr("203.0.113.11"), other, Want{Out: beside}),
+			send(own, mustAddr("203.0.113.11"), other, Want{To: map[string][]byte{"gateway of router-b": beside}}).after(gatewayAt("compute2")),
+			send(own, mustAddr("203.0.113.11"), other, Want{Out: beside}).after(gatewayAt("compute1"))}},
 		north("from one central part to another on the host", send(own, mustAddr("203.0.113.11"), other,
 			Want{To: map[string][]byte{"gateway of router-b": udp(own, mustAddr("203.0.113.11")).Frame(other, mac)}})),
 		north("from a central part to a floating IP on the host", send(own, f.float(), f.floatMAC(),

@@ -57,6 +57,11 @@ func (c *compiler) external(x *hostplan.External) {
 	if v.Mtu == 0 {
 		v.Mtu = defaultMTU
 	}
+	var err error
+	if v.LearnGs, err = c.t.learnCounter(slot); err != nil {
+		c.problem("network", x.ID, err)
+		return
+	}
 	c.uplink(slot, &v, x.Physnet, x.VLAN)
 	c.t.networks.want[slot] = v
 }
