@@ -39,6 +39,9 @@ func tenants() []tenant {
 	}
 }
 
+// pool6 is the name of the pool of the demo's IPv6 subnets, and of its address scope.
+const pool6 = "ipv6"
+
 // colours are the demo's networks, without a tenant's suffix.
 func colours() []struct{ name, v4, v6 string } {
 	return []struct{ name, v4, v6 string }{
@@ -70,7 +73,18 @@ func (r *Record) demoNetworks(ctx context.Context) error {
 	return nil
 }
 
+// makeExternal makes the external network. Its IPv6 subnet and those of the first tenant are of one pool, and so in one address scope:
+// that is what NDP proxies take.
 func makeExternal(ctx context.Context, admin *osclient.Client) error {
+	scope, err := create(ctx, admin, "network", "/v2.0/address-scopes", "address_scope", doc{"name": pool6, "ip_version": 6, "shared": true})
+	if err != nil {
+		return err
+	}
+	pool, err := create(ctx, admin, "network", "/v2.0/subnetpools", "subnetpool", doc{"name": pool6, "address_scope_id": scope, "shared": true, "default_prefixlen": 64,
+		"prefixes": []string{"2001:db8:cb00:7000::/52", "fd00:172:16::/48"}})
+	if err != nil {
+		return err
+	}
 	id, err := create(ctx, admin, "network", "/v2.0/networks", "network", doc{"name": "external", "router:external": true,
 		"provider:network_type": "flat", "provider:physical_network": physnet})
 	if err != nil {
@@ -79,7 +93,7 @@ func makeExternal(ctx context.Context, admin *osclient.Client) error {
 	for _, s := range []doc{
 		{"name": "external-v4", "ip_version": 4, "cidr": "203.0.113.0/24", "gateway_ip": "203.0.113.1",
 			"allocation_pools": []doc{{"start": "203.0.113.100", "end": "203.0.113.199"}}},
-		{"name": "external-v6", "ip_version": 6, "cidr": "2001:db8:cb00:7100::/64", "gateway_ip": "2001:db8:cb00:7100::1",
+		{"name": "external-v6", "ip_version": 6, "subnetpool_id": pool, "cidr": "2001:db8:cb00:7100::/64", "gateway_ip": "2001:db8:cb00:7100::1",
 			"allocation_pools": []doc{{"start": "2001:db8:cb00:7100::100", "end": "2001:db8:cb00:7100::1ff"}}},
 	} {
 		s["network_id"], s["enable_dhcp"] = id, false
@@ -121,6 +135,12 @@ func makeTopology(ctx context.Context, c *osclient.Client, t tenant) error {
 	if err != nil {
 		return err
 	}
+	var pools6 struct{ Subnetpools []struct{ ID string } }
+	if t.suffix == "" { // the second tenant has the same addresses, of which a pool and the outside can know only one
+		if err := c.Do(ctx, "network", http.MethodGet, "/v2.0/subnetpools?name="+pool6, nil, &pools6); err != nil {
+			return err
+		}
+	}
 	for _, col := range colours() {
 		name := col.name + t.suffix
 		id, err := create(ctx, c, "network", "/v2.0/networks", "network", doc{"name": name})
@@ -131,6 +151,9 @@ func makeTopology(ctx context.Context, c *osclient.Client, t tenant) error {
 			{"name": name + "-v4", "network_id": id, "ip_version": 4, "cidr": col.v4, "allocation_pools": pools(col.v4)},
 			{"name": name + "-v6", "network_id": id, "ip_version": 6, "cidr": col.v6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
 		} {
+			if s["ip_version"] == 6 && len(pools6.Subnetpools) > 0 {
+				s["subnetpool_id"] = pools6.Subnetpools[0].ID
+			}
 			subnet, err := create(ctx, c, "network", "/v2.0/subnets", "subnet", s)
 			if err != nil {
 				return err
@@ -140,7 +163,7 @@ func makeTopology(ctx context.Context, c *osclient.Client, t tenant) error {
 			}
 		}
 	}
-	if t.suffix != "" { // the second tenant has the same addresses, of which the outside can know only one
+	if t.suffix != "" {
 		return nil
 	}
 	return demoOutside(ctx, c, router)

@@ -85,7 +85,7 @@ func demoOutside(ctx context.Context, c *osclient.Client, router string) error {
 		return err
 	}
 	var out struct{ Router Router }
-	err = c.Do(ctx, "network", http.MethodPut, "/v2.0/routers/"+router, doc{"router": doc{"external_gateway_info": doc{"network_id": ext}}}, &out)
+	err = c.Do(ctx, "network", http.MethodPut, "/v2.0/routers/"+router, doc{"router": doc{"external_gateway_info": doc{"network_id": ext}, "enable_ndp_proxy": true}}, &out)
 	if err != nil {
 		return fmt.Errorf("set the router's gateway: %w", err)
 	}
@@ -148,7 +148,41 @@ func floatingFor(ctx context.Context, c *osclient.Client, port, description stri
 	})
 }
 
-// demoFloating gives red2 its floating IP.
+// NDPProxy is an NDP proxy as the Networking API shows it.
+type NDPProxy struct {
+	Address netip.Addr `json:"ip_address"`
+	PortID  string     `json:"port_id"`
+}
+
+// NDPProxies lists all NDP proxies.
+func NDPProxies(ctx context.Context, c *osclient.Client) ([]NDPProxy, error) {
+	var out struct {
+		Proxies []NDPProxy `json:"ndp_proxies"`
+	}
+	err := c.Do(ctx, "network", http.MethodGet, "/v2.0/ndp_proxies", nil, &out)
+	return out.Proxies, err
+}
+
+// proxyFor gives an instance an NDP proxy for its IPv6 address, which weft-internet takes to be on its link from then on.
+func proxyFor(ctx context.Context, c *osclient.Client, port string) error {
+	routers, err := Routers(ctx, c, url.Values{"name": {"router"}})
+	if err != nil {
+		return err
+	}
+	if len(routers) != 1 {
+		return fmt.Errorf("the project has %d routers named router", len(routers))
+	}
+	var out struct {
+		Proxy NDPProxy `json:"ndp_proxy"`
+	}
+	err = c.Do(ctx, "network", http.MethodPost, "/v2.0/ndp_proxies", doc{"ndp_proxy": doc{"router_id": routers[0].ID, "port_id": port}}, &out)
+	if err != nil {
+		return fmt.Errorf("make an NDP proxy: %w", err)
+	}
+	return linux.ReplaceRoute(hypervisor.HostNetns(internet), ExternalNIC, netip.PrefixFrom(out.Proxy.Address, 128), netip.Addr{})
+}
+
+// demoFloating gives red2 its floating IP, and an NDP proxy for its IPv6 address.
 func (r *Record) demoFloating(ctx context.Context) error {
 	admin := r.Admin()
 	defer admin.Close()
@@ -160,7 +194,7 @@ func (r *Record) demoFloating(ctx context.Context) error {
 	defer c.Close()
 	for _, in := range list {
 		if in.Name == "red2" {
-			return floatingFor(ctx, c, in.Port.ID, "")
+			return errors.Join(floatingFor(ctx, c, in.Port.ID, ""), proxyFor(ctx, c, in.Port.ID))
 		}
 	}
 	return errors.New("there is no red2")

@@ -41,6 +41,16 @@ func (j *journeyMaker) floating(in verify.Instance, float netip.Addr) {
 			Way: []verify.Crossing{wire(h, true)}, Back: []verify.Crossing{wire(h, false)}})
 }
 
+// proxied: packets of an IPv6 address with an NDP proxy touch its instance's own host, and no other; nothing is translated.
+func (j *journeyMaker) proxied(in verify.Instance, own netip.Addr) {
+	h, out := j.host(in.Host), j.outside(true)
+	j.list = append(j.list,
+		verify.Journey{Name: "IPv6 by an NDP proxy, in", From: j.t.Outside, To: in, Dst: own, SeenAs: out, TTL: 63, Greets: true,
+			Way: []verify.Crossing{wire(h, false)}, Back: []verify.Crossing{wire(h, true)}},
+		verify.Journey{Name: "IPv6 by an NDP proxy, out", From: in, To: j.t.Outside, Dst: out, SeenAs: own, TTL: 63,
+			Way: []verify.Crossing{wire(h, true)}, Back: []verify.Crossing{wire(h, false)}})
+}
+
 // between two floating IPs packets cross the external network, or nothing at all within a host.
 func (j *journeyMaker) between(from verify.Instance, fromFloat netip.Addr, to verify.Instance, toFloat netip.Addr) {
 	a, b := j.host(from.Host), j.host(to.Host)

@@ -96,6 +96,10 @@ func (r *Record) journeys(ctx context.Context, admin *osclient.Client, t verify.
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := NDPProxies(ctx, admin)
+	if err != nil {
+		return nil, err
+	}
 	routers, err := Routers(ctx, admin, nil)
 	if err != nil {
 		return nil, err
@@ -116,6 +120,9 @@ func (r *Record) journeys(ctx context.Context, admin *osclient.Client, t verify.
 		if rt.Name == "router" && red1.Netns != "" {
 			j.snat(red1, rt)
 		}
+	}
+	if i := slices.IndexFunc(proxies, func(p NDPProxy) bool { return p.PortID == ports["red2"] }); i >= 0 && red2.Netns != "" {
+		j.proxied(red2, proxies[i].Address)
 	}
 	if !float.IsValid() {
 		return j.list, nil

@@ -119,7 +119,7 @@ func provesTheTable(t *testing.T) {
 		"different same":      {"DVR on the compute node", 63},
 		"different different": {"DVR on the compute node, then tunnel", 63},
 	}
-	if !r.OK || len(r.Rows) != 12 || len(r.Passages) != 6 {
+	if !r.OK || len(r.Rows) != 12 || len(r.Passages) != 8 {
 		t.Errorf("ok %v, %d rows, %d passages", r.OK, len(r.Rows), len(r.Passages))
 	}
 	for _, row := range r.Rows {

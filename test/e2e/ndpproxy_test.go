@@ -69,9 +69,7 @@ func (n *networking) create(path, name string, body map[string]any) string {
 func (n *networking) open(external string) (port, addr, router string) {
 	n.t.Helper()
 	type doc = map[string]any
-	scope := n.create("address-scopes", "address_scope", doc{"name": "six", "ip_version": 6})
-	pool := n.create("subnetpools", "subnetpool", doc{"name": "six", "address_scope_id": scope, "prefixes": []string{"2001:db8:cb00:7200::/56"}, "default_prefixlen": 64})
-	n.do("PUT", "subnetpools/"+pool+"/onboard_network_subnets", "", doc{"network_id": external}) // its subnet has been of no pool
+	pool := n.pool6()
 	inside := n.create("networks", "network", doc{"name": "six"})
 	six := n.create("subnets", "subnet", doc{"network_id": inside, "ip_version": 6, "subnetpool_id": pool, "cidr": "2001:db8:cb00:7201::/64",
 		"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"})
@@ -89,6 +87,18 @@ func (n *networking) open(external string) (port, addr, router string) {
 	}
 	inInternet(n.t, "-6", "route", "add", "2001:db8:cb00:7201::/64", "dev", "enp0s9")
 	return p["id"].(string), addr, router
+}
+
+// pool6 is the pool of the lab's IPv6 subnets, that of the external network among them.
+func (n *networking) pool6() string {
+	n.t.Helper()
+	for _, p := range newClient(n.t, "admin").list("subnet", "pool", "list") {
+		if p["Name"] == "ipv6" {
+			return p["ID"].(string)
+		}
+	}
+	n.t.Fatal("the lab has no pool named ipv6")
+	return ""
 }
 
 // inInternet is what ip says in weft-internet.
