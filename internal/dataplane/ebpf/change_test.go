@@ -1,33 +1,46 @@
 package ebpf
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
 )
 
-// conversation is a UDP flow from red1 to red2 that is answered, a datagram each millisecond.
+// conversation is a flow from red1 to red2 that is answered: UDP, a datagram each millisecond, or one TCP stream on which both ends talk
+// all the time.
 type conversation struct {
 	c        *testCloud
+	network  string // udp4, tcp6, …
 	answered atomic.Int64
 	stop     atomic.Bool
 	done     chan error
 }
 
-func newConversation(c *testCloud, v6 bool) *conversation {
-	x := &conversation{c: c, done: make(chan error, 2)}
+func newConversation(c *testCloud, proto string, v6 bool) *conversation {
+	x := &conversation{c: c, network: proto + map[bool]string{false: "4", true: "6"}[v6], done: make(chan error, 2)}
 	ready := make(chan struct{})
-	go func() { x.done <- linux.InNetns(c.ns("red2"), func() error { return x.answer(v6, ready) }) }()
-	<-ready
-	go func() {
-		x.done <- linux.InNetns(c.ns("red1"), func() error { return x.ask(portText(c.addr("red2", v6), 9000)) })
-	}()
+	part := func(instance string, do func() error) { go func() { x.done <- linux.InNetns(c.ns(instance), do) }() }
+	to := portText(c.addr("red2", v6), 9000)
+	if proto == "tcp" {
+		part("red2", func() error { return x.accept(ready) })
+		<-ready
+		part("red1", func() error { return x.stream(to) })
+	} else {
+		part("red2", func() error { return x.answer(ready) })
+		<-ready
+		part("red1", func() error { return x.ask(to) })
+	}
 	c.t.Cleanup(func() {
 		x.stop.Store(true)
 		for range 2 {
@@ -39,8 +52,8 @@ func newConversation(c *testCloud, v6 bool) *conversation {
 	return x
 }
 
-func (x *conversation) answer(v6 bool, ready chan<- struct{}) error {
-	conn, err := net.ListenPacket(map[bool]string{false: "udp4", true: "udp6"}[v6], ":9000")
+func (x *conversation) answer(ready chan<- struct{}) error {
+	conn, err := net.ListenPacket(x.network, ":9000")
 	if err != nil {
 		return err
 	}
@@ -58,23 +71,76 @@ func (x *conversation) answer(v6 bool, ready chan<- struct{}) error {
 }
 
 func (x *conversation) ask(to string) error {
-	conn, err := net.Dial("udp", to)
+	conn, err := net.Dial(x.network, to)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	go func() {
-		for buf := make([]byte, 100); ; {
-			if _, err := conn.Read(buf); err == nil {
-				x.answered.Add(1)
-			} else if x.stop.Load() {
-				return
-			}
-		}
-	}()
+	go x.count(conn)
 	for !x.stop.Load() {
 		_, _ = conn.Write([]byte("x"))
 		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// count counts what arrives.
+func (x *conversation) count(conn net.Conn) {
+	for buf := make([]byte, 100); ; {
+		if _, err := conn.Read(buf); err == nil {
+			x.answered.Add(1)
+		} else if x.stop.Load() {
+			return
+		}
+	}
+}
+
+// accept takes the stream and talks.
+func (x *conversation) accept(ready chan<- struct{}) error {
+	l, err := net.Listen(x.network, ":9000")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	close(ready)
+	conn, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	return x.talk(conn)
+}
+
+// stream is the other end.
+func (x *conversation) stream(to string) error {
+	conn, err := net.Dial(x.network, to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	go x.count(conn)
+	return x.talk(conn)
+}
+
+// talk says something all the time; what gets lost is sent again five times a second, and not ever more slowly.
+func (x *conversation) talk(conn net.Conn) error {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1)
+	})
+	if err = errors.Join(cerr, err); err != nil {
+		return err
+	}
+	for !x.stop.Load() {
+		if err := conn.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			return err
+		}
+		_, _ = conn.Write([]byte("x")) // a full buffer waits for the other end
+		time.Sleep(20 * time.Millisecond)
 	}
 	return nil
 }
@@ -103,18 +169,19 @@ func (x *conversation) change(change func(*dptest.Cloud), patience time.Duration
 // Rules, groups and members change under an established flow: what no rule allows any more stops, what one allows goes on at
 // once, without either end's doing anything.
 func TestRulesChangeUnderTraffic(t *testing.T) {
-	for _, vif := range []string{"veth", "tap"} {
-		for fam, v6 := range families() {
-			t.Run(vif+" "+fam, func(t *testing.T) { rulesChange(t, vif, v6) })
-		}
+	for _, x := range []struct {
+		vif, proto string
+		v6         bool
+	}{{"veth", "udp", false}, {"veth", "tcp", true}, {"tap", "tcp", false}, {"tap", "udp", true}} {
+		t.Run(fmt.Sprintf("%s %s IPv6 %v", x.vif, x.proto, x.v6), func(t *testing.T) { rulesChange(t, x.vif, x.proto, x.v6) })
 	}
 }
 
-func rulesChange(t *testing.T, vif string, v6 bool) {
-	in, out := dptest.Allow(false, v6, 17, 9000, 9000), dptest.Any(true, v6)
+func rulesChange(t *testing.T, vif, proto string, v6 bool) {
+	in, out := dptest.Allow(false, v6, map[string]int16{"udp": 17, "tcp": 6}[proto], 9000, 9000), dptest.Any(true, v6)
 	both := dptest.Stateful(in, out)
 	c := newCloudOn(t, Config{}, vif, func(d *dptest.Cloud) { d.Port("red2").Policy = both })
-	x := newConversation(c, v6)
+	x := newConversation(c, proto, v6)
 	me := netip.PrefixFrom(c.addr("red1", v6), c.addr("red1", v6).BitLen())
 	other := netip.PrefixFrom(c.addr("red3", v6), c.addr("red3", v6).BitLen())
 	group := dptest.Any(false, v6)
