@@ -61,7 +61,7 @@ static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct n
 	struct addr_val *v;
 	struct arp a;
 	__be32 w;
-	int fip, ours, request;
+	int fip, ours, request, known;
 
 	p->unpoliced = 1;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &a, sizeof(a)) || a.htype != htons(1) || a.ptype != htons(ETH_V4) || a.hlen != 6 ||
@@ -69,13 +69,14 @@ static __noinline int arp_outside(struct __sk_buff *skb, struct pkt *p, struct n
 		return pass(p);
 	memcpy(&w, a.spa, 4);
 	ip_from4(&spa, w);
+	known = w != 0;
 	memcpy(&w, a.tpa, 4);
 	ip_from4(&tpa, w);
 	request = a.op == htons(1);
 	v = find_addr(p->net, &tpa);
 	fip = v && v->kind == KIND_FIP;
 	ours = fip || (v && spoken_for(n, v->kind));
-	if (is_news(p, n, &spa, a.sha) || (!request && (to_router_host(p) || (fip && mac_eq(p->key.dmac, v->mac)))))
+	if (known && (is_news(p, n, &spa, a.sha) || (!request && (to_router_host(p) || (fip && mac_eq(p->key.dmac, v->mac))))))
 		tell(skb, p, &spa);
 	if (ours && ip_eq(&spa, &tpa))
 		return pass(p); /* somebody else claims it: told above */

@@ -187,7 +187,7 @@ func (r *run) arpOutside() {
 	request := be16(a[6:]) == arpRequest
 	sender, target := netip.AddrFrom4([4]byte(a[14:18])), netip.AddrFrom4([4]byte(a[24:28]))
 	fip := r.h.fips[netAddr{r.net.ID, target}]
-	if r.news(sender, model.MAC(a[8:14])) || !request && (fip != nil && r.p.dst == fip.MAC || r.toRouterHost()) {
+	if !sender.IsUnspecified() && (r.news(sender, model.MAC(a[8:14])) || !request && (fip != nil && r.p.dst == fip.MAC || r.toRouterHost())) {
 		r.tell("arp", sender)
 	}
 	local := r.localAt(target)

@@ -237,6 +237,8 @@ func proxyNDCases(p proxied) []Case {
 		north("ND outside in a fragment", nic("compute1", cut, Want{ToHost: true})),
 		north("ND outside answers what was asked from a proxied address", nic("compute1", tells, Want{Told: true})),
 		north("ND outside answers without saying by which MAC", nic("compute1", mute, Want{})),
+		north("ARP outside answers without saying for whom", nic("compute1", ARP{Op: 2, SenderMAC: OutsideRouterMAC, Sender: netip.IPv4Unspecified(), TargetMAC: DVRMAC("compute1"),
+			Target: addr("red1", false)}.Frame(DVRMAC("compute1")), Want{})),
 		north("somebody outside claims a proxied address of ours", nic("compute1", claim(p.addr()), Want{Told: true, ToHost: true})),
 		north("another host of the cloud answers for a proxied address of ours", nic("compute1",
 			Advertise(p.addr(), p.hostMAC(), allNodes, netip.IPv6LinkLocalAllNodes(), NAOverride), Want{Told: true, ToHost: true})),
