@@ -42,6 +42,7 @@ type attribute[P, E any] struct {
 	compare func(a, b P) int
 	key     []byte // the name as it is written
 	max     int    // longest text
+	boolean bool   // declared by flag or flagOf
 	null    bool   // text: null is taken as ""
 }
 
@@ -72,8 +73,11 @@ func (a *attribute[P, E]) must() *attribute[P, E] { a.post, a.required = true, t
 func (a *attribute[P, E]) guard(subs ...string) *attribute[P, E] {
 	a.guarded, a.subs = true, subs
 	a.explicit = func(v Value) bool {
-		on, ok := parseBool(v.text)
-		return v.kind != isNull && !(v.kind == isString && v.text == "") && !(v.kind != isString && ok && !on)
+		if a.boolean { // however it is written: false, "False", 0
+			on, err := boolValue(v)
+			return err != nil || on
+		}
+		return v.kind != isNull && !(v.kind == isString && v.text == "")
 	}
 	return a
 }
@@ -186,7 +190,7 @@ func (r *resource[P, E]) nullable(name string, field func(P) *string) *attribute
 
 // flag declares a stored boolean, a filter and sort key.
 func (r *resource[P, E]) flag(name string, field func(P) *bool) *attribute[P, E] {
-	a := &attribute[P, E]{name: name}
+	a := &attribute[P, E]{name: name, boolean: true}
 	a.append = func(b []byte, v P, _ *View) []byte { return appendBool(b, *field(v)) }
 	a.text = func(v P, _ *View) string { return pythonBool(*field(v)) }
 	a.parse = func(v Value) (assignment[P, E], error) {
@@ -205,7 +209,7 @@ func (r *resource[P, E]) flag(name string, field func(P) *bool) *attribute[P, E]
 
 // flagOf declares a boolean derived from object, world and viewer.
 func (r *resource[P, E]) flagOf(name string, get func(v P, x *View) bool) *attribute[P, E] {
-	a := &attribute[P, E]{name: name}
+	a := &attribute[P, E]{name: name, boolean: true}
 	a.append = func(b []byte, v P, x *View) []byte { return appendBool(b, get(v, x)) }
 	a.text = func(v P, x *View) string { return pythonBool(get(v, x)) }
 	a.filter = func(x *View, values []string) (func(P) bool, error) {

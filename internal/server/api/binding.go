@@ -13,6 +13,15 @@ import (
 // portBindings answers /ports/ID/bindings: where a port is and where a live migration may take it. Administrators and
 // services only.
 func portBindings(c *call, r *ports, id string, rest []string) error {
+	if len(rest) == 0 && c.r.Method == http.MethodPost {
+		if _, err := readBinding(c, ""); err != nil {
+			return err
+		}
+	} else if p, _, err := r.object(c, id); err != nil {
+		return err
+	} else if err := rules.CheckCompute(p); err != nil {
+		return err
+	}
 	if !c.may.Service() {
 		return model.Errf(model.KindForbidden, "PolicyNotAuthorized", "rule:port_bindings is disallowed by policy: it is for administrators and services")
 	}
@@ -77,15 +86,7 @@ func listBindings(c *call, r *ports, id string) error {
 
 // writeBinding answers POST and PUT; host is empty for POST, whose body names it.
 func writeBinding(c *call, r *ports, id, host string, code int, rule func(*world.Tx, *model.Port, rules.BindingRequest) error) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	v, ok := body.get("binding")
-	if !ok || v.kind != isObject {
-		return badRequest("Unable to find 'binding' in request body")
-	}
-	q, err := bindingValue(v, host)
+	q, err := readBinding(c, host)
 	if err != nil {
 		return err
 	}
@@ -99,6 +100,18 @@ func writeBinding(c *call, r *ports, id, host string, code int, rule func(*world
 	}
 	c.reply(code, append(appendBinding(append(c.buffer(), `{"binding": `...), b), '}'))
 	return nil
+}
+
+func readBinding(c *call, host string) (rules.BindingRequest, error) {
+	body, err := c.body()
+	if err != nil {
+		return rules.BindingRequest{}, err
+	}
+	v, ok := body.get("binding")
+	if !ok || v.kind != isObject {
+		return rules.BindingRequest{}, badRequest("Unable to find 'binding' in request body")
+	}
+	return bindingValue(v, host)
 }
 
 func bindingValue(v Value, host string) (rules.BindingRequest, error) {

@@ -141,7 +141,7 @@ func TestTags(t *testing.T) {
 		}
 	}
 	e.refused(404, "TagNotFound", "DELETE", "/networks/"+n+"/tags/zzz", nil)
-	e.refused(404, "NetworkNotFound", "PUT", "/networks/nope/tags/x", nil)
+	e.refused(404, "TagResourceNotFound", "PUT", "/networks/nope/tags/x", nil)
 	e.refused(400, "HTTPBadRequest", "PUT", "/networks/"+n+"/tags/"+strings.Repeat("x", 61), nil)
 	e.must(204, "DELETE", "/networks/"+n+"/tags", nil)
 }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net/http"
+
 	"github.com/weft-cloud/weft/internal/model"
 )
 
@@ -12,6 +14,14 @@ func nest[P, E, CP, CE any](parent *resource[P, E], child *resource[CP, CE]) {
 		parent.subs = map[string]func(c *call, id string, rest []string) error{}
 	}
 	parent.subs[child.path] = func(c *call, id string, rest []string) error {
+		if err := child.wellFormed(c, rest); err != nil {
+			return err
+		}
+		if child.beforeParent != nil {
+			if err := child.beforeParent(c); err != nil {
+				return err
+			}
+		}
 		v, err := parent.find(c.view(), id)
 		if err != nil {
 			return err
@@ -19,6 +29,25 @@ func nest[P, E, CP, CE any](parent *resource[P, E], child *resource[CP, CE]) {
 		c.parent = parent.id(v)
 		return child.serve(c, rest)
 	}
+}
+
+// wellFormed tests what can be told of a request without looking at any object: Neutron refuses a wrong body or filter
+// beneath a parent before it looks for the parent.
+func (r *resource[P, E]) wellFormed(c *call, rest []string) error {
+	var err error
+	switch {
+	case len(rest) == 0 && c.r.Method == http.MethodPost && r.create != nil:
+		_, _, err = r.readCreate(c)
+	case len(rest) == 1 && c.r.Method == http.MethodPut && r.update != nil:
+		_, err = r.readUpdate(c)
+	case len(rest) == 0 && c.r.Method == http.MethodGet:
+		var q *query
+		if q, err = parseQuery(c.r.URL.RawQuery, c.s.deps.MaxPage); err == nil {
+			q.loose = c.s.deps.LooseFilters
+			_, err = r.matcher(c.view(), q)
+		}
+	}
+	return err
 }
 
 // custom is an endpoint that is no collection of objects.

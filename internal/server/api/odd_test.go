@@ -14,6 +14,7 @@ func TestOddValues(t *testing.T) {
 	e.must(200, "PUT", "/routers/"+router+"/add_router_interface", object{"subnet_id": subnet})
 	port := e.create("port", object{"network_id": internal})["id"].(string)
 	label := e.must(201, "POST", "/metering/metering-labels", object{"metering_label": object{}})["id"].(string)
+	e.create("subnet", object{"network_id": internal, "ip_version": 4, "cidr": "10.0.0.0/24"}) // what a local IP is of
 	local := e.create("local_ip", object{"network_id": internal})["id"].(string)
 	values := []any{nil, true, 0, -1, 1.5, 1e300, "", "x", "PARENT", "10.0.0.0/8", "::", "fd00::/64", net0, port, router, []any{}, []any{nil}, []any{port, port},
 		object{}, object{"a": nil}, object{"device_mac_address": 7}, "\u0000\"\\"}

@@ -88,9 +88,10 @@ func TestLiveMigration(t *testing.T) {
 	e.must(204, "DELETE", path+"/one", nil)
 	e.refused(404, "PortBindingNotFound", "DELETE", path+"/one", nil)
 	is(object{"two": "ACTIVE"})
-	e.as("somebody").refused(403, "PolicyNotAuthorized", "GET", path, nil)
+	e.as("somebody").refused(404, "PortNotFound", "GET", path, nil)
+	e.as("somebody").refused(403, "PolicyNotAuthorized", "POST", path, create("three"))
 	none := e.create("port", object{"network_id": net})["id"].(string)
-	e.refused(409, "UnsupportedPortDeviceOwner", "POST", "/ports/"+none+"/bindings", create("two"))
+	e.refused(400, "BadRequest", "POST", "/ports/"+none+"/bindings", create("two"))
 	e.must(201, "POST", path, create("one"))
 	e.must(204, "DELETE", "/ports/"+id, nil)
 	if n := e.writer.Snapshot().Bindings.Len(); n != 0 {

@@ -85,19 +85,16 @@ func qosPolicyShared(p *model.QoSPolicy, x *View) bool {
 	return rules.Shared(x.W, model.KindQoSPolicy, p.ID.UUID, x.By.Project)
 }
 
-// nestQoS puts rules beneath policies. Who may not create rules at all is told so before he learns whether there is
-// such a policy.
+// nestQoS puts rules beneath policies. Who may not create rules at all is told so before he learns whether there is such a
+// policy.
 func nestQoS(policies *qosPolicies, rule *qosRules) {
-	nest(policies, rule)
-	under := policies.subs[rule.path]
-	policies.subs[rule.path] = func(c *call, id string, rest []string) error {
-		if c.r.Method == http.MethodPost {
-			if err := rule.allowed(c.view(), "create_"+rule.policy, nil, &model.QoSRule{}); err != nil {
-				return err
-			}
+	rule.beforeParent = func(c *call) error {
+		if c.r.Method != http.MethodPost {
+			return nil
 		}
-		return under(c, id, rest)
+		return rule.allowed(c.view(), "create_"+rule.policy, nil, &model.QoSRule{})
 	}
+	nest(policies, rule)
 }
 
 // checkQoSPolicyID refuses the zero identifier: stored, it would mean none.

@@ -86,6 +86,8 @@ type resource[P, E any] struct {
 	tagged  bool
 	// prepare runs before any request is answered; may be nil.
 	prepare func(c *call) error
+	// beforeParent runs for a nested resource when the request is well formed, before its parent is looked for; may be nil.
+	beforeParent func(c *call) error
 	// gone is the fault's message for an id that is not there; empty: the usual one.
 	gone string
 	// concealed: who may not change or delete an object is told that it is not there, even if he may see it.

@@ -86,6 +86,7 @@ type server struct {
 
 // call is one request under way.
 type call struct {
+	parsed    *Value // the body, once it has been read
 	s         *server
 	w         http.ResponseWriter
 	r         *http.Request
@@ -158,6 +159,9 @@ func (c *call) serve() error {
 
 // body reads the request's body as a JSON object.
 func (c *call) body() (Value, error) {
+	if c.parsed != nil {
+		return *c.parsed, nil
+	}
 	if c.r.ContentLength > int64(c.s.deps.MaxBody) {
 		return Value{}, errTooLarge
 	}
@@ -176,6 +180,7 @@ func (c *call) body() (Value, error) {
 	if err != nil || v.kind != isObject {
 		return Value{}, badRequest("Body contains invalid data")
 	}
+	c.parsed = &v
 	return v, nil
 }
 

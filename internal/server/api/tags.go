@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -103,7 +104,7 @@ func checkTags(tags []string) error {
 func (r *resource[P, E]) showTags(c *call, id, tag string, one bool) error {
 	v, err := r.find(c.view(), id)
 	if err != nil {
-		return err
+		return r.untagged(id, err)
 	}
 	tags := r.meta(v).Tags
 	if one {
@@ -115,6 +116,15 @@ func (r *resource[P, E]) showTags(c *call, id, tag string, one bool) error {
 	}
 	c.reply(http.StatusOK, append(appendStrings(append(c.buffer(), `{"tags": `...), tags), '}'))
 	return nil
+}
+
+// untagged puts the fault of an object that is not there into the words that Neutron has for it here.
+func (r *resource[P, E]) untagged(id string, err error) error {
+	var e *model.Error
+	if errors.As(err, &e) && e.Kind == model.KindNotFound && e.Type != "TagNotFound" {
+		return errNotFound("TagResourceNotFound", "Resource %s %s could not be found.", r.plural, id)
+	}
+	return err
 }
 
 // setTags replaces an object's tags by what edit makes of a copy of them.
@@ -142,7 +152,7 @@ func (r *resource[P, E]) setTags(c *call, id string, code int, edit func([]strin
 		return nil
 	})
 	if err != nil {
-		return err
+		return r.untagged(id, err)
 	}
 	switch code {
 	case http.StatusOK:

@@ -46,6 +46,7 @@ func TestNDPProxies(t *testing.T) {
 	}
 	lone := e.network("lone")
 	e.create("subnet", object{"network_id": lone, "ip_version": 6, "cidr": "fd00:9::/64"})
+	e.must(200, "PUT", "/routers/"+plain+"/add_router_interface", object{"port_id": e.create("port", object{"network_id": internal})["id"]})
 	away := e.create("port", object{"network_id": lone})["id"]
 	for _, tt := range []struct {
 		name, typ string
@@ -61,7 +62,7 @@ func TestNDPProxies(t *testing.T) {
 	} {
 		e.refused(tt.code, tt.typ, "POST", "/ndp_proxies", ask(tt.attrs))
 	}
-	e.as("m").refused(404, "RouterNotFound", "POST", "/ndp_proxies", ask(nil))
+	e.as("m").refused(404, "PortNotFound", "POST", "/ndp_proxies", ask(nil))
 	e.refused(409, "RouterInterfaceInUseByNDPProxy", "PUT", router+"/remove_router_interface", object{"subnet_id": subnet})
 	e.refused(409, "RouterGatewayInUseByNDPProxy", "PUT", router, object{"router": object{"external_gateway_info": nil}})
 	e.refused(409, "RouterNDPProxyInUse", "PUT", router, object{"router": object{"enable_ndp_proxy": false}})

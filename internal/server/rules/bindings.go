@@ -51,11 +51,18 @@ func FindBinding(w *world.World, p *model.Port, host string) (*model.PortBinding
 	return PortBindings(w, p)[i], nil
 }
 
+// CheckCompute tests that a port is an instance's: no other has bindings that clients may see or change.
+func CheckCompute(p *model.Port) error {
+	if strings.HasPrefix(p.DeviceOwner, model.OwnerComputePrefix) {
+		return nil
+	}
+	return model.Errf(model.KindInvalid, "BadRequest", "Bad port request: Invalid port %s. Operation only valid on compute ports.", p.ID)
+}
+
 // CreateBinding prepares a port for a further host. The first binding of an instance's port is active at once.
 func (r *Rules) CreateBinding(tx *world.Tx, p *model.Port, q BindingRequest) error {
-	if !strings.HasPrefix(p.DeviceOwner, model.OwnerComputePrefix) {
-		return model.Errf(model.KindConflict, "UnsupportedPortDeviceOwner",
-			"Operation create port binding is not supported for device_owner %s on port %s.", p.DeviceOwner, p.ID)
+	if err := CheckCompute(p); err != nil {
+		return err
 	}
 	if b, _ := FindBinding(&tx.World, p, q.Host); b != nil {
 		return model.Errf(model.KindConflict, "PortBindingAlreadyExists", "Binding for port %s on host %s already exists.", p.ID, q.Host)

@@ -39,7 +39,7 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 	if err := changeQoSPolicy(tx, by, model.QoSPolicyID{}, f.QoSPolicy); err != nil {
 		return err
 	}
-	p := &model.Port{NetworkID: n.ID, AdminStateUp: true, DeviceID: f.ID.String(), DeviceOwner: model.OwnerFloatingIP, VNICType: model.VNICNormal}
+	p := &model.Port{NetworkID: n.ID, AdminStateUp: true, DeviceID: f.ID.String(), DeviceOwner: model.OwnerFloatingIP, VNICType: model.VNICNormal, PropagateUplinkStatus: true}
 	ask := &PortExtra{}
 	if x.Address.IsValid() || !x.Subnet.IsZero() {
 		ask.FixedIPs = Some([]FixedIPRequest{{Subnet: x.Subnet, Addr: x.Address}})

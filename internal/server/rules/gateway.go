@@ -54,7 +54,7 @@ func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayR
 		r.dropPort(tx, old)
 	}
 	p := &model.Port{
-		NetworkID: n.ID, AdminStateUp: true, DeviceID: v.ID.String(), DeviceOwner: model.OwnerRouterGateway, VNICType: model.VNICNormal,
+		NetworkID: n.ID, AdminStateUp: true, DeviceID: v.ID.String(), DeviceOwner: model.OwnerRouterGateway, VNICType: model.VNICNormal, PropagateUplinkStatus: true,
 	}
 	if err := r.CreatePort(tx, &Actor{Admin: true}, p, &PortExtra{FixedIPs: q.FixedIPs}); err != nil {
 		return err
@@ -178,7 +178,7 @@ func (r *Rules) addSNAT(tx *world.Tx, v *model.Router, s *model.Subnet) error {
 		}
 	}
 	p := &model.Port{
-		NetworkID: s.NetworkID, AdminStateUp: true, DeviceID: v.ID.String(), DeviceOwner: model.OwnerRouterSNAT, VNICType: model.VNICNormal,
+		NetworkID: s.NetworkID, AdminStateUp: true, DeviceID: v.ID.String(), DeviceOwner: model.OwnerRouterSNAT, VNICType: model.VNICNormal, PropagateUplinkStatus: true,
 	}
 	return r.CreatePort(tx, &Actor{Admin: true}, p, &PortExtra{FixedIPs: Some([]FixedIPRequest{{Subnet: s.ID}})})
 }

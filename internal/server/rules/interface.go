@@ -106,7 +106,7 @@ func (r *Rules) addBySubnet(tx *world.Tx, by *Actor, v *model.Router, id model.S
 	}
 	p := &model.Port{
 		ProjectID: v.ProjectID, NetworkID: n.ID, AdminStateUp: true, DeviceID: v.ID.String(), DeviceOwner: interfaceOwner(v),
-		VNICType: model.VNICNormal,
+		VNICType: model.VNICNormal, PropagateUplinkStatus: true,
 	}
 	return p, r.CreatePort(tx, &Actor{Admin: true}, p, &PortExtra{FixedIPs: Some([]FixedIPRequest{ask})})
 }

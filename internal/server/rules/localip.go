@@ -29,8 +29,12 @@ func (r *Rules) CreateLocalIP(tx *world.Tx, by *Actor, l *model.LocalIP, _ *Loca
 		if err != nil {
 			return err
 		}
+		v4 := func(s *model.Subnet) bool { return s.CIDR.Addr().Is4() }
+		if !slices.ContainsFunc(slices.Collect(tx.Subnets.ByNetwork(n.ID)), v4) {
+			return errLocalIP("BadRequest", "Bad local_ip request: Network %s does not contain any IPv4 subnet.", n.ID)
+		}
 		p := &model.Port{ProjectID: l.ProjectID, NetworkID: n.ID, AdminStateUp: true, DeviceID: l.ID.String(), DeviceOwner: model.OwnerLocalIP,
-			VNICType: model.VNICNormal}
+			VNICType: model.VNICNormal, PropagateUplinkStatus: true}
 		x := &PortExtra{}
 		if l.Address.IsValid() {
 			x.FixedIPs = Some([]FixedIPRequest{{Addr: l.Address}})

@@ -13,17 +13,20 @@ type NDPProxyExtra struct{}
 
 // CreateNDPProxy completes n and puts it.
 func (r *Rules) CreateNDPProxy(tx *world.Tx, by *Actor, n *model.NDPProxy, _ *NDPProxyExtra) error {
+	p, err := portFor(tx, by, n.PortID)
+	if err != nil {
+		return err
+	}
 	v := tx.Routers.Get(n.Router)
 	if v == nil || !(by.Admin || by.AdvSvc || v.ProjectID == by.Project) {
 		return model.NotFound("Router", idText(n.Router.UUID))
 	}
+	if !slices.ContainsFunc(interfaces(&tx.World, v.ID), func(i *model.Port) bool { return i.NetworkID == p.NetworkID }) {
+		return model.Errf(model.KindConflict, "PortUnreachableRouter", "The port %s cannot reach the router %s by IPv6 subnet.", p.ID, v.ID)
+	}
 	if !v.EnableNDPProxy {
 		return model.Errf(model.KindConflict, "RouterNDPProxyNotEnable",
 			"The enable_ndp_proxy parameter of router %s must be set as True while create ndp proxy entry on it.", v.ID)
-	}
-	p, err := portFor(tx, by, n.PortID)
-	if err != nil {
-		return err
 	}
 	at, err := proxied(p, n.Address)
 	if err != nil {

@@ -61,15 +61,15 @@ type SecurityGroupRuleExtra struct{}
 
 // CreateSecurityGroupRule checks v and puts it.
 func (r *Rules) CreateSecurityGroupRule(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, _ *SecurityGroupRuleExtra) error {
-	g := tx.SecurityGroups.Get(v.GroupID)
-	if g == nil || (!by.Admin && g.ProjectID != by.Project) {
-		return noGroup(v.GroupID)
-	}
 	if v.EtherType == "" {
 		v.EtherType = model.EtherIP4
 	}
-	if err := checkRule(v); err != nil {
+	if err := checkRule(v); err != nil { // before the group is looked for, as in Neutron
 		return err
+	}
+	g := tx.SecurityGroups.Get(v.GroupID)
+	if g == nil || (!by.Admin && g.ProjectID != by.Project) {
+		return noGroup(v.GroupID)
 	}
 	if err := checkRemotes(tx, by, v); err != nil {
 		return err

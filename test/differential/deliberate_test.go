@@ -1,0 +1,30 @@
+package differential
+
+import "regexp"
+
+// deliberate are differences that are meant, by a pattern of what a report says of them, each with the reason. docs/api.md
+// has the same list in words.
+var deliberate = []struct {
+	what   *regexp.Regexp
+	reason string
+}{
+	{regexp.MustCompile(`segmentation_id: \d+ / \d+$`), "a segment that a server chose"},
+	{regexp.MustCompile(`address_group\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of answers to writes"},
+	{regexp.MustCompile(`RbacPolicyNotFound / 400 InvalidInput$`), "Neutron's TypeError, told as if it were the client's fault"},
+	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them"},
+	{regexp.MustCompile(`port_associations/\?: status 404 LocalIPNotFound / 200 $`), "what is beneath nothing is not found"},
+	{regexp.MustCompile(`/(ID|absent): RouterNotFound / ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named"},
+	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either"},
+	{regexp.MustCompile(`network-ip-availabilities/ID: NetworkNotFound / HTTPNotFound$`), "what was not found is named"},
+	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases"},
+}
+
+// meant is the reason for which a difference is deliberate; "" if it is not.
+func meant(what string) string {
+	for _, d := range deliberate {
+		if d.what.MatchString(what) {
+			return d.reason
+		}
+	}
+	return ""
+}
