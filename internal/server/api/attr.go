@@ -88,6 +88,12 @@ func (a *attribute[P, E]) guardAny() *attribute[P, E] {
 	return a
 }
 
+// guardAll is guard for an attribute that Neutron gives no default at all: policy is asked about null and "", too.
+func (a *attribute[P, E]) guardAll() *attribute[P, E] {
+	a.guard().explicit = func(Value) bool { return true }
+	return a
+}
+
 // asked appends the names of the rules that setting the attribute to v is under.
 func (a *attribute[P, E]) asked(names []string, v Value, create bool) []string {
 	if !a.guarded || (create && !a.explicit(v)) {

@@ -148,12 +148,12 @@ func (r *resource[P, E]) checkQuota(c *call, tx *world.Tx, objects []*wanted[P, 
 }
 
 func (r *resource[P, E]) doUpdate(c *call, id string) error {
-	if r.update == nil {
-		return errMethod
-	}
 	want, err := r.readUpdate(c)
 	if err != nil {
-		return err
+		return err // even of what has no update: Neutron finds read-only attributes first
+	}
+	if r.update == nil {
+		return errMethod
 	}
 	action := "update_" + r.policy
 	var before P

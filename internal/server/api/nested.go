@@ -38,7 +38,7 @@ func (r *resource[P, E]) wellFormed(c *call, rest []string) error {
 	switch {
 	case len(rest) == 0 && c.r.Method == http.MethodPost && r.create != nil:
 		_, _, err = r.readCreate(c)
-	case len(rest) == 1 && c.r.Method == http.MethodPut && r.update != nil:
+	case len(rest) == 1 && c.r.Method == http.MethodPut:
 		_, err = r.readUpdate(c)
 	case len(rest) == 0 && c.r.Method == http.MethodGet:
 		var q *query

@@ -273,12 +273,12 @@ func portSecurity(r *ports) {
 
 // portBinding declares binding:*.
 func portBinding(r *ports) {
-	r.text("binding:host_id", func(p *model.Port) *string { return &p.Host }).rw().guard().orNull()
+	r.text("binding:host_id", func(p *model.Port) *string { return &p.Host }).rw().guardAll().orNull()
 	r.text("binding:vnic_type", func(p *model.Port) *string { return &p.VNICType }).rw().guard().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.VNICType = model.VNICNormal }).check(checkVNIC)
 	r.text("binding:vif_type", func(p *model.Port) *string { return &p.VIFType })
 	r.derived("binding:vif_details", func(b []byte, p *model.Port, _ *View) []byte { return appendRaw(b, p.VIFDetails) })
-	r.derived("binding:profile", func(b []byte, p *model.Port, _ *View) []byte { return appendRaw(b, p.Profile) }).rw().guard().
+	r.derived("binding:profile", func(b []byte, p *model.Port, _ *View) []byte { return appendRaw(b, p.Profile) }).rw().guardAll().
 		convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 			raw, err := dictValue(v)
 			return func(p *model.Port, _ *rules.PortExtra) { p.Profile = raw }, err
