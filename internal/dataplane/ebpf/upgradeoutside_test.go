@@ -43,6 +43,7 @@ func upgradeUnderFloatingIPs(t *testing.T, attach string) {
 	l.talk("red1", dptest.Stranger6)
 	l.talk("blue1", float)
 	l.echo("world", float)
+	l.echo("world", own6)
 	l.echo("blue1", dptest.Stranger)
 	heard := make(chan struct{})
 	l.part("blue1", func() error { return l.forbid(heard) })
