@@ -13,7 +13,7 @@ func TestShares(t *testing.T) {
 		name string
 		kind int
 	}
-	all := map[run]int{}
+	all, cases := map[run]int{}, Cases()
 	for k := 1; k <= n; k++ {
 		s, err := ParseShare(fmt.Sprintf("%d/%d", k, n))
 		if err != nil {
@@ -23,7 +23,7 @@ func TestShares(t *testing.T) {
 		for kind := range n {
 			in := map[place]int{}
 			size := 0
-			for _, c := range Cases() {
+			for _, c := range cases {
 				if !s.takes(c.Name, kind) {
 					continue
 				}
@@ -39,17 +39,17 @@ func TestShares(t *testing.T) {
 					t.Errorf("share %s, kind %d: %d cases %s", s, kind, in[p], p.title(""))
 				}
 			}
-			if part := len(Cases()) / n; size < part*3/4 || size > part*5/4 {
-				t.Errorf("share %s, kind %d: %d of %d cases", s, kind, size, len(Cases()))
+			if part := len(cases) / n; size < part*3/4 || size > part*5/4 {
+				t.Errorf("share %s, kind %d: %d of %d cases", s, kind, size, len(cases))
 			}
 		}
-		for _, c := range Cases() {
+		for _, c := range cases {
 			if once[c.Name] != 1 {
 				t.Errorf("share %s has %q %d times", s, c.Name, once[c.Name])
 			}
 		}
 	}
-	for _, c := range Cases() {
+	for _, c := range cases {
 		for kind := range n {
 			if all[run{c.Name, kind}] != 1 {
 				t.Errorf("%q is %d times with kind %d", c.Name, all[run{c.Name, kind}], kind)
