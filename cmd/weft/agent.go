@@ -31,6 +31,7 @@ import (
 	"github.com/weft-cloud/weft/internal/dataplane/null"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
+	"github.com/weft-cloud/weft/internal/obs/metrics"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/wire"
 )
@@ -58,6 +59,13 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 		return err
 	}
 	defer conn.Close()
+	var readers net.Listener // of metrics
+	if cfg.MetricsBind != "" {
+		if readers, err = metrics.Listen(cfg.MetricsBind); err != nil {
+			return err
+		}
+		defer readers.Close()
+	}
 	plane, devices, err := openPlane(cfg, log)
 	if err != nil {
 		return err
@@ -85,6 +93,11 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	if t, ok := plane.(dataplane.Teller); ok {
 		book := drops.New(drops.Deps{Host: cfg.Host, Plane: t, State: s.state.Load, Now: time.Now, Log: log})
 		g.Go(func() error { return book.Run(ctx, cfg.StateDir) })
+	}
+	if readers != nil {
+		m := metrics.New(version())
+		m.Values((&agentMetrics{agent: a, book: s.book, plane: plane, log: log}).tell)
+		g.Go(func() error { return m.Serve(ctx, readers, log) })
 	}
 	log.Info("agent started", "host", cfg.Host, "dataPlane", cfg.DataPlane, "mode", cfg.L3.Mode, "server", cfg.Server)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/obs/metrics"
 	"github.com/weft-cloud/weft/internal/pki"
 	"github.com/weft-cloud/weft/internal/server/feed"
 	"github.com/weft-cloud/weft/internal/server/notify"
@@ -56,10 +57,15 @@ type serverParts struct {
 	gate   *gate
 	nova   *notify.Nova // nil: nobody is told
 	api    http.Handler
+	// metrics is nil if nobody is to read them.
+	metrics *metrics.Metrics
 }
 
 // serverListeners are where a server is reached; all or none are open.
-type serverListeners struct{ api, feed, status net.Listener }
+type serverListeners struct {
+	api, feed, status net.Listener
+	metrics           net.Listener // nil: nobody is to read them
+}
 
 func listenServer(cfg *config.Server) (on serverListeners, err error) {
 	defer func() {
@@ -78,12 +84,17 @@ func listenServer(cfg *config.Server) (on serverListeners, err error) {
 		return on, err
 	}
 	on.api = secure
+	if cfg.MetricsBind != "" {
+		if on.metrics, err = metrics.Listen(cfg.MetricsBind); err != nil {
+			return on, err
+		}
+	}
 	on.status, err = listenServerStatus(cfg.StateDir)
 	return on, err
 }
 
 func (on *serverListeners) close() {
-	for _, l := range []net.Listener{on.api, on.feed, on.status} {
+	for _, l := range []net.Listener{on.api, on.feed, on.status, on.metrics} {
 		if l != nil {
 			l.Close()
 		}
@@ -131,15 +142,7 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g.Go(func() error { return p.feed.Run(ctx) })
 	g.Go(func() error { return feedServer.Serve(on.feed) })
 	g.Go(func() error { return ignore(apiServer.Serve(on.api), http.ErrServerClosed) })
-	g.Go(func() error { return p.rememberBeats(ctx) })
-	g.Go(func() error { return p.trimLog(ctx) })
-	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
-	g.Go(func() error { return p.serveStatus(ctx, on.status) })
-	g.Go(func() error { return p.syncSegmentRanges(ctx) })
-	g.Go(func() error { return p.watchOutside(ctx) })
-	if p.nova != nil {
-		g.Go(func() error { return p.nova.Run(ctx) })
-	}
+	p.attend(ctx, g, &on)
 	g.Go(func() error {
 		<-ctx.Done()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
@@ -154,6 +157,22 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	err = g.Wait()
 	stopWriter()
 	return errors.Join(err, <-writerDone)
+}
+
+// attend runs what a server does beside answering clients and agents.
+func (p *serverParts) attend(ctx context.Context, g *errgroup.Group, on *serverListeners) {
+	g.Go(func() error { return p.rememberBeats(ctx) })
+	g.Go(func() error { return p.trimLog(ctx) })
+	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
+	g.Go(func() error { return p.serveStatus(ctx, on.status) })
+	if p.metrics != nil {
+		g.Go(func() error { return p.metrics.Serve(ctx, on.metrics, p.log) })
+	}
+	g.Go(func() error { return p.syncSegmentRanges(ctx) })
+	g.Go(func() error { return p.watchOutside(ctx) })
+	if p.nova != nil {
+		g.Go(func() error { return p.nova.Run(ctx) })
+	}
 }
 
 func ignore(err, which error) error {
@@ -196,6 +215,7 @@ func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serve
 	if p.nova, err = openNova(p); err != nil {
 		return nil, err
 	}
+	p.metrics = p.newMetrics()
 	if p.api, err = openAPI(p); err != nil {
 		return nil, err
 	}

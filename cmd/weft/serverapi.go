@@ -21,7 +21,11 @@ func openAPI(p *serverParts) (http.Handler, error) {
 		return nil, err
 	}
 	c := &p.cfg.API
-	return api.New(api.Deps{Writer: p.writer, Rules: p.rules, Identity: p.gate.auth, Policy: p.gate.policy, Log: p.log, NewID: randomUUID,
+	var answered func(method, resource string, code int, took time.Duration)
+	if p.metrics != nil {
+		answered = p.metrics.Requests().Count
+	}
+	return api.New(api.Deps{Answered: answered, Writer: p.writer, Rules: p.rules, Identity: p.gate.auth, Policy: p.gate.policy, Log: p.log, NewID: randomUUID,
 		MaxPage: c.PageLimit, MaxBody: c.MaxBody, NoBulk: !c.AllowBulk, LooseFilters: !c.FilterValidation,
 		LinkPrefix: c.LinkPrefix, ProxyHeaders: c.ProxyHeaders}), nil
 }

@@ -105,11 +105,18 @@ func (p *serverParts) serveStatus(ctx context.Context, l net.Listener) error {
 
 func (p *serverParts) status(ctx context.Context) serverStatus {
 	w := p.writer.Snapshot()
-	s := serverStatus{Server: p.cfg.Host, Position: w.Position(), Agents: []agentHealth{}, Problems: append([]rules.Problem{}, p.rules.Problems(w)...)}
+	s := serverStatus{Server: p.cfg.Host, Position: w.Position(), Problems: append([]rules.Problem{}, p.rules.Problems(w)...)}
 	s.NotEnforced = promise.InUse(w)
 	if err := p.writer.StoreError(); err != nil {
 		s.StoreError = err.Error()
 	}
+	s.Agents = p.agents(ctx, w, s.Problems)
+	return s
+}
+
+// agents is how the agents of all hosts are, sorted by host; the problems of the cloud are known and told of no host.
+func (p *serverParts) agents(ctx context.Context, w *world.World, cloud []rules.Problem) []agentHealth {
+	out := []agentHealth{}
 	held, connected := map[string]bool{}, map[string]bool{}
 	for _, c := range p.feed.Connections(ctx) {
 		connected[c.Host], held[c.Host] = true, c.Held
@@ -117,11 +124,11 @@ func (p *serverParts) status(ctx context.Context) serverStatus {
 	for h := range w.Hosts.All() {
 		at, alive := p.live.Alive(h.Name)
 		b := p.live.Last(h.Name)
-		s.Agents = append(s.Agents, agentHealth{Host: h.Name, Alive: alive, Connected: connected[h.Name], Held: held[h.Name], LastSeen: at,
-			ClockOffset: b.ClockOffset, Applied: b.AppliedRevision, Ports: b.Endpoints, Problems: p.problemsOf(w, h.Name, s.Problems)})
+		out = append(out, agentHealth{Host: h.Name, Alive: alive, Connected: connected[h.Name], Held: held[h.Name], LastSeen: at,
+			ClockOffset: b.ClockOffset, Applied: b.AppliedRevision, Ports: b.Endpoints, Problems: p.problemsOf(w, h.Name, cloud)})
 	}
-	slices.SortFunc(s.Agents, func(a, b agentHealth) int { return strings.Compare(a.Host, b.Host) })
-	return s
+	slices.SortFunc(out, func(a, b agentHealth) int { return strings.Compare(a.Host, b.Host) })
+	return out
 }
 
 // problemsOf are a host's: what its agent told last, and what the objects tell of it beside what they tell of the cloud.

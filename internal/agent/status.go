@@ -72,6 +72,12 @@ type EndpointStatus struct {
 	Services *tally.Port `json:"services,omitempty"`
 }
 
+// Status is what the agent says of itself; false: ctx ended first. The agent must be running.
+func (a *Agent) Status(ctx context.Context) (s Status, ok bool) {
+	ok = a.call(ctx, func() { s = a.status() })
+	return s, ok
+}
+
 // status is asked in the owner goroutine.
 func (a *Agent) status() Status {
 	c := &a.core
@@ -144,8 +150,8 @@ func (a *Agent) serveStatus(ctx context.Context, l net.Listener) error {
 		}
 		clients.Go(func() {
 			defer conn.Close()
-			var s Status
-			if !a.call(ctx, func() { s = a.status() }) {
+			s, ok := a.Status(ctx)
+			if !ok {
 				return
 			}
 			if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {

@@ -50,6 +50,8 @@ func TestFaults(t *testing.T) {
 		{"VLAN tag", false, []string{"[ml2_type_vlan]", "network_vlan_ranges = p:1:4095"}, `n.conf:2: [ml2_type_vlan] network_vlan_ranges: physical network p: range "1:4095" leaves 1 to 4094; choose within`},
 		{"TLS without certificate", false, []string{"[DEFAULT]", "use_ssl = 1"}, "n.conf:2: [DEFAULT] use_ssl: the API shall be served by TLS, but there is no certificate; set [ssl] cert_file and key_file"},
 		{"one port for two", false, []string{"[weft]", "feed_bind = :9696"}, "n.conf:2: [weft] feed_bind: port 9696 is the API's as well (bind_port); give one of them another port"},
+		{"metrics without a port", false, []string{"[weft]", "metrics_bind = localhost"}, `n.conf:2: [weft] metrics_bind: "localhost" is not host:port; write it as 127.0.0.1:9698, or :9698 for every address`},
+		{"metrics on no port", true, []string{"[weft]", "metrics_bind = localhost:http"}, `n.conf:2: [weft] metrics_bind: "localhost:http" is not host:port; write it as 127.0.0.1:9698, or :9698 for every address`},
 		{"database kind", false, []string{"[database]", "connection = postgresql://u:hush@h/n"}, `n.conf:2: [database] connection: database "postgresql" is not supported; use mysql:// or sqlite://`},
 		{"database in memory", false, []string{"[database]", "connection = sqlite://"}, "n.conf:2: [database] connection: the SQLite URL names no file (a database in memory would be lost at each restart); write sqlite:////absolute/path, with four slashes"},
 		{"syntax", false, []string{"[DEFAULT]", "bind_port 9696"}, "n.conf:2: there is neither = nor : in the line; write `name = value`, or start the line with # for a comment"},

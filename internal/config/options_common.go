@@ -1,5 +1,11 @@
 package config
 
+import (
+	"fmt"
+	"net"
+	"strconv"
+)
+
 // raw holds what is read only to compute something else: mostly older options that became one.
 type raw struct {
 	statePath             string
@@ -64,6 +70,22 @@ func (l *Loaded) commonOptions(t *table) {
 	t.str(&c.TLS.CAFile, "ca_file", "$state_dir/tls/ca.pem", "Certificate of the authority that signs those of server and agents.")
 	t.str(&c.TLS.CertFile, "cert_file", "$state_dir/tls/cert.pem", "This host's certificate for the connection of server and agents.")
 	t.str(&c.TLS.KeyFile, "key_file", "$state_dir/tls/key.pem", "The private key of cert_file.")
+	t.str(&c.MetricsBind, "metrics_bind", "", "host:port where whoever reaches it may read metrics, without a password (docs/metrics.md); not set: nowhere. On localhost: 127.0.0.1:9698.").
+		unset().must(hostPort(&c.MetricsBind))
+}
+
+// hostPort checks the address of a listener, "" is none.
+func hostPort(s *string) func() error {
+	return func() error {
+		if *s == "" {
+			return nil
+		}
+		_, port, err := net.SplitHostPort(*s)
+		if _, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil {
+			return fmt.Errorf("%q is not host:port; write it as 127.0.0.1:9698, or :9698 for every address", *s)
+		}
+		return nil
+	}
 }
 
 func (l *Loaded) brokerOptions(t *table) {

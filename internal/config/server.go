@@ -12,6 +12,8 @@ type Common struct {
 	Debug    bool
 	StateDir string
 	TLS      TLS
+	// MetricsBind is the host:port where metrics are read; "": nowhere.
+	MetricsBind string
 }
 
 // TLS names the files of the mutual TLS between server and agents.

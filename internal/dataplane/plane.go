@@ -104,6 +104,17 @@ type Resender interface {
 	Resend(port model.PortID, frame []byte) error
 }
 
+// TableFill is how full one of a plane's tables is.
+type TableFill struct {
+	Table         string
+	Entries, Room int
+}
+
+// Filler is a Plane whose tables have room for so much and no more. Fill may be called beside Apply; it waits for it.
+type Filler interface {
+	Fill() []TableFill
+}
+
 // Learned is an address that an endpoint has besides its fixed IPs, because it said so and may.
 type Learned struct {
 	Port    model.PortID

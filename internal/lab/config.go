@@ -67,6 +67,9 @@ func (r *Record) PortNames(ctx context.Context) (map[string]string, error) {
 	return out, err
 }
 
+// metricsBind is where each agent tells its metrics: in its host's namespace.
+const metricsBind = "127.0.0.1:9698"
+
 // agentFiles are the configuration of a host's agent.
 func (r *Record) agentFiles(h Host) []file {
 	return []file{
@@ -76,7 +79,7 @@ func (r *Record) agentFiles(h Host) []file {
 			"securitygroup", "enable_security_group = True")},
 		{"l3_agent.ini", ini("DEFAULT", "agent_mode = "+h.Mode)},
 		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("server = %s:%d", underlayAddr(0), feedPort), "data_plane = ebpf",
-			"redirect = " + r.Options.Redirect, "pin_dir = " + r.PinDir(h.Name), "netns_dir = " + r.RouterNetnsDir(h.Name)}, r.weftOptions(h.Name, agentJob(h.Name))...)...)},
+			"redirect = " + r.Options.Redirect, "pin_dir = " + r.PinDir(h.Name), "netns_dir = " + r.RouterNetnsDir(h.Name), "metrics_bind = " + metricsBind}, r.weftOptions(h.Name, agentJob(h.Name))...)...)},
 	}
 }
 

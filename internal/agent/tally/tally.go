@@ -6,6 +6,7 @@
 package tally
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -39,14 +40,25 @@ type Port struct {
 	Last     []Exchange `json:"last"`
 }
 
+// Totals count what all ports asked since the book was opened, also those that are gone.
+type Totals struct {
+	Asked, Limited uint64
+	// Services counts the exchanges with each service.
+	Services map[string]Exchanges
+}
+
+// Exchanges are questions that were answered, and those that were not.
+type Exchanges struct{ Answered, Unanswered uint64 }
+
 // Book is safe for use by several goroutines.
 type Book struct {
 	now   func() time.Time
 	limit rate.Limit
 	burst int
 
-	mu    sync.Mutex // guards ports
-	ports map[model.PortID]*account
+	mu     sync.Mutex // guards what follows
+	ports  map[model.PortID]*account
+	totals Totals
 }
 
 type account struct {
@@ -67,7 +79,8 @@ func New(d Deps) *Book {
 	if d.PerSecond == 0 {
 		limit = rate.Inf
 	}
-	return &Book{now: d.Now, limit: limit, burst: d.Burst, ports: make(map[model.PortID]*account)}
+	return &Book{now: d.Now, limit: limit, burst: d.Burst, ports: make(map[model.PortID]*account),
+		totals: Totals{Services: make(map[string]Exchanges)}}
 }
 
 func (b *Book) account(id model.PortID) *account {
@@ -86,8 +99,10 @@ func (b *Book) Allow(id model.PortID) bool {
 	defer b.mu.Unlock()
 	a := b.account(id)
 	a.Asked++
+	b.totals.Asked++
 	if !a.bucket.AllowN(b.now(), 1) {
 		a.Limited++
+		b.totals.Limited++
 		return false
 	}
 	return true
@@ -98,6 +113,7 @@ func (b *Book) Count(id model.PortID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.account(id).Asked++
+	b.totals.Asked++
 }
 
 // Note records an exchange; its time is filled in.
@@ -106,9 +122,14 @@ func (b *Book) Note(id model.PortID, e Exchange) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.account(id)
+	sum := b.totals.Services[e.Service]
 	if e.Answer != "" {
 		a.Answered++
+		sum.Answered++
+	} else {
+		sum.Unanswered++
 	}
+	b.totals.Services[e.Service] = sum
 	if len(a.Last) == keep {
 		a.Last = slices.Delete(a.Last, 0, 1)
 	}
@@ -126,6 +147,15 @@ func (b *Book) Of(id model.PortID) Port {
 	p := a.Port
 	p.Last = slices.Clone(p.Last)
 	return p
+}
+
+// Totals returns a copy of the totals.
+func (b *Book) Totals() Totals {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.totals
+	out.Services = maps.Clone(out.Services)
+	return out
 }
 
 // Keep forgets every port for which here says no.

@@ -61,3 +61,26 @@ func TestNote(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestTotals: what ports asked that are gone still counts, by service.
+func TestTotals(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := New(Deps{Now: func() time.Time { return now }, PerSecond: 1, Burst: 1})
+	b.Allow(port(1))
+	b.Allow(port(1)) // too many
+	b.Count(port(2))
+	b.Note(port(1), Exchange{Service: "dhcpv4", Answer: "OFFER"})
+	b.Note(port(2), Exchange{Service: "dhcpv4", Why: "no subnet"})
+	b.Note(port(2), Exchange{Service: "dns", Answer: "A"})
+	before := b.Totals()
+	b.Keep(func(model.PortID) bool { return false })
+	b.Note(port(3), Exchange{Service: "dns", Answer: "A"})
+	want := Totals{Asked: 3, Limited: 1, Services: map[string]Exchanges{"dhcpv4": {1, 1}, "dns": {1, 0}}}
+	if d := cmp.Diff(want, before); d != "" {
+		t.Error(d)
+	}
+	want.Services["dns"] = Exchanges{2, 0}
+	if d := cmp.Diff(want, b.Totals()); d != "" {
+		t.Error(d)
+	}
+}

@@ -24,24 +24,27 @@ func (p *Plane) collect(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-tick.C:
-			if _, err := expireConns(p.coll); err != nil {
+			_, left, err := expireConns(p.coll)
+			if err != nil {
 				p.cfg.Logger.Warn("remove connections past their time", "error", err)
+				continue
 			}
+			p.connections.Store(int64(left))
 		}
 	}
 }
 
-// expireConns removes the connections that are past their time, and returns how many they were.
-func expireConns(coll *ebpf.Collection) (int, error) {
+// expireConns removes the connections that are past their time, and returns how many they were and how many are left.
+func expireConns(coll *ebpf.Collection) (gone, left int, err error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
-		return 0, fmt.Errorf("read the clock: %w", err)
+		return 0, 0, fmt.Errorf("read the clock: %w", err)
 	}
 	now := uint64(ts.Nano()) //nolint:gosec // since boot
 	conn := coll.Maps["conn"]
 	_, vs, err := shapes(conn, "conn_key", "conn_val")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var old [][]byte
 	keys, vals := byteArrays(4096, conn.KeySize()), byteArrays(4096, conn.ValueSize())
@@ -49,8 +52,9 @@ func expireConns(coll *ebpf.Collection) (int, error) {
 	for {
 		n, err := conn.BatchLookup(&cursor, keys.Interface(), vals.Interface(), nil)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return 0, fmt.Errorf("read map conn: %w", err)
+			return 0, 0, fmt.Errorf("read map conn: %w", err)
 		}
+		left += n
 		for i := range n {
 			if vs.read(vals.Index(i).Bytes(), "expires") < now {
 				old = append(old, slices.Clone(keys.Index(i).Bytes()))
@@ -63,10 +67,10 @@ func expireConns(coll *ebpf.Collection) (int, error) {
 	for _, k := range old {
 		frame := append(make([]byte, 16, 80), k...)
 		if _, err := coll.Programs["expire"].Run(&ebpf.RunOptions{Data: frame}); err != nil {
-			return 0, fmt.Errorf("remove a connection: %w", err)
+			return 0, 0, fmt.Errorf("remove a connection: %w", err)
 		}
 	}
-	return len(old), nil
+	return len(old), left - len(old), nil
 }
 
 // byteArrays is a slice of n arrays of bytes, whose size is known only now: another build's values may be larger.

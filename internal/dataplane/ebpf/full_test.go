@@ -75,21 +75,13 @@ func TestFullTablesAreNamed(t *testing.T) {
 
 // filled is how many entries the tables put into a map; 0: it is not one of theirs.
 func filled(t *tables, name string) int {
-	for _, p := range append(append([]parts{}, t.policy...), t.parts...) {
-		if x, ok := p.(interface {
-			is() (string, int)
-		}); ok {
-			if is, n := x.is(); is == name {
-				return n
-			}
+	for _, f := range t.fill() {
+		if f.Table == name {
+			return f.Entries
 		}
 	}
-	return map[string]int{"endpoints": len(t.endpoints.have), "networks": len(t.networks.have), "neighbors": len(t.neighbors.have),
-		"routers": len(t.routers.have), "peers": len(t.peers.have)}[name]
+	return 0
 }
-
-// is is the name of a table's map, and how many entries the kernel has of it.
-func (t *table[K, V]) is() (string, int) { return t.name, len(t.have) }
 
 // smaller is this build's programs with one map that has room for n entries.
 func smaller(name string, n uint32) func() (*ebpf.CollectionSpec, error) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -88,11 +89,14 @@ type Plane struct {
 	// applying guards t and last against Learn and Forget, which may void decisions beside Apply. It is taken before mu.
 	applying sync.Mutex
 	filter   macFilter
+	// connections is how many there were when they were last looked through; -1: they were not yet.
+	connections atomic.Int64
 }
 
 var (
 	_ dataplane.Plane  = (*Plane)(nil)
 	_ dataplane.Teller = (*Plane)(nil)
+	_ dataplane.Filler = (*Plane)(nil)
 )
 
 // New loads the programs, takes over what a former process left below the pin directory, and starts to deliver punts. What
@@ -137,6 +141,7 @@ func New(cfg Config) (*Plane, error) {
 		stop: make(chan struct{}), raw: -1, over: over,
 		att:   &attacher{dir: filepath.Join(dir, "links"), clsact: cfg.Attach == "clsact", name: filterName + "_" + own, done: map[int]string{}},
 		quiet: map[int]string{}, ifindex: map[model.PortID]int{}}
+	p.connections.Store(-1)
 	if err := p.open(dir); err != nil {
 		coll.Close()
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/weft-cloud/weft/internal/dataplane"
 )
 
 // The kinds of object that carry a generation (docs/pipeline.md, section 13).
@@ -177,6 +179,7 @@ type parts interface {
 	begin()
 	write(dirty map[root]bool, failed map[root]error)
 	prune(dirty map[root]bool, failed map[root]error)
+	fill() dataplane.TableFill
 }
 
 // rootTable is a map of objects with a generation, keyed by slot.

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/identity"
@@ -53,7 +54,18 @@ type Deps struct {
 	LinkPrefix string
 	// ProxyHeaders believes X-Forwarded-Proto, -Host and -Prefix (enable_proxy_headers_parsing).
 	ProxyHeaders bool
+	// Answered, if set, is told of each request that was answered, by the goroutine that did.
+	Answered func(method, resource string, code int, took time.Duration)
 }
+
+// What a request was for, where it was for no collection.
+const (
+	ofVersions = "versions" // which versions and collections there are
+	ofNothing  = "other"    // a path that leads nowhere, or a caller who was turned away before it was looked at
+)
+
+// codeGone stands for the answer to a client that had gone: none was sent.
+const codeGone = 499
 
 // New is the API as an HTTP handler. It may be used by any number of goroutines and keeps no state but buffers.
 func New(deps Deps) http.Handler {
@@ -96,10 +108,17 @@ type call struct {
 	requestID string
 	buf       *[]byte
 	begun     bool // the answer's beginning has been sent
+	// resource is the collection's name beneath /v2.0, code the answer's status, both for Answered.
+	resource string
+	code     int
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{s: s, w: w, r: r, requestID: "req-" + s.deps.NewID().String(), buf: s.buffers.Get().(*[]byte)}
+	c := &call{s: s, w: w, r: r, requestID: "req-" + s.deps.NewID().String(), buf: s.buffers.Get().(*[]byte), resource: ofNothing, code: codeGone}
+	if told := s.deps.Answered; told != nil {
+		began := time.Now()
+		defer func() { told(r.Method, c.resource, c.code, time.Since(began)) }()
+	}
 	defer func() {
 		if x := recover(); x != nil {
 			s.deps.Log.Error("request panicked", "requestID", c.requestID, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
@@ -124,6 +143,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *call) serve() error {
 	path := strings.Trim(c.r.URL.EscapedPath(), "/")
 	if path == "" {
+		c.resource = ofVersions
 		return c.versions()
 	}
 	version, rest, _ := strings.Cut(path, "/")
@@ -140,18 +160,22 @@ func (c *call) serve() error {
 	}
 	rest = strings.TrimSuffix(rest, ".json")
 	if rest == "" {
+		c.resource = ofVersions
 		return c.index()
 	}
 	parts := strings.Split(rest, "/")
 	if len(parts) > 1 {
 		if e := c.s.endpoints[parts[0]+"/"+parts[1]]; e != nil {
+			c.resource = e.pathName()
 			return e.serve(c, parts[2:])
 		}
 	}
 	if parts[0] == "extensions" {
+		c.resource = parts[0]
 		return c.extensions(parts[1:])
 	}
 	if e := c.s.endpoints[parts[0]]; e != nil {
+		c.resource = e.pathName()
 		return e.serve(c, parts[1:])
 	}
 	return errNoPath
@@ -234,7 +258,7 @@ func (c *call) flush(b []byte) []byte {
 		return b
 	}
 	if !c.begun {
-		c.begun = true
+		c.begun, c.code = true, http.StatusOK
 		c.w.Header().Set("X-Openstack-Request-Id", c.requestID)
 		c.w.Header().Set("Content-Type", "application/json")
 		c.w.WriteHeader(http.StatusOK)
@@ -246,6 +270,7 @@ func (c *call) flush(b []byte) []byte {
 // reply sends the answer, or the rest of one that flush has begun; body may be nil.
 func (c *call) reply(code int, body []byte) {
 	if !c.begun {
+		c.code = code
 		h := c.w.Header()
 		h.Set("X-Openstack-Request-Id", c.requestID)
 		if body == nil {

@@ -109,6 +109,7 @@ type table interface {
 	decode(body []byte, revision uint64, known words) (any, error)
 	fill(rows []any) error
 	drop(key string) (before any, err error)
+	Len() int
 }
 
 // tables lists every table of the World. A new resource is one field above, one line in New and one here.
@@ -121,6 +122,15 @@ func (w *World) tables() []table {
 		&w.SegmentRanges,
 		&w.MeteringLabels, &w.MeteringLabelRules, &w.Flavors, &w.ServiceProfiles, &w.Topologies, &w.DefaultRules,
 		&w.Logs, &w.LocalIPs, &w.LocalIPAssociations, &w.NDPProxies}
+}
+
+// Counts is how many objects there are of each kind.
+func (w *World) Counts() map[model.Kind]int {
+	out := map[model.Kind]int{}
+	for _, t := range w.tables() {
+		out[t.kind()] += t.Len()
+	}
+	return out
 }
 
 func (w *World) table(kind model.Kind) table {
