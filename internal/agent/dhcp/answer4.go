@@ -182,6 +182,7 @@ func (a *answer) extras() {
 				}
 			}
 		case e.code == optV6Only && !a.asked(optV6Only): // only ever to who asks for it (RFC 8925, section 3.3)
+		case e.code == optRapid: // whoever asks for it has it anyhow, and an OFFER must not carry it (RFC 4039, section 4)
 		default:
 			a.set(uint8(e.code), e.data) //nolint:gosec // less than 255
 		}

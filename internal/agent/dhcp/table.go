@@ -47,7 +47,7 @@ var names4 = map[string]option{ //nolint:gochecknoglobals // a constant table
 	"vendor-class": {60, shapeText}, "nis+-domain": {64, shapeText}, "nis+-server": {65, shapeAddrs},
 	"tftp-server": {66, shapeText}, "bootfile-name": {67, shapeText}, "mobile-ip-home": {68, shapeAddrs},
 	"smtp-server": {69, shapeAddrs}, "pop3-server": {70, shapeAddrs}, "nntp-server": {71, shapeAddrs},
-	"irc-server": {74, shapeAddrs}, "user-class": {77, shapeText}, "fqdn": {81, shapeBinary}, "client-arch": {93, shapeU16},
+	"irc-server": {74, shapeAddrs}, "user-class": {77, shapeText}, "rapid-commit": {80, shapeFlag}, "fqdn": {81, shapeBinary}, "client-arch": {93, shapeU16},
 	"client-interface-id": {94, shapeBinary}, "client-machine-id": {97, shapeBinary}, "posix-timezone": {100, shapeText},
 	"tzdb-timezone": {101, shapeText}, "ipv6-only": {108, shapeU32}, "domain-search": {119, shapeNames},
 	"sip-server": {120, shapeSIP}, "classless-static-route": {121, shapeRoutes}, "vendor-id-encap": {125, shapeBinary},
