@@ -53,8 +53,8 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 		responders: map[dataplane.PuntKind]agent.Responder{
 			dataplane.PuntDHCP4: dhcp.New4(book), dataplane.PuntDHCP6: dhcp.New6(book), dataplane.PuntRS: ra.New(book),
 		},
-		announcer: ra.NewAnnouncer(ra.Deps{Inject: plane.Inject, Log: log, Interval: ra.DefaultInterval, Now: time.Now, Rand: rand.Int64N}),
 	}
+	s.announcer = ra.NewAnnouncer(ra.Deps{Inject: s.inject(plane), Log: log, Interval: ra.DefaultInterval, Now: time.Now, Rand: rand.Int64N})
 	if p, ok := plane.(dataplane.Resender); ok {
 		deps := fragment.Deps{Resend: p.Resend, Failed: func(err error) { log.Debug("packet lost", "error", err) }}
 		if o, ok := plane.(dataplane.OutsideReceiver); ok {
@@ -63,7 +63,7 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 		s.responders[dataplane.PuntFragment] = fragment.New(deps)
 	}
 	// Servers of its own: a Responder is called by one goroutine at a time.
-	s.outside = outside.New(outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), Log: log, Retry: 10 * time.Second})
+	s.outside = outside.New(outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), RA: ra.New(book), Log: log, Retry: 10 * time.Second})
 	if p, ok := plane.(dataplane.Outside); ok {
 		s.external = newExternal(cfg, plane, p, log)
 		s.responders[dataplane.PuntExternal], s.responders[dataplane.PuntNeighbor] = s.external, s.external
@@ -131,6 +131,16 @@ func openOutside(cfg *config.Agent) func(physnet string) (outside.Wire, error) {
 			}
 		}
 		return nil, outside.ErrUnmapped
+	}
+}
+
+// inject gives a port a frame: an instance by the plane, a machine on a physical network by its wire.
+func (s *services) inject(plane dataplane.Plane) func(model.PortID, []byte) error {
+	return func(id model.PortID, frame []byte) error {
+		if st := s.state.Load(); st != nil && st.Outsiders[id] != nil {
+			return s.outside.Inject(id, frame)
+		}
+		return plane.Inject(id, frame)
 	}
 }
 

@@ -112,6 +112,7 @@ func (c *Compiler) compile() {
 		n, ps := c.network(id)
 		c.networks.set(id, n)
 		c.problems.set(model.KindNetwork, id.String(), ps)
+		maps.Copy(c.dirty.outsiders, c.idx.find(id).outside)
 		if was != (n != nil) {
 			c.touchNetworkUsers(id)
 			maps.Copy(c.dirty.neighbors, c.idx.find(id).ports)

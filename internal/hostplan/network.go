@@ -97,7 +97,11 @@ func (c *Compiler) network(id model.NetworkID) (*Network, []string) {
 	slices.SortFunc(n.Subnets, func(a, b Subnet) int {
 		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), a.ID.Compare(b.ID.UUID))
 	})
-	n.Advertisements = c.advertisements(x, in.Network.MTU)
+	n.Advertisements = c.advertisements(x, in.Network.MTU, c.anyLeg)
+	if n.Speaks {
+		plain := c.withoutServices()
+		n.OnWire = plain.advertisements(x, in.Network.MTU, plain.distributedLeg)
+	}
 	n.Services = c.services(x)
 	return n, nil
 }
@@ -189,18 +193,24 @@ func (c *Compiler) centralizedLeg(id model.PortID) *model.Port {
 	return l.port
 }
 
+// anyLeg is a leg of either kind.
+func (c *Compiler) anyLeg(id model.PortID) *model.Port {
+	if p := c.distributedLeg(id); p != nil {
+		return p
+	}
+	return c.centralizedLeg(id)
+}
+
 func unicast(m model.MAC) bool { return !m.IsZero() && !m.IsMulticast() }
 
 // advertisements are one for each router that is up and has a leg with an address on a subnet whose ipv6_ra_mode says that
 // routers advertise it: also for a centralized one, as every host answers its own instances. Flags are Neutron's: A for slaac and dhcpv6-stateless, O for
 // dhcpv6-stateless, M for dhcpv6-stateful.
-func (c *Compiler) advertisements(x *netIndex, mtu uint32) []Advertisement {
+// leg finds the interface that a port is; nil: none that is to be advertised.
+func (c *Compiler) advertisements(x *netIndex, mtu uint32, leg func(model.PortID) *model.Port) []Advertisement {
 	byRouter := map[model.RouterID]*Advertisement{}
 	for _, id := range sortedPorts(x.legs) {
-		p := c.distributedLeg(id)
-		if p == nil {
-			p = c.centralizedLeg(id)
-		}
+		p := leg(id)
 		if p == nil || !c.idx.legs[id].router.AdminStateUp {
 			continue
 		}

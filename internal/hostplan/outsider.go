@@ -34,7 +34,7 @@ func (c *Compiler) DeleteWire(id model.NetworkID) {
 }
 
 // outsider compiles a port that is served on its physical network; nil: it is not there, not up, or its network is not such
-// a one. DNS and metadata do not answer there, so what points to them is left out.
+// a one, or there is nothing to tell it. DNS and metadata do not answer there, so what points to them is left out.
 func (c *Compiler) outsider(id model.PortID) *Endpoint {
 	p := c.in.Outsiders[id]
 	if p == nil || !unicast(p.MAC) || !p.AdminStateUp {
@@ -53,11 +53,17 @@ func (c *Compiler) outsider(id model.PortID) *Endpoint {
 			e.Addresses = append(e.Addresses, a)
 		}
 	}
-	plain := *c // reads the same objects, under other options
-	plain.opts.ServeDNS, plain.opts.IsolatedMetadata, plain.opts.ForceMetadata = false, false, false
+	plain := c.withoutServices()
 	e.DHCP4, e.DHCP6 = plain.dhcp4(p, p), plain.dhcp6(p, p)
-	if e.DHCP4 == nil && e.DHCP6 == nil {
+	if e.DHCP4 == nil && e.DHCP6 == nil && len(n.OnWire) == 0 {
 		return nil
 	}
 	return e
+}
+
+// withoutServices reads the same objects, under the options of who has neither DNS nor metadata from the hosts.
+func (c *Compiler) withoutServices() *Compiler {
+	plain := *c
+	plain.opts.ServeDNS, plain.opts.IsolatedMetadata, plain.opts.ForceMetadata = false, false, false
+	return &plain
 }

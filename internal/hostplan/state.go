@@ -110,6 +110,8 @@ type Network struct {
 	Subnets []Subnet
 	// Advertisements are the router advertisements to answer solicitations with on this network, at most one a router.
 	Advertisements []Advertisement
+	// OnWire are those for the machines on its wire that no agent plugs in, of the routers for which this host speaks there.
+	OnWire []Advertisement
 	// Services are the addresses of the network at which every host itself answers its own ports. Sorted by address.
 	Services []Service
 	// Learning: addresses not known from the feed may exist here (a port without port security, or with address

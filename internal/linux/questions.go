@@ -69,22 +69,25 @@ func (q *Questions) open(link string) error {
 // questions is the filter. The kernel has taken a VLAN tag out of the frame before it runs.
 var questions = []bpf.Instruction{ //nolint:gochecknoglobals // a constant program
 	0:  bpf.LoadAbsolute{Off: 12, Size: 2},
-	1:  bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 14},
+	1:  bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 17},
 	2:  bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipTrue: 8},
-	3:  bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 11},
+	3:  bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 14},
 	4:  bpf.LoadAbsolute{Off: 23, Size: 1},
-	5:  bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 9},
+	5:  bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 12},
 	6:  bpf.LoadAbsolute{Off: 20, Size: 2},
-	7:  bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 7}, // a fragment
+	7:  bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 10}, // a fragment
 	8:  bpf.LoadMemShift{Off: 14},
 	9:  bpf.LoadIndirect{Off: 16, Size: 2},
-	10: bpf.JumpIf{Cond: bpf.JumpEqual, Val: 67, SkipTrue: 5, SkipFalse: 4},
+	10: bpf.JumpIf{Cond: bpf.JumpEqual, Val: 67, SkipTrue: 8, SkipFalse: 7},
 	11: bpf.LoadAbsolute{Off: 20, Size: 1},
-	12: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 2},
-	13: bpf.LoadAbsolute{Off: 56, Size: 2},
-	14: bpf.JumpIf{Cond: bpf.JumpEqual, Val: 547, SkipTrue: 1},
-	15: bpf.RetConstant{Val: 0},
-	16: bpf.RetConstant{Val: 1 << 16},
+	12: bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipTrue: 3},
+	13: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 4},
+	14: bpf.LoadAbsolute{Off: 56, Size: 2},
+	15: bpf.JumpIf{Cond: bpf.JumpEqual, Val: 547, SkipTrue: 3, SkipFalse: 2},
+	16: bpf.LoadAbsolute{Off: 54, Size: 1},
+	17: bpf.JumpIf{Cond: bpf.JumpEqual, Val: 133, SkipTrue: 1}, // a router solicitation
+	18: bpf.RetConstant{Val: 0},
+	19: bpf.RetConstant{Val: 1 << 16},
 }
 
 // Read waits for the next question: the frame without its VLAN tag, and the VLAN, 0 for none. After Close it returns
@@ -148,9 +151,12 @@ func (q *Questions) Send(frame []byte, vlan uint16) error {
 	return errors.Join(err, serr)
 }
 
-// Hear makes the interface take frames for a MAC besides its own, until Close.
+// Hear makes the interface take frames for a MAC besides its own, or for a group's, until Close.
 func (q *Questions) Hear(mac [6]byte) error {
 	m := unix.PacketMreq{Ifindex: int32(q.index), Type: unix.PACKET_MR_UNICAST, Alen: 6} //nolint:gosec // an interface's index
+	if mac[0]&1 != 0 {
+		m.Type = unix.PACKET_MR_MULTICAST
+	}
 	copy(m.Address[:], mac[:])
 	conn, err := q.f.SyscallConn()
 	if err != nil {

@@ -35,6 +35,12 @@ func udp6(next byte, port uint16) []byte {
 	return append(p, 2, 0x22, byte(port>>8), byte(port), 0, 8, 0, 0)
 }
 
+func icmp6(kind byte) []byte {
+	p := make([]byte, 40)
+	p[0], p[6] = 0x60, unix.IPPROTO_ICMPV6
+	return append(p, kind, 0, 0, 0, 0, 0, 0, 0)
+}
+
 // TestQuestions: of what is on a wire only questions come out of the socket, with their VLAN, in order; what it sends
 // arrives, tagged; what leaves by the interface is not heard.
 func TestQuestions(t *testing.T) {
@@ -96,7 +102,10 @@ func askAll(t *testing.T, q, peer *Questions) {
 		{"a later fragment", 0, question(10, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 4, 0, 67)), false},
 		{"DHCPv6's answers", 0, question(11, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_UDP, 546)), false},
 		{"TCP over IPv6", 0, question(12, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_TCP, 547)), false},
-		{"another protocol", 0, question(13, 0, stranger, nil), false},
+		{"a router solicitation", 0, question(13, 0, unix.ETH_P_IPV6, icmp6(133)), true},
+		{"a router solicitation, tagged", 4094, question(14, 4094, unix.ETH_P_IPV6, icmp6(133)), true},
+		{"a router advertisement", 0, question(15, 0, unix.ETH_P_IPV6, icmp6(134)), false},
+		{"another protocol", 0, question(16, 0, stranger, nil), false},
 	} {
 		// The peer sends untagged frames as they are; the test has put the tags in itself.
 		if err := peer.Send(f.frame, 0); err != nil {

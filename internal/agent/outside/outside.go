@@ -1,16 +1,18 @@
-// Package outside answers DHCP on the physical networks themselves: for ports of provider networks that no agent plugs in,
+// Package outside answers DHCP and router solicitations on the physical networks themselves: for ports of provider networks that no agent plugs in,
 // bare-metal machines and ports that are bound nowhere. The server chooses one host at a time for each network
 // (internal/server/feed) and tells it of those ports; to whoever is not among them nothing is said.
 //
 // The package decides what to answer to whom and opens and closes wires as the State wants; the frames are the DHCP
-// servers' of internal/agent/dhcp, the sockets internal/linux's. It answers ARP for the DHCP server's own address, so
+// servers' of internal/agent/dhcp and internal/agent/ra, the sockets internal/linux's. It answers ARP for the DHCP server's own address, so
 // that a client can renew, and nothing else: neither DNS nor metadata.
 package outside
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,12 +27,12 @@ type Wire interface {
 	// Read waits for a frame with a question, without its VLAN tag; vlan 0: it had none.
 	Read(buf []byte) (n int, vlan uint16, err error)
 	Send(frame []byte, vlan uint16) error
-	// Hear makes the NIC take frames for the MAC, too.
+	// Hear makes the NIC take frames for the MAC, too; it may be a group's.
 	Hear(mac [6]byte) error
 	Close() error
 }
 
-// Responder answers one kind of question; those of internal/agent/dhcp do.
+// Responder answers one kind of question; those of internal/agent/dhcp and internal/agent/ra do.
 type Responder interface {
 	Handle(p dataplane.Punt, st *hostplan.State) [][]byte
 }
@@ -40,6 +42,7 @@ type Deps struct {
 	// Open opens a physical network; an error is tried again.
 	Open         func(physnet string) (Wire, error)
 	DHCP4, DHCP6 Responder
+	RA           Responder
 	Log          *slog.Logger
 	// Retry is the wait before a wire that failed is opened again.
 	Retry time.Duration
@@ -50,13 +53,14 @@ type Server struct {
 	d     Deps
 	state atomic.Pointer[view]
 	poke  chan struct{}
+	lines sync.Map // of *line by physical network: those that are open, for Inject
 }
 
 // view is a State with what is looked up of it.
 type view struct {
 	st       *hostplan.State
 	outsider map[where]*hostplan.Endpoint
-	// macs are the DHCP servers' MACs per physical network.
+	// macs are the DHCP servers' MACs and the groups that are asked, per physical network.
 	macs map[string]map[model.MAC]bool
 }
 
@@ -80,7 +84,7 @@ func (s *Server) Update(st *hostplan.State) {
 		}
 		v.outsider[where{n.Physnet, n.VLAN, e.MAC}] = e
 		if v.macs[n.Physnet] == nil {
-			v.macs[n.Physnet] = map[model.MAC]bool{}
+			v.macs[n.Physnet] = map[model.MAC]bool{allServers: true, allRouters: true}
 		}
 		if answersARP(st, e) {
 			v.macs[n.Physnet][e.DHCP4.ServerMAC] = true
@@ -135,6 +139,7 @@ func (s *Server) adjust(wires map[string]*line) {
 	}
 	for name, l := range wires {
 		if v.macs[name] == nil || l.dead.Load() {
+			s.lines.Delete(name)
 			l.stop()
 			delete(wires, name)
 		}
@@ -149,6 +154,7 @@ func (s *Server) adjust(wires map[string]*line) {
 			}
 			l = &line{wire: w, heard: map[model.MAC]bool{}}
 			wires[name] = l
+			s.lines.Store(name, l)
 			l.reader.Go(func() { s.read(name, l) })
 		}
 		for m := range macs {
@@ -199,10 +205,33 @@ func (s *Server) answer(physnet string, vlan uint16, frame []byte) [][]byte {
 		p.Kind = dataplane.PuntDHCP4
 		return s.d.DHCP4.Handle(p, v.st)
 	case 0x86dd:
+		if frame[20] == 58 {
+			p.Kind = dataplane.PuntRS
+			return s.d.RA.Handle(p, v.st)
+		}
 		p.Kind = dataplane.PuntDHCP6
 		return s.d.DHCP6.Handle(p, v.st)
 	}
 	return nil
+}
+
+// Inject sends a frame that nobody asked for to an outsider, to its MAC alone, whatever the frame says: others on the wire are not told
+// (RFC 6085 lets a packet to a group go to one machine).
+func (s *Server) Inject(id model.PortID, frame []byte) error {
+	v := s.state.Load()
+	if v == nil || v.st.Outsiders[id] == nil || len(frame) < 14 {
+		return fmt.Errorf("port %s: %w", id, errNotServed)
+	}
+	e := v.st.Outsiders[id]
+	n := v.st.Networks[e.Network]
+	if n == nil {
+		return fmt.Errorf("port %s: %w", id, errNotServed)
+	}
+	l, ok := s.lines.Load(n.Physnet)
+	if !ok {
+		return fmt.Errorf("port %s, physical network %s: %w", id, n.Physnet, errNotServed)
+	}
+	return l.(*line).wire.Send(slices.Concat(e.MAC[:], frame[6:]), n.VLAN) //nolint:forcetypeassert // nothing else is stored
 }
 
 // answersARP reports whether the outsider's DHCP server has an address that nobody else answers for: a network:dhcp port's.
@@ -235,6 +264,14 @@ func answerARP(st *hostplan.State, e *hostplan.Endpoint, b []byte) []byte {
 	out = append(out, b[22:32]...)
 	return out[:60] // the least that Ethernet carries; the rest is zero
 }
+
+var errNotServed = errors.New("is not served on a wire here")
+
+// The groups that machines ask: all DHCPv6 servers (RFC 8415, section 7.1) and all routers (RFC 4291, section 2.7.1).
+var (
+	allServers = model.MAC{0x33, 0x33, 0, 1, 0, 2} //nolint:gochecknoglobals // a constant
+	allRouters = model.MAC{0x33, 0x33, 0, 0, 0, 2} //nolint:gochecknoglobals // a constant
+)
 
 // ErrUnmapped is that a physical network is not among the host's bridge_mappings.
 var ErrUnmapped = errors.New("the host has no such physical network; see bridge_mappings")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,25 +17,28 @@ import (
 
 	"github.com/weft-cloud/weft/internal/agent/dhcp"
 	"github.com/weft-cloud/weft/internal/agent/frame"
+	"github.com/weft-cloud/weft/internal/agent/ra"
 	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
 
 var (
-	metal    = model.MAC{0x52, 0x54, 0, 0, 0, 1}
-	dhcpMAC  = model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}
-	portID   = model.PortID{UUID: model.UUID{1}}
-	netID    = model.NetworkID{UUID: model.UUID{2}}
-	server   = netip.MustParseAddr("10.0.0.2")
-	lease    = netip.MustParseAddr("10.0.0.5")
-	everyone = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	metal     = model.MAC{0x52, 0x54, 0, 0, 0, 1}
+	dhcpMAC   = model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}
+	routerMAC = model.MAC{0xfa, 0x16, 0x3e, 0, 0, 3}
+	portID    = model.PortID{UUID: model.UUID{1}}
+	netID     = model.NetworkID{UUID: model.UUID{2}}
+	server    = netip.MustParseAddr("10.0.0.2")
+	lease     = netip.MustParseAddr("10.0.0.5")
+	everyone  = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
 
 func state(vlan uint16) *hostplan.State {
 	return &hostplan.State{
 		Networks: map[model.NetworkID]*hostplan.Network{netID: {ID: netID, Type: "vlan", Physnet: "rack", VLAN: vlan, MTU: 1500,
-			Services: []hostplan.Service{{Address: server, MAC: dhcpMAC}}}},
+			Services: []hostplan.Service{{Address: server, MAC: dhcpMAC}},
+			OnWire:   []hostplan.Advertisement{{MAC: routerMAC, LinkLocal: hostplan.LinkLocal(routerMAC), DefaultRouter: true}}}},
 		Outsiders: map[model.PortID]*hostplan.Endpoint{portID: {Port: portID, Network: netID, MAC: metal, MTU: 1500, AdminUp: true,
 			DHCP4: &hostplan.DHCP4{Address: lease, Prefix: netip.MustParsePrefix("10.0.0.0/24"), Server: server, ServerMAC: dhcpMAC, LeaseSeconds: 600, MTU: 1500}}},
 	}
@@ -49,6 +53,12 @@ func discover(t *testing.T, mac model.MAC) []byte {
 	}
 	u := frame.UDP{SrcMAC: mac, DstMAC: model.Broadcast, Src: netip.AddrPortFrom(netip.IPv4Unspecified(), 68), Dst: netip.AddrPortFrom(everyone, 67), Payload: m.ToBytes()}
 	return u.Bytes()
+}
+
+// solicitation is a router solicitation as a frame.
+func solicitation(mac model.MAC, src string) []byte {
+	return frame.ICMP6{SrcMAC: mac, DstMAC: allRouters, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("ff02::2"), HopLimit: 255, Type: 133,
+		Body: []byte{0, 0, 0, 0}}.Bytes()
 }
 
 // offered is the address that an OFFER among the frames gives, and to which MAC.
@@ -116,7 +126,7 @@ func (w *wire) Close() error { w.once.Do(func() { close(w.closed) }); return nil
 
 func newServer(open func(string) (Wire, error)) *Server {
 	book := tally.New(tally.Deps{Now: time.Now})
-	return New(Deps{Open: open, DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), Log: slog.New(slog.DiscardHandler), Retry: 20 * time.Millisecond})
+	return New(Deps{Open: open, DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), RA: ra.New(book), Log: slog.New(slog.DiscardHandler), Retry: 20 * time.Millisecond})
 }
 
 // TestAnswer: only the outsider, only on its own VLAN and physical network, is answered.
@@ -143,6 +153,15 @@ func TestAnswer(t *testing.T) {
 	if len(replies) != 1 || !bytes.Equal(replies[0][:6], metal[:]) || replies[0][21] != 2 || !bytes.Equal(replies[0][22:32], append(dhcpMAC[:], 10, 0, 0, 2)) ||
 		!bytes.Equal(replies[0][32:42], ask[22:32]) {
 		t.Errorf("ARP for the server: %x", replies)
+	}
+	for _, src := range []string{"fe80::5054:ff:fe00:1", "::"} {
+		rs := s.answer("rack", 7, solicitation(metal, src))
+		if len(rs) != 1 || model.MAC(rs[0][:6]) != metal || model.MAC(rs[0][6:12]) != routerMAC || rs[0][54] != 134 {
+			t.Errorf("solicited from %s: %x", src, rs)
+		}
+	}
+	if rs := s.answer("rack", 7, solicitation(model.MAC{2, 0, 0, 0, 0, 9}, "::")); len(rs) != 0 {
+		t.Errorf("a stranger's solicitation is answered: %x", rs)
 	}
 	ask[41] = 3
 	if got := s.answer("rack", 7, ask); len(got) != 0 {
@@ -181,8 +200,20 @@ func TestWires(t *testing.T) {
 	until(t, func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return len(w.out) == 1 && w.out[0].vlan == 7 && len(w.heard) == 1 && w.heard[0] == dhcpMAC
+		return len(w.out) == 1 && w.out[0].vlan == 7 && len(w.heard) == 3 && slices.Contains(w.heard, [6]byte(dhcpMAC)) && slices.Contains(w.heard, [6]byte(allRouters)) &&
+			slices.Contains(w.heard, [6]byte(allServers))
 	})
+	if err := s.Inject(portID, append(append(model.Broadcast[:], routerMAC[:]...), 0x86, 0xdd)); err != nil {
+		t.Error(err)
+	}
+	until(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.out) == 2 && w.out[1].vlan == 7 && model.MAC(w.out[1].frame[:6]) == metal && model.MAC(w.out[1].frame[6:12]) == routerMAC
+	})
+	if err := s.Inject(model.PortID{UUID: model.UUID{9}}, make([]byte, 60)); err == nil {
+		t.Error("sent to a port that is not served")
+	}
 	w.Close()
 	again := <-opened
 	s.Update(&hostplan.State{})
@@ -209,12 +240,13 @@ func FuzzAnswer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(frame.UDP{SrcMAC: metal, DstMAC: model.Broadcast, Src: netip.AddrPortFrom(netip.IPv4Unspecified(), 68), Dst: netip.AddrPortFrom(everyone, 67), Payload: m.ToBytes()}.Bytes())
+	f.Add(solicitation(metal, "::"))
 	f.Add(append(append(model.Broadcast[:], metal[:]...), 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0, 0, 1, 10, 0, 0, 5, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2))
 	s := newServer(nil)
 	s.Update(state(7))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, out := range s.answer("rack", 7, b) {
-			if len(out) < 42 || model.MAC(out[6:12]) != dhcpMAC || model.MAC(out[:6]) != metal && model.MAC(out[:6]) != model.Broadcast {
+			if len(out) < 42 || model.MAC(out[6:12]) != dhcpMAC && model.MAC(out[6:12]) != routerMAC || model.MAC(out[:6]) != metal && model.MAC(out[:6]) != model.Broadcast {
 				t.Errorf("%x", out)
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 )
 
-// Announcer sends what nobody asked for: each endpoint hears the advertisements of its network once an Interval, at once
+// Announcer sends what nobody asked for: each endpoint, and each outsider of the host, hears the advertisements of its network once an Interval, at once
 // when they change, and a last one of lifetime 0 from a router that is gone (RFC 4861, section 6.2.5).
 type Announcer struct {
 	d      Deps
@@ -18,7 +18,7 @@ type Announcer struct {
 	ports  map[model.PortID]*heard // owned by Run
 }
 
-// Deps of NewAnnouncer. Inject is the plane's; Rand returns a number in [0,n); Tick replaces time.NewTicker in tests and
+// Deps of NewAnnouncer. Inject gives a port a frame, by the plane or by its wire; Rand returns a number in [0,n); Tick replaces time.NewTicker in tests and
 // returns the channel and what stops it.
 type Deps struct {
 	Inject   func(model.PortID, []byte) error
@@ -81,34 +81,39 @@ func (a *Announcer) Run(ctx context.Context) error {
 // take compares what endpoints were told with what is true now.
 func (a *Announcer) take(st *hostplan.State) {
 	for id := range a.ports {
-		if st.Endpoints[id] == nil {
+		if st.Served(id) == nil {
 			delete(a.ports, id)
 		}
 	}
-	for id, ep := range st.Endpoints {
-		net := st.Networks[ep.Network]
-		if net == nil {
-			continue
-		}
-		h := a.ports[id]
-		if h == nil {
-			// A new instance solicits by itself, and after a restart of the agent nobody is in a hurry: spread the load.
-			wait := time.Duration(a.d.Rand(int64(a.d.Interval)))
-			a.ports[id] = &heard{net: net, advs: net.Advertisements, due: a.d.Now().Add(wait)}
-			continue
-		}
-		if h.net == net || slices.EqualFunc(h.advs, net.Advertisements, sameAdvertisement) {
-			h.net, h.advs = net, net.Advertisements
-			continue
-		}
-		for i := range h.advs {
-			if !slices.ContainsFunc(net.Advertisements, func(n hostplan.Advertisement) bool { return n.LinkLocal == h.advs[i].LinkLocal }) {
-				a.send(id, revoked(h.advs[i]))
+	for _, served := range []map[model.PortID]*hostplan.Endpoint{st.Endpoints, st.Outsiders} {
+		for id, ep := range served {
+			if net := st.Networks[ep.Network]; net != nil {
+				a.tell(id, net, told(st, ep))
 			}
 		}
-		h.net, h.advs, h.due = net, net.Advertisements, a.d.Now()
 	}
 	a.round()
+}
+
+// tell brings what a port is told up to date.
+func (a *Announcer) tell(id model.PortID, net *hostplan.Network, advs []hostplan.Advertisement) {
+	h := a.ports[id]
+	if h == nil {
+		// A new instance solicits by itself, and after a restart of the agent nobody is in a hurry: spread the load.
+		wait := time.Duration(a.d.Rand(int64(a.d.Interval)))
+		a.ports[id] = &heard{net: net, advs: advs, due: a.d.Now().Add(wait)}
+		return
+	}
+	if h.net == net || slices.EqualFunc(h.advs, advs, sameAdvertisement) {
+		h.net, h.advs = net, advs
+		return
+	}
+	for i := range h.advs {
+		if !slices.ContainsFunc(advs, func(n hostplan.Advertisement) bool { return n.LinkLocal == h.advs[i].LinkLocal }) {
+			a.send(id, revoked(h.advs[i]))
+		}
+	}
+	h.net, h.advs, h.due = net, advs, a.d.Now()
 }
 
 func (a *Announcer) round() {

@@ -1,9 +1,10 @@
-// Package ra speaks router advertisements (RFC 4861) for the distributed routers, to this host's instances only.
+// Package ra speaks router advertisements (RFC 4861) for the distributed routers, to this host's instances and to the machines on a
+// physical network that the host serves.
 //
 // Each host says the same, from the router's own link-local address and MAC, so an instance that moves notices nothing. A
 // Responder answers solicitations at once; an Announcer repeats advertisements now and then, and tells at once what
 // changed and what is gone. Lifetimes are long, so that an agent which is away for hours harms nobody. The package takes
-// no part in routing and sends nothing to the wire.
+// no part in routing; how a frame gets to a port is its user's business.
 package ra
 
 import (
@@ -48,16 +49,33 @@ func New(book *tally.Book) *Responder { return &Responder{book: book} }
 
 // Handle answers one solicitation with the advertisement of every router of the network.
 func (r *Responder) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
-	ep := st.Endpoints[p.Port]
+	ep := st.Served(p.Port)
 	if p.Kind != dataplane.PuntRS || ep == nil || !r.book.Allow(p.Port) {
 		return nil
 	}
-	out, said := answer(ep, st.Networks[ep.Network], p.Frame)
+	advs, everybody := told(st, ep), allNodesMAC
+	if st.Endpoints[p.Port] == nil {
+		everybody = ep.MAC // the wire is not ours to speak to all (RFC 6085: a group's address, one machine's MAC)
+	}
+	out, said := answer(ep, advs, everybody, p.Frame)
 	r.book.Note(p.Port, said)
 	return out
 }
 
-func answer(ep *hostplan.Endpoint, net *hostplan.Network, b []byte) ([][]byte, tally.Exchange) {
+// told are the advertisements for a port: its network's, or those for the network's wire if no agent plugs it in.
+func told(st *hostplan.State, ep *hostplan.Endpoint) []hostplan.Advertisement {
+	switch n := st.Networks[ep.Network]; {
+	case n == nil:
+		return nil
+	case st.Endpoints[ep.Port] == nil:
+		return n.OnWire
+	default:
+		return n.Advertisements
+	}
+}
+
+// answer tells all that is advertised; everybody is the MAC for an asker without an address.
+func answer(ep *hostplan.Endpoint, advs []hostplan.Advertisement, everybody model.MAC, b []byte) ([][]byte, tally.Exchange) {
 	said := tally.Exchange{Service: Service, Got: "router solicitation"}
 	m, err := frame.ParseICMP6(b)
 	if err == nil {
@@ -67,20 +85,20 @@ func answer(ep *hostplan.Endpoint, net *hostplan.Network, b []byte) ([][]byte, t
 		said.Got, said.Why = "malformed", err.Error()
 		return nil, said
 	}
-	if net == nil || len(net.Advertisements) == 0 {
+	if len(advs) == 0 {
 		said.Why = "the network has no router with an IPv6 subnet whose ipv6_ra_mode is set"
 		return nil, said
 	}
 	// To the asker alone (RFC 4861, section 6.2.6 leaves the choice), unless it has no address yet.
 	to, mac := m.Src, ep.MAC
 	if m.Src.IsUnspecified() {
-		to, mac = allNodes, allNodesMAC
+		to, mac = allNodes, everybody
 	} else if m.SrcMAC != ep.MAC && !m.SrcMAC.IsMulticast() {
 		mac = m.SrcMAC // an address pair's
 	}
-	out := make([][]byte, 0, len(net.Advertisements))
-	for i := range net.Advertisements {
-		out = append(out, build(&net.Advertisements[i], to, mac))
+	out := make([][]byte, 0, len(advs))
+	for i := range advs {
+		out = append(out, build(&advs[i], to, mac))
 	}
 	said.Answer = fmt.Sprintf("router advertisement of %d routers", len(out))
 	return out, said

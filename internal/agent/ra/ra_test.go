@@ -240,11 +240,50 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// outsider makes the port a machine on a wire that the host serves.
+func outsider(st *hostplan.State) *hostplan.State {
+	n := st.Networks[netID]
+	n.OnWire = []hostplan.Advertisement{n.Advertisements[0]}
+	n.OnWire[0].DNS = nil
+	st.Outsiders, st.Endpoints = st.Endpoints, nil
+	return st
+}
+
+// TestOutsider: a machine on the wire is told what is meant for the wire, it alone, also before it has an address, and now and then.
+func TestOutsider(t *testing.T) {
+	st := outsider(state())
+	for _, ask := range [][]byte{solicit(nil), solicit(func(m *frame.ICMP6) { m.Src, m.Body = netip.IPv6Unspecified(), m.Body[:4] })} {
+		out := New(book()).Handle(dataplane.Punt{Kind: dataplane.PuntRS, Port: portID, Frame: ask}, st)
+		if len(out) != 1 || model.MAC(out[0][:6]) != vmMAC || model.MAC(out[0][6:12]) != rtrMAC {
+			t.Fatalf("%x", out)
+		}
+		want := build(&st.Networks[netID].OnWire[0], vmLL, vmMAC)
+		if len(out[0]) != len(want) {
+			t.Errorf("%d bytes, want %d: it is told of a resolver that does not answer it", len(out[0]), len(want))
+		}
+	}
+	var sent []model.PortID
+	now := time.Unix(0, 0)
+	a := NewAnnouncer(Deps{Inject: func(id model.PortID, _ []byte) error { sent = append(sent, id); return nil }, Log: slog.New(slog.DiscardHandler),
+		Interval: time.Minute, Now: func() time.Time { return now }, Rand: func(int64) int64 { return 0 }})
+	a.take(st)
+	now = now.Add(time.Minute)
+	a.round()
+	if len(sent) != 2 || sent[0] != portID {
+		t.Errorf("sent to %v", sent)
+	}
+	a.take(&hostplan.State{})
+	now = now.Add(time.Hour)
+	if a.round(); len(sent) != 2 {
+		t.Errorf("sent to who is gone: %v", sent)
+	}
+}
+
 func FuzzSolicitation(f *testing.F) {
 	f.Add(solicit(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		st := state()
-		out, said := answer(st.Endpoints[portID], st.Networks[netID], b)
+		out, said := answer(st.Endpoints[portID], st.Networks[netID].Advertisements, allNodesMAC, b)
 		if (len(out) == 0) != (said.Answer == "") {
 			t.Errorf("%+v", said)
 		}
