@@ -25,6 +25,8 @@ type conversation struct {
 	answered atomic.Int64
 	stop     atomic.Bool
 	done     chan error
+	// dies: changes happen while no process is there.
+	dies bool
 }
 
 func newConversation(c *testCloud, proto string, v6 bool) *conversation {
@@ -152,6 +154,11 @@ func (x *conversation) change(change func(*dptest.Cloud), patience time.Duration
 	before := x.c.states
 	x.c.states = x.c.cloud.States()
 	for _, h := range x.c.cloud.Hosts {
+		if x.dies {
+			x.c.must(x.c.planes[h.Name].Close())
+			x.c.start(h.Name)
+			continue
+		}
 		share(before[h.Name], x.c.states[h.Name])
 		x.c.apply(h.Name)
 	}
@@ -228,6 +235,15 @@ func rulesChange(t *testing.T, vif, proto string, v6 bool) {
 		if got := x.change(step.change, patience); got != step.goesOn {
 			t.Errorf("%s: goes on: %v, want %v", step.what, got, step.goesOn)
 		}
+	}
+	if x.dies = proto == "tcp"; !x.dies {
+		return
+	}
+	if x.change(policy(func(p *dptest.Port) { p.Policy = dptest.Stateful(out) }), 400*time.Millisecond) {
+		t.Error("a rule that was removed while the process was dead goes on")
+	}
+	if !x.change(policy(func(p *dptest.Port) { p.Policy = both }), 5*time.Second) {
+		t.Error("a rule that was added while the process was dead does not work")
 	}
 }
 
