@@ -9,13 +9,14 @@ var deliberate = []struct {
 	reason string
 }{
 	{regexp.MustCompile(`segmentation_id: \d+ / \d+$`), "a segment that a server chose"},
-	{regexp.MustCompile(`address_group\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of answers to writes"},
+	{regexp.MustCompile(`address_groups?(\[\])?\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of groups without addresses"},
 	{regexp.MustCompile(`404 RbacPolicyNotFound / 400 InvalidInput$`), "Neutron's TypeError, told as if it were the client's fault"},
 	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them"},
 	{regexp.MustCompile(`port_associations/\?: status 404 LocalIPNotFound / 200 $`), "what is beneath nothing is not found"},
 	{regexp.MustCompile(`/ID: 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named"},
 	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either"},
 	{regexp.MustCompile(`network-ip-availabilities/ID: 404 NetworkNotFound / 404 HTTPNotFound$`), "what was not found is named"},
+	{regexp.MustCompile(`^GET .*\?: status 404 \w+NotFound / 200 $`), "a marker that is not there is 404 in every list"},
 	{regexp.MustCompile(`409 ExternalIpAddressExhausted / 400 ExternalIpAddressExhausted$`), "exhaustion is a conflict, as everywhere else"},
 	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases"},
 }

@@ -94,6 +94,7 @@ func (p *pair) send(side int, r request, header http.Header) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	b = bytes.ReplaceAll(b, []byte(p.urls[side]), nil) // links
 	a := &answer{status: resp.StatusCode, text: string(b)}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()

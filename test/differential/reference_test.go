@@ -113,7 +113,8 @@ func startNeutron(t *testing.T) string {
 	defer log.Close()
 	cmd := exec.Command("neutron-server", "--config-file", conf)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its workers are children
+	// Its workers are children, and end without it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

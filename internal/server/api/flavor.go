@@ -92,10 +92,10 @@ func flavorProfiles(c *call, r *flavors, id string, rest []string) error {
 		if err != nil {
 			return badRequest("Invalid input for id. Reason: %s", err)
 		}
+		if err := enforced("create_flavor_service_profile"); err != nil {
+			return err
+		}
 		_, err = r.change(c, id, "create_flavor_service_profile", func(tx *world.Tx, f *model.Flavor) error {
-			if err := enforced("create_flavor_service_profile"); err != nil {
-				return err
-			}
 			return ru.AddProfile(tx, f, model.ServiceProfileID{UUID: profile})
 		})
 		if err != nil {
