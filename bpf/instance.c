@@ -168,6 +168,17 @@ static __noinline int own_address(const struct pkt *p, const struct endpoint *e,
 	return 0;
 }
 
+/*
+ * Nobody is known to have the address that was asked for. User space remembers the question for a moment, for its neighbour may just
+ * be coming; the walk goes on. Who asks as nobody yet (a probe) hopes for silence.
+ */
+static __inline int ask_again(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, struct network *n, const struct ip *asker)
+{
+	if (!ip_unspecified(asker) && !put_punt(skb, p, e, PUNT_ASK))
+		p->told = PUNT_ASK;
+	return unknown(skb, p, n, R_NO_NEIGHBOR);
+}
+
 /* ARP from an instance (section 4). */
 static __noinline int do_arp(struct __sk_buff *skb, struct pkt *p, struct endpoint *e, struct network *n)
 {
@@ -215,7 +226,7 @@ static __noinline int do_arp(struct __sk_buff *skb, struct pkt *p, struct endpoi
 		mac_copy(p->reply_mac, h.mac);
 		return jump_to(skb, p, P_ARP);
 	}
-	return unknown(skb, p, n, R_NO_NEIGHBOR);
+	return ask_again(skb, p, e, n, &spa);
 }
 
 /* A neighbour solicitation: whose address is it? (5.3 to 5.6) */
@@ -242,7 +253,7 @@ static __noinline int do_solicit(struct __sk_buff *skb, struct pkt *p, struct en
 			return jump_to(skb, p, P_ND);
 		}
 	}
-	return unknown(skb, p, n, R_NO_NEIGHBOR);
+	return ask_again(skb, p, e, n, &p->key.saddr);
 }
 
 /* Neighbour solicitations and advertisements (section 5). */

@@ -9,7 +9,7 @@ static __inline void tell(struct __sk_buff *skb, struct pkt *p, const struct ip 
 	p->hop = *who;
 	p->out_net = p->net;
 	if (!put_punt(skb, p, NULL, PUNT_NEIGHBOR))
-		p->told = 1;
+		p->told = PUNT_NEIGHBOR;
 	p->out_net = 0;
 }
 

@@ -313,7 +313,7 @@ struct punt_outside {
 enum { PUNT_OUTSIDE = 0x8000 };
 
 enum { V_NONE, V_DROP, V_LOCAL, V_TUNNEL, V_FLOOD, V_ANSWER, V_PUNT, V_CONSUMED, V_OUTSIDE, V_PASS };
-enum { D_FLOW_HIT = 1, D_FLOW_NEW = 2, D_ROUTED = 4, D_OVERLAY = 8, D_OUTSIDE = 16 /* a copy of a flood goes to the NIC */, D_NEIGHBOR = 32 /* PUNT_NEIGHBOR beside the verdict */ };
+enum { D_FLOW_HIT = 1, D_FLOW_NEW = 2, D_ROUTED = 4, D_OVERLAY = 8, D_OUTSIDE = 16 /* a copy of a flood goes to the NIC */, D_NEIGHBOR = 32 /* PUNT_NEIGHBOR beside the verdict */, D_ASK = 64 /* PUNT_ASK beside it */ };
 
 /* What became of the packet. */
 struct record {
@@ -416,7 +416,7 @@ struct pkt {
 	__u8 egress; /* the direction being judged */
 	__u8 at_dst; /* it is the destination's groups that are asked */
 	__u8 nat_kind; /* how the sender's packet leaves the cloud */
-	__u8 told;     /* user space was told of the sender of an ARP frame */
+	__u8 told;     /* the kind of punt that went to user space beside the verdict: PUNT_NEIGHBOR, PUNT_ASK */
 	__u8 announce; /* a flood that goes to all who are interested */
 	__u8 pad2[2];
 	__u32 targets;

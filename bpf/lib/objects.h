@@ -60,7 +60,7 @@ struct endpoint {
 enum { POL_PROTO = 1, POL_ANY = 2, POL_CLASS_PROTO = 4, POL_CLASS_ANY = 8 };
 
 /* Kinds of punt: dataplane.PuntKind. PUNT_KINDS leaves room, so that one more does not change the layout of ep_state. */
-enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL, PUNT_DNS, PUNT_NEIGHBOR, PUNT_KINDS = 13 };
+enum { PUNT_DHCP4 = 1, PUNT_DHCP6, PUNT_RS, PUNT_FRAGMENT, PUNT_METADATA, PUNT_EXTERNAL, PUNT_DNS, PUNT_NEIGHBOR, PUNT_ASK, PUNT_KINDS = 13 };
 
 struct bucket {
 	__u64 last; /* ns */

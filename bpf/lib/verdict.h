@@ -22,7 +22,7 @@ static __inline void record(const struct pkt *p, __u8 verdict, __u16 reason)
 	memset(d, 0, sizeof(*d));
 	d->verdict = verdict;
 	d->reason = reason;
-	d->flags = (p->overlay ? D_OVERLAY : 0) | (p->told ? D_NEIGHBOR : 0) | (p->flow_flags & F_OUTSIDE ? D_OUTSIDE : 0) |
+	d->flags = (p->overlay ? D_OVERLAY : 0) | (p->told == PUNT_NEIGHBOR ? D_NEIGHBOR : 0) | (p->told == PUNT_ASK ? D_ASK : 0) | (p->flow_flags & F_OUTSIDE ? D_OUTSIDE : 0) |
 		    (p->flow_flags & F_ROUTED ? D_ROUTED : 0) | (p->flow_made ? D_FLOW_NEW : 0);
 	d->ep = p->ep;
 	d->net = p->net;
@@ -226,7 +226,7 @@ static __noinline int put_punt(struct __sk_buff *skb, struct pkt *p, struct endp
 		return R_NOT_PROGRAMMED;
 	rate = c->punt_rate;
 	burst = c->punt_burst;
-	if (kind == PUNT_DHCP4 || kind == PUNT_DHCP6 || kind == PUNT_RS) {
+	if (kind == PUNT_DHCP4 || kind == PUNT_DHCP6 || kind == PUNT_RS || kind == PUNT_ASK) {
 		rate = c->ask_rate;
 		burst = c->ask_burst;
 	}

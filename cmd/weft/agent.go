@@ -85,7 +85,7 @@ func runAgent(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	}
 	a := agent.New(agent.Deps{
 		Config: agentConfig(l), Feed: feed, Plane: plane, Devices: devices, Dir: cfg.StateDir,
-		Responders: s.responders, Centrals: openCentrals(cfg, log), Paths: openPaths(cfg, log), Outside: s.external, OnState: s.take, Services: s.book.Of, Rand: rand.Float64, Log: log,
+		Responders: s.responders, Centrals: openCentrals(cfg, log), Paths: openPaths(cfg, log), Outside: s.external, OnState: s.take, OnApplied: s.asks.Applied, Services: s.book.Of, Rand: rand.Float64, Log: log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(ctx) })

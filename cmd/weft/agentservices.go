@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-cloud/weft/internal/agent"
+	"github.com/weft-cloud/weft/internal/agent/asks"
 	"github.com/weft-cloud/weft/internal/agent/dhcp"
 	"github.com/weft-cloud/weft/internal/agent/dns"
 	"github.com/weft-cloud/weft/internal/agent/external"
@@ -37,6 +38,7 @@ type services struct {
 	announcer  *ra.Announcer
 	outside    *outside.Server
 	external   agent.Outside // nil: the plane reaches no external network
+	asks       *asks.Keeper
 	state      atomic.Pointer[hostplan.State]
 	// What follows is nil without a plane that punts.
 	net      *service.Net
@@ -62,6 +64,8 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 		}
 		s.responders[dataplane.PuntFragment] = fragment.New(deps)
 	}
+	s.asks = newAsks(plane, log)
+	s.responders[dataplane.PuntAsk] = s.asks
 	// Servers of its own: a Responder is called by one goroutine at a time.
 	s.outside = outside.New(outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), RA: ra.New(book), Log: log, Retry: 10 * time.Second})
 	if p, ok := plane.(dataplane.Outside); ok {
@@ -86,6 +90,17 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 	s.metadata = metadata.New(metadata.Deps{Signer: feed, Attribute: s.gate.Attribute, State: s.state.Load, Book: book, Log: log, Now: time.Now})
 	s.dns = dns.New(dns.Deps{Attribute: s.gate.Attribute, State: s.state.Load, Resolvers: resolvers, Book: book, Log: log})
 	return s, nil
+}
+
+func newAsks(plane dataplane.Plane, log *slog.Logger) *asks.Keeper {
+	d := asks.Deps{Now: time.Now, Log: log}
+	if p, ok := plane.(dataplane.Resolver); ok {
+		d.Resolves = p.Resolves
+	}
+	if p, ok := plane.(dataplane.Resender); ok {
+		d.Resend = p.Resend
+	}
+	return asks.New(d)
 }
 
 func newExternal(cfg *config.Agent, plane dataplane.Plane, p dataplane.Outside, log *slog.Logger) *external.Speaker {

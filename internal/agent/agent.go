@@ -91,6 +91,8 @@ type Deps struct {
 	Paths Paths
 	// OnState, if set, is called with each new State, in order, by one goroutine; it must not block.
 	OnState func(*hostplan.State)
+	// OnApplied, if set, is called when the plane has taken a State, by the goroutine that drives it; it must not block.
+	OnApplied func()
 	// Services, if set, tells what the host's services were asked by a port, for the status.
 	Services func(model.PortID) tally.Port
 	// Rand returns a number in [0,1).
@@ -360,6 +362,9 @@ func (a *Agent) applier(ctx context.Context) {
 			r, err := a.Plane.Apply(ctx, d)
 			if ctx.Err() != nil {
 				return
+			}
+			if err == nil && a.OnApplied != nil {
+				a.OnApplied()
 			}
 			a.call(ctx, func() {
 				a.applied(outcome{position: d.State.Position, result: r, err: err, state: d.State, away: d.Away, took: time.Since(start)})

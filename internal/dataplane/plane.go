@@ -81,6 +81,7 @@ const (
 	PuntExternal                     // a packet whose next hop on an external network has no known MAC
 	PuntDNS                          // UDP or TCP to port 53 of a service address of the network, from an endpoint
 	PuntNeighbor                     // an ARP or ND frame from an external network told a MAC that was asked for, or claims an address of ours
+	PuntAsk                          // an ARP request or solicitation from an endpoint for an address that nobody is known to have; told of beside what becomes of it
 )
 
 // Plane moves packets.
@@ -113,6 +114,13 @@ type TableFill struct {
 // Filler is a Plane whose tables have room for so much and no more. Fill may be called beside Apply; it waits for it.
 type Filler interface {
 	Fill() []TableFill
+}
+
+// Resolver is a Plane that answers its endpoints' questions for neighbours itself.
+type Resolver interface {
+	// Resolves reports whether an ARP request or solicitation of the endpoint for the address would be answered here and now. It may be
+	// used beside Apply.
+	Resolves(port model.PortID, target netip.Addr) bool
 }
 
 // Learned is an address that an endpoint has besides its fixed IPs, because it said so and may.

@@ -3,6 +3,7 @@ package forward
 import (
 	"net/netip"
 
+	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -135,6 +136,18 @@ func (r *run) answer(stage string, target netip.Addr, frame func(mac model.MAC, 
 	case ok:
 		r.reply(frame(c.mac, false))
 		r.note(stage, "port %s has %s at %s: answered on the spot", c.neighbor.Port, target, c.mac)
+	default:
+		r.nobody(stage, target)
+	}
+}
+
+// nobody is known to have target. User space remembers the question for a moment, for its neighbour may just be coming; who asks as
+// nobody yet (a probe) hopes for silence.
+func (r *run) nobody(stage string, target netip.Addr) {
+	if !r.askerUnspecified() {
+		r.punt(dataplane.PuntAsk, stage, "the question is remembered for a moment: its answer may just be coming")
+	}
+	switch {
 	case physical(r.net) && !r.p.dst.IsMulticast():
 		if !r.tooBig() {
 			r.toNIC(r.net, r.p.frame)
@@ -145,6 +158,14 @@ func (r *run) answer(stage string, target netip.Addr, frame func(mac model.MAC, 
 	default:
 		r.drop(reason.NoNeighbor, stage, "no bound port of network %s has %s", r.net.ID, target)
 	}
+}
+
+// askerUnspecified reports whether an ARP request or solicitation has no sender's address.
+func (r *run) askerUnspecified() bool {
+	if r.p.etherType == etherARP {
+		return netip.AddrFrom4([4]byte(r.p.l3()[14:18])).IsUnspecified()
+	}
+	return r.p.ip.src.IsUnspecified()
 }
 
 // routerAt finds the router interface with that address, or with that link-local one, on the frame's network.

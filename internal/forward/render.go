@@ -80,7 +80,7 @@ func (p Path) verdict() string {
 	if len(p.outputs(Outside)) > 0 {
 		return "sent out of the cloud"
 	}
-	if n := len(p.outputs(Punt)); n > 0 {
+	if p.taken() {
 		return "taken by the host's own services"
 	}
 	if n := len(p.Replies()); n > 0 {
@@ -132,6 +132,8 @@ func puntText(k dataplane.PuntKind) string {
 		return "external neighbour"
 	case dataplane.PuntNeighbor:
 		return "who has an address outside"
+	case dataplane.PuntAsk:
+		return "who has an address that nobody is known to have"
 	}
 	return fmt.Sprintf("kind %d", k)
 }

@@ -1,6 +1,9 @@
 package forward
 
-import "github.com/weft-cloud/weft/internal/dataplane/reason"
+import (
+	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/dataplane/reason"
+)
 
 // Verdict is the path in one line, as Render ends with.
 func (p Path) Verdict(names Names) string {
@@ -18,7 +21,24 @@ func (p Path) Arrives() bool {
 	}
 	for _, h := range p.Hops {
 		for _, o := range h.Outputs {
-			if o.Kind != Tunnel {
+			if o.Kind != Tunnel && !o.beside() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// beside reports whether user space is only told of the packet, beside what becomes of it.
+func (o Output) beside() bool {
+	return o.Kind == Punt && (o.Punt == dataplane.PuntNeighbor || o.Punt == dataplane.PuntAsk)
+}
+
+// taken reports whether user space has the packet, and nobody else.
+func (p Path) taken() bool {
+	for _, h := range p.Hops {
+		for _, o := range h.Outputs {
+			if o.Kind == Punt && o.Central.IsZero() && !o.beside() {
 				return true
 			}
 		}

@@ -108,8 +108,12 @@ func (c *client) home(i instance) (apiPort, error) {
 	return got.Ports[0], nil
 }
 
-// samples is how many ports the time to the first ping is measured with.
-const samples = 20
+// samples is how many ports the time to the first ping is measured with. A kernel that asked for a neighbour in vain asks again after a
+// second: a first ping of lateMS or more is one whose question was lost.
+const (
+	samples = 60
+	lateMS  = 900.0
+)
 
 // firstPings measures from POST of a port, bound to compute2, to the first ping that it answers to red1 on compute1; the
 // interface is made as soon as the answer names it, as a hypervisor would.
@@ -131,7 +135,10 @@ func firstPings(ctx context.Context, l *benchLab, _ options, r *labResult) error
 		if err != nil {
 			return fmt.Errorf("first ping: %w", err)
 		}
-		took = append(took, float64(d.Microseconds())/1000)
+		took = append(took, ms(d))
+		if ms(d) >= lateMS {
+			r.Late++
+		}
 	}
 	x := spreadOf(took)
 	r.FirstPing = &x

@@ -19,6 +19,18 @@ const (
 	overrides = 0x20
 )
 
+// Asked is the address that an ARP request or a neighbour solicitation asks for; false: the frame is neither.
+func Asked(b []byte) (netip.Addr, bool) {
+	if len(b) >= 42 && binary.BigEndian.Uint16(b[12:]) == etherARP {
+		return netip.AddrFrom4([4]byte(b[38:42])), binary.BigEndian.Uint16(b[20:]) == arpRequest
+	}
+	m, err := ParseICMP6(b)
+	if err != nil || m.Type != icmp6NS || len(m.Body) < 20 {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom16([16]byte(m.Body[4:20])), true
+}
+
 // Announcement tells a network that the address is at the MAC: an ARP announcement (RFC 5227, section 3), or an unsolicited
 // neighbour advertisement (RFC 4861, section 7.2.6).
 func Announcement(addr netip.Addr, mac model.MAC) []byte {

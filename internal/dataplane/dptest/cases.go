@@ -46,8 +46,9 @@ type Want struct {
 	// Out is what leaves by the NIC, with the tag VLAN; nil: nothing. A Reply to what came from a NIC is not meant.
 	Out  []byte
 	VLAN uint16
-	// ToHost: the host itself gets the frame, as it came. Told: user space is told of a neighbour outside.
-	ToHost, Told bool
+	// ToHost: the host itself gets the frame, as it came. Told: user space is told of a neighbour outside. Asked: it is
+	// told of a question without an answer.
+	ToHost, Told, Asked bool
 }
 
 // Cases is the table.

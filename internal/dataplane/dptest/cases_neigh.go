@@ -55,8 +55,10 @@ func arpCases() []Case {
 		answered("ARP for a neighbour on the same host", addr("red3", false), PortMAC("red3")),
 		answered("ARP for a neighbour on another host", addr("red2", false), PortMAC("red2")),
 		answered("ARP for the router", DemoAddr(0, 1, false), LegMAC("router", "red")),
-		dropped("ARP for an address of another network", ask("red1", addr("blue1", false)).Frame(bc), reason.NoNeighbor),
-		dropped("ARP for nobody", ask("red1", DemoAddr(0, 200, false)).Frame(bc), reason.NoNeighbor),
+		unanswered("ARP for an address of another network", ask("red1", addr("blue1", false)).Frame(bc)),
+		unanswered("ARP for nobody", ask("red1", DemoAddr(0, 200, false)).Frame(bc)),
+		unanswered("unicast ARP for nobody", ask("red1", DemoAddr(0, 200, false)).Frame(PortMAC("red2"))),
+		dropped("ARP probe for nobody's address", probe(DemoAddr(0, 200, false)).Frame(bc), reason.NoNeighbor),
 		dropped("ARP probe for the own address", probe(addr("red1", false)).Frame(bc), reason.SelfDAD),
 		dropped("ARP request for the own address from another of one's addresses", ask("red1", addr("red1", false)).probeOf(), reason.SelfDAD),
 		single("ARP probe for another's address", Send{From: "red1", Frame: probe(addr("red2", false)).Frame(bc),
@@ -83,7 +85,8 @@ func arpCases() []Case {
 		dropped("ARP with a wrong address length", mangled(18, 8), reason.Malformed),
 		dropped("ARP with operation 3 (RARP)", mangled(21, 3), reason.Malformed),
 		{"ARP for nobody where addresses are learned", learning, []Send{
-			{From: "red1", Frame: ask("red1", DemoAddr(0, 200, false)).Frame(bc), Want: Want{To: everyone(ask("red1", DemoAddr(0, 200, false)).Frame(bc))}}}},
+			{From: "red1", Frame: ask("red1", DemoAddr(0, 200, false)).Frame(bc), Want: Want{To: everyone(ask("red1", DemoAddr(0, 200, false)).Frame(bc)), Asked: true}},
+			{From: "red1", Frame: probe(DemoAddr(0, 200, false)).Frame(bc), Want: Want{To: everyone(probe(DemoAddr(0, 200, false)).Frame(bc))}}}},
 		{"ARP for an allowed pair's address", learning, []Send{{From: "red1", Frame: ask("red1", vip).Frame(bc), Want: Want{Reply: ask("red1", vip).isAt(PortMAC("red2"))}}}},
 		{"ARP for an allowed pair's address with a MAC of its own", func(c *Cloud) {
 			c.Port("red2").Pairs = []Pair{{MAC: vrrp, Prefix: netip.PrefixFrom(vip, 32)}}
@@ -112,6 +115,11 @@ func arpCases() []Case {
 			{From: "red1", Frame: ARP{Op: 2, SenderMAC: m, Sender: DemoAddr(0, 1, false), TargetMAC: PortMAC("red2"), Target: addr("red2", false)}.Frame(PortMAC("red2")), Want: Want{Reason: reason.SpoofedARP}},
 		}},
 	}
+}
+
+// unanswered is a question of red1 whose answer may just be coming.
+func unanswered(name string, frame []byte) Case {
+	return single(name, Send{From: "red1", Frame: frame, Want: Want{Reason: reason.NoNeighbor, Asked: true}})
 }
 
 // probeOf is a request for the sender's own address from nobody, to its own MAC.
@@ -169,7 +177,10 @@ func ndCases() []Case {
 		dropped("duplicate address detection for the own address", Solicit(m, none, me), reason.SelfDAD),
 		dropped("duplicate address detection for the own link-local address", Solicit(m, none, LinkLocal(m)), reason.SelfDAD),
 		dropped("NS for the own address", Solicit(m, LinkLocal(m), me), reason.SelfDAD),
-		dropped("NS for nobody", Solicit(m, me, nobody), reason.NoNeighbor),
+		unanswered("NS for nobody", Solicit(m, me, nobody)),
+		unanswered("NS for nobody from the link-local address", Solicit(m, LinkLocal(m), nobody)),
+		unanswered("NS for a link-local address of nobody", Solicit(m, LinkLocal(m), LinkLocal(PortMAC("blue1")))),
+		dropped("duplicate address detection for nobody's address", Solicit(m, none, nobody), reason.NoNeighbor),
 		dropped("NS with the MAC of another in its option", otherMAC, reason.SpoofedARP),
 		dropped("NS with hop limit 254", low.Frame(PortMAC("red2"), m), reason.Malformed),
 		dropped("NS with a code", mangled(14+40+1, 1), reason.Malformed),
@@ -185,7 +196,8 @@ func ndCases() []Case {
 		single("NA to a neighbour", Send{From: "red1", Frame: toNeighbor, Want: Want{To: map[string][]byte{"red2": toNeighbor}}}),
 		single("NA to the router", Send{From: "red1", Frame: Advertise(me, m, leg, DemoAddr(0, 1, true), NASolicited)}),
 		{"NS for nobody where addresses are learned", learning, []Send{
-			{From: "red1", Frame: Solicit(m, me, nobody), Want: Want{To: everyone(Solicit(m, me, nobody))}}}},
+			{From: "red1", Frame: Solicit(m, me, nobody), Want: Want{To: everyone(Solicit(m, me, nobody)), Asked: true}},
+			{From: "red1", Frame: Solicit(m, none, nobody), Want: Want{To: everyone(Solicit(m, none, nobody))}}}},
 		{"without port security an NA for the router is refused all the same", func(c *Cloud) { c.Port("red1").Open = true }, []Send{
 			{From: "red1", Frame: claims(addr("red3", true)), Want: Want{To: map[string][]byte{"red2": claims(addr("red3", true))}}},
 			{From: "red1", Frame: claims(DemoAddr(0, 1, true)), Want: Want{Reason: reason.SpoofedARP}},

@@ -148,7 +148,7 @@ func outerLegCases() []Case {
 			Want: Want{To: map[string][]byte{gw: udp(f.float(), own).routed(1).Frame(mac, f.floatMAC())}}}),
 		north("from a floating IP to a central one on the host", Send{From: string(f), Frame: udp(f.fixed(), central).Frame(f.leg(), f.mac()),
 			Want: Want{To: map[string][]byte{gw: udp(f.float(), central).routed(1).Frame(mac, f.floatMAC())}}}),
-		north("a central part asks for the outside's router", Send{From: gw, Frame: ask, Want: Want{Out: ask, To: map[string][]byte{"gateway of router-b": ask}}}),
+		north("a central part asks for the outside's router", Send{From: gw, Frame: ask, Want: Want{Out: ask, To: map[string][]byte{"gateway of router-b": ask}, Asked: true}}),
 		north("a central part asks for a floating IP on the host", Send{From: gw, Frame: ARP{Op: 1, SenderMAC: mac, Sender: own, Target: f.float()}.Frame(model.Broadcast),
 			Want: Want{Reply: ARP{Op: 2, SenderMAC: f.floatMAC(), Sender: f.float(), TargetMAC: mac, Target: own}.Frame(mac)}}),
 		north("a central part does not translate its own floating IP", send(own, central, FloatingMAC(central), Want{Reason: reason.NotForUs})),

@@ -69,7 +69,7 @@ func providerCases() []Case {
 		Case{"provider network: ARP for an instance on another host is answered here", Provider, []Send{{From: "red1", Frame: ask(addr("red2", false)),
 			Want: Want{Reply: ARP{Op: 2, SenderMAC: PortMAC("red2"), Sender: addr("red2", false), TargetMAC: PortMAC("red1"), Target: addr("red1", false)}.Frame(PortMAC("red1"))}}}},
 		Case{"provider network: ARP for a machine of the outside goes there", Provider, []Send{{From: "red1", Frame: ask(DemoAddr(0, 200, false)),
-			Want: Want{To: map[string][]byte{"red3": ask(DemoAddr(0, 200, false))}, Out: ask(DemoAddr(0, 200, false)), VLAN: 42}}}},
+			Want: Want{To: map[string][]byte{"red3": ask(DemoAddr(0, 200, false))}, Out: ask(DemoAddr(0, 200, false)), VLAN: 42, Asked: true}}}},
 		Case{"provider network: ARP of the outside reaches the one it is for", Provider, []Send{{NIC: "compute1", VLAN: 42, Frame: asked,
 			Want: Want{ToHost: true, To: map[string][]byte{"red1": asked}}}}})
 }

@@ -156,7 +156,7 @@ func (w Want) text() string {
 	if w.Out != nil {
 		fmt.Fprintf(&b, "out of the NIC, VLAN %d: %s\n%s", w.VLAN, forward.Summary(w.Out), dump(w.Out))
 	}
-	fmt.Fprintf(&b, "to the host %v, told %v\n", w.ToHost, w.Told)
+	fmt.Fprintf(&b, "to the host %v, told %v, asked %v\n", w.ToHost, w.Told, w.Asked)
 	for _, port := range slices.Sorted(maps.Keys(w.To)) {
 		fmt.Fprintf(&b, "to port %s: %s\n%s", port, forward.Summary(w.To[port]), dump(w.To[port]))
 	}

@@ -103,9 +103,12 @@ func walk(cloud *Cloud, planes map[string]Plane, states map[string]*hostplan.Sta
 			case forward.Reply:
 				got.Reply = x.Frame
 			case forward.Punt:
-				if x.Punt == dataplane.PuntNeighbor {
+				switch x.Punt {
+				case dataplane.PuntNeighbor:
 					got.Told = true
-				} else {
+				case dataplane.PuntAsk:
+					got.Asked = true
+				default:
 					got.Punt = x.Punt
 				}
 			case forward.Outside:

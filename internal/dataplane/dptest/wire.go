@@ -138,6 +138,9 @@ func (s Send) arrived() Arrived {
 	if w.Told {
 		a.Punts = append(a.Punts, dataplane.PuntNeighbor)
 	}
+	if w.Asked {
+		a.Punts = append(a.Punts, dataplane.PuntAsk)
+	}
 	if w.Punt != 0 {
 		a.Punts = append(a.Punts, w.Punt)
 	} else if w.Reason != reason.None {

@@ -84,6 +84,9 @@ func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error)
 	if o.Told {
 		add(forward.Output{Kind: forward.Punt, Punt: dataplane.PuntNeighbor, External: o.External, NextHop: o.NextHop, Frame: frame})
 	}
+	if o.Asked {
+		add(forward.Output{Kind: forward.Punt, Port: in.Port, Punt: dataplane.PuntAsk, Frame: frame})
+	}
 	toHost := func() {
 		add(forward.Output{Kind: forward.ToHost, Physnet: in.Physnet, VLAN: in.VLAN, Frame: frame})
 	}

@@ -59,8 +59,8 @@ type Outcome struct {
 	// NIC and VLAN are where it leaves the host (OutsideVerdict, and Flood if a copy goes there); the NIC by its physical network.
 	NIC  string
 	VLAN uint16
-	// Told: user space was told of a neighbour outside, too.
-	Told bool
+	// Told: user space was told of a neighbour outside, too; Asked: of a question that has no answer yet.
+	Told, Asked bool
 	// External and NextHop are those of a punt that has to do with the outside.
 	External model.NetworkID
 	NextHop  netip.Addr
@@ -313,8 +313,8 @@ type skbContext struct {
 
 func (r *Runner) outcome(rec weftRecord, frame []byte) (Outcome, error) {
 	o := Outcome{Verdict: Verdict(rec.Verdict), Reason: reason.Reason(rec.Reason), Cached: rec.Flags&1 != 0, Stored: rec.Flags&2 != 0,
-		Punt: dataplane.PuntKind(rec.Punt), Told: rec.Flags&32 != 0}
-	if o.Told {
+		Punt: dataplane.PuntKind(rec.Punt), Told: rec.Flags&32 != 0, Asked: rec.Flags&64 != 0}
+	if o.Told || o.Asked {
 		rc, err := r.rd.Read()
 		if err != nil {
 			return o, fmt.Errorf("read what user space was told: %w", err)
