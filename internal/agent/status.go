@@ -31,6 +31,8 @@ type Status struct {
 	Position model.Position `json:"position"`
 	Applied  model.Position `json:"applied"`
 	InSync   bool           `json:"in_sync"`
+	// Listed: the plane has taken what the server listed at this connection.
+	Listed bool `json:"listed"`
 	// Held: the server has asked to delete nothing until an operator releases it.
 	Held      bool               `json:"held"`
 	ApplyTook time.Duration      `json:"apply_took_ns"`
@@ -83,7 +85,7 @@ func (a *Agent) status() Status {
 	c := &a.core
 	s := Status{
 		Host: a.Config.Host, Version: a.Config.Version, DataPlane: a.Config.DataPlane, Mode: a.Config.AgentMode, StartedAt: a.started,
-		Server: c.link, Position: c.scope.position, Applied: c.done.position, InSync: c.inSync, Held: c.held, ApplyTook: c.done.took,
+		Server: c.link, Position: c.scope.position, Applied: c.done.position, InSync: c.inSync, Listed: c.link.Connected && c.settled, Held: c.held, ApplyTook: c.done.took,
 		Counts: c.counts, Endpoints: []EndpointStatus{}, Problems: []hostplan.Problem{},
 		Punts: map[string]uint64{
 			"received": a.punts.received.Load(), "replies": a.punts.replies.Load(), "without_responder": a.punts.unknown.Load(),

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weft-cloud/weft/internal/agent"
 	"github.com/weft-cloud/weft/internal/lab/proc"
 )
 
@@ -122,21 +121,6 @@ func (r *Record) statusOfCloud(ctx context.Context, st *Status) {
 	for _, in := range list {
 		st.addInstance(in)
 	}
-}
-
-// agentProblems are what a host's agent could not carry out. An agent that does not answer is told of elsewhere.
-func (r *Record) agentProblems(ctx context.Context, host string) []string {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	s, err := agent.ReadStatus(ctx, r.path(agentJob(host)))
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, p := range s.Problems {
-		out = append(out, fmt.Sprintf("%s: %s %s: %s", host, p.Kind, p.ID, p.Why))
-	}
-	return out
 }
 
 func (st *Status) addInstance(in Instance) {
