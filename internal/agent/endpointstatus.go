@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
+	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -37,6 +39,25 @@ func endpointStatus(st *hostplan.State, e *hostplan.Endpoint) EndpointStatus {
 	}
 	es.Gateways = gateways(st, e)
 	return es
+}
+
+// astray finds the ports of interfaces that no endpoint has, among those of the networks that this host knows.
+func astray(st *hostplan.State, devices map[string]dataplane.Device) []Astray {
+	strangers := maps.Clone(devices)
+	for _, e := range st.Endpoints {
+		delete(strangers, e.Device)
+	}
+	if len(strangers) == 0 {
+		return nil
+	}
+	var out []Astray
+	for _, n := range st.Neighbors {
+		if d, ok := strangers[n.Port.DeviceName()]; ok && n.Host != st.Host {
+			out = append(out, Astray{Port: n.Port, MAC: n.MAC, Addresses: n.Addresses, Device: d.Name, Bound: n.Host})
+		}
+	}
+	slices.SortFunc(out, func(a, b Astray) int { return a.Port.Compare(b.Port.UUID) })
+	return out
 }
 
 func gateways(st *hostplan.State, e *hostplan.Endpoint) []GatewayStatus {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,9 +35,11 @@ type Status struct {
 	// Listed: the plane has taken what the server listed at this connection.
 	Listed bool `json:"listed"`
 	// Held: the server has asked to delete nothing until an operator releases it.
-	Held      bool               `json:"held"`
-	ApplyTook time.Duration      `json:"apply_took_ns"`
-	Endpoints []EndpointStatus   `json:"endpoints"`
+	Held      bool             `json:"held"`
+	ApplyTook time.Duration    `json:"apply_took_ns"`
+	Endpoints []EndpointStatus `json:"endpoints"`
+	// Astray are interfaces of ports that are bound elsewhere, as far as this host knows the ports' networks.
+	Astray    []Astray           `json:"astray,omitempty"`
 	Networks  int                `json:"networks"`
 	Routers   int                `json:"routers"`
 	Peers     int                `json:"peers"`
@@ -44,6 +47,15 @@ type Status struct {
 	Problems  []hostplan.Problem `json:"problems"`
 	Counts    counts             `json:"counts"`
 	Punts     map[string]uint64  `json:"punts"`
+}
+
+// Astray is an interface on this host whose port is bound to another, or to none ("").
+type Astray struct {
+	Port      model.PortID `json:"port"`
+	MAC       model.MAC    `json:"mac"`
+	Addresses []netip.Addr `json:"addresses"`
+	Device    string       `json:"device"`
+	Bound     string       `json:"bound"`
 }
 
 // EndpointStatus is one port of this host.
@@ -109,6 +121,7 @@ func (a *Agent) status() Status {
 		}
 		s.Endpoints = append(s.Endpoints, es)
 	}
+	s.Astray = astray(st, c.found.Devices)
 	if c.done.state != nil {
 		s.Problems = append(s.Problems, a.problems()...)
 	} else {

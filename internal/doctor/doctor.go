@@ -7,6 +7,7 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -155,6 +156,9 @@ func (d *diagnosis) port() Step {
 	}
 	switch len(hits) {
 	case 0:
+		if s, ok := d.astray(want); ok {
+			return s
+		}
 		return bad("port on this host", "see binding:host_id and binding:vif_type in `openstack port show`: run this command on that host; unbound or binding_failed: boot or migrate the instance to a host with a live agent",
 			"no port of host %s is %q", d.f.Status.Host, d.f.Want)
 	case 1:
@@ -166,6 +170,25 @@ func (d *diagnosis) port() Step {
 		ids = append(ids, e.Port.String())
 	}
 	return bad("port on this host", "name one of them", "%q are %d ports: %s", d.f.Want, len(hits), strings.Join(ids, ", "))
+}
+
+// astray tells of a port that was asked about and is bound elsewhere than where its interface is; a name and an instance's id are not known
+// of such a port.
+func (d *diagnosis) astray(want string) (Step, bool) {
+	for _, a := range d.f.Status.Astray {
+		id := a.Port.String()
+		if want != a.Device && want != a.MAC.String() && (len(want) < 4 || !strings.HasPrefix(id, want)) &&
+			!slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool { return x.String() == want }) {
+			continue
+		}
+		where := "bound to " + a.Bound
+		if a.Bound == "" {
+			where = "bound to no host"
+		}
+		return bad("port on this host", "if the instance is to run here: openstack port set --host "+d.f.Status.Host+" "+id+", else find out who started it here (binding:host_id is what Nova said last)",
+			"port %s is %s, but its interface %s is on %s", id, where, a.Device, d.f.Status.Host), true
+	}
+	return Step{}, false
 }
 
 func matches(e *agent.EndpointStatus, want string) bool {

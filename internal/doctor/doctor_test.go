@@ -51,6 +51,10 @@ func TestFaults(t *testing.T) {
 			f.Status.Server.Connected, f.Status.Server.Error, f.Status.InSync, f.Status.Endpoints = false, "no route", false, nil
 		}, "server connected", "no route"},
 		{"port elsewhere", func(f *Facts) { f.Want = "blue9" }, "port on this host", "blue9"},
+		{"port bound elsewhere than where its interface is", func(f *Facts) {
+			f.Want = portID.DeviceName()
+			f.Status.Endpoints, f.Status.Astray = nil, []agent.Astray{{Port: portID, Device: portID.DeviceName(), Bound: "compute2"}}
+		}, "port on this host", "bound to compute2, but its interface tapabcdef01-00 is on compute1"},
 		{"an ambiguous name", func(f *Facts) { f.Status.Endpoints = append(f.Status.Endpoints, f.Status.Endpoints[0]) }, "port on this host", "2 ports"},
 		{"port quarantined", func(f *Facts) {
 			f.Status.Problems = []hostplan.Problem{{Kind: "port", ID: portID.String(), Why: "no network"}}
