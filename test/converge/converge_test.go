@@ -236,22 +236,27 @@ func (c *cloud) event(v *tenancy) {
 			c.start(h)
 			return
 		}
-		c.kill(h)
-		_ = c.do(func(tx *world.Tx) error {
-			if host := tx.Hosts.Get(h.name); host != nil { // so that the feed looks at once who serves now
-				again := *host
-				tx.Hosts.Put(&again)
-			}
-			for _, a := range slices.Collect(tx.Agents.ByHost(h.name)) {
-				if yes {
-					if err := c.rules.DeleteAgent(tx, admin, a); err != nil {
-						return err
-					}
+		c.lose(h, yes)
+	}
+}
+
+// lose has a host's agent die; forget: somebody deletes it from the API, too.
+func (c *cloud) lose(h *host, forget bool) {
+	c.kill(h)
+	_ = c.do(func(tx *world.Tx) error {
+		if host := tx.Hosts.Get(h.name); host != nil { // so that the feed looks at once who serves now
+			again := *host
+			tx.Hosts.Put(&again)
+		}
+		for _, a := range slices.Collect(tx.Agents.ByHost(h.name)) {
+			if forget {
+				if err := c.rules.DeleteAgent(tx, admin, a); err != nil {
+					return err
 				}
 			}
-			return c.rules.Failover(tx)
-		})
-	}
+		}
+		return c.rules.Failover(tx)
+	})
 }
 
 // wired makes one of the things happen by which it depends whether, and by whom, the vlan network's machines are served: a distributed
@@ -373,6 +378,12 @@ func (c *cloud) differs(h *host, w *world.World) string {
 	return cmp.Diff(want, got, equal...)
 }
 
+// speaks reports whether the host speaks for routers on a network, as far as it has heard.
+func (h *host) speaks(n model.NetworkID) bool {
+	s := h.state.Load()
+	return s != nil && s.Networks[n] != nil && s.Networks[n].Speaks
+}
+
 // unserved names a provider network that not exactly one live host speaks for, or serves with DHCP, though one could and must; "": none.
 func (c *cloud) unserved(w *world.World, v *tenancy) string {
 	n := w.Subnets.Get(v.wire[0]).NetworkID
@@ -388,7 +399,7 @@ func (c *cloud) unserved(w *world.World, v *tenancy) string {
 		if host := w.Hosts.Get(name); host != nil && len(host.BridgeMappings) > 0 {
 			can = append(can, name)
 		}
-		if x := h.state.Load().Networks[n]; x != nil && x.Speaks {
+		if h.speaks(n) {
 			speak = append(speak, name)
 		}
 	}
@@ -436,8 +447,21 @@ func TestAnyOrderEndsAlike(t *testing.T) {
 		if rapid.Bool().Draw(t, "IPv6 open") {
 			check(t, c.open(v))
 		}
+		wired := rapid.Bool().Draw(t, "router on the wire")
+		if wired {
+			c.wired(v, 18, true)
+		}
 		for range rapid.IntRange(1, 40).Draw(t, "events") {
 			c.event(v)
+		}
+		if wired && rapid.Bool().Draw(t, "the host that speaks dies") {
+			c.wired(v, 18, true)
+			for _, name := range []string{"c1", "c2", "c4"} {
+				if h := c.hosts[name]; h.stop != nil && h.speaks(c.writer.Snapshot().Subnets.Get(v.wire[0]).NetworkID) {
+					c.lose(h, false)
+					break
+				}
+			}
 		}
 		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			wrong := ""
