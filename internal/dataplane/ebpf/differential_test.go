@@ -51,6 +51,9 @@ func differ(t *testing.T) dptest.Differ {
 		r := runners[s.Host]
 		if r == nil {
 			r = testRunner(t)
+			for i := range defaultTimeouts { // forward has no clock, and this machine may be busy
+				setTimeout(t, r, i, 86400)
+			}
 			runners[s.Host] = r
 		}
 		u := &underTest{r: r, t: t}
