@@ -52,7 +52,7 @@ for i in range(%[2]d):
 // doctorFindsWhatIsBroken breaks one thing at a time in a lab that is well; `weft doctor` must find each by name, and nothing once it is
 // mended.
 func doctorFindsWhatIsBroken(t *testing.T, dir, vif string) {
-	admin := newClient(t, "admin")
+	admin := newNetworking(t, "admin")
 	device := map[string]string{}
 	for _, i := range labStatus(t).Instances {
 		device[i.Name] = i.Device
@@ -83,17 +83,17 @@ func doctorFindsWhatIsBroken(t *testing.T, dir, vif string) {
 			}
 		}
 	}
-	red1, port := device["red1"], ""
-	for _, p := range admin.list("port", "list", "--long") {
-		if id, _ := p["ID"].(string); strings.HasPrefix("tap"+id, red1) {
-			port = id
+	red1 := device["red1"]
+	var port, subnet, router string
+	var group any
+	for _, p := range admin.list("ports", "") {
+		if id := p["id"].(string); strings.HasPrefix("tap"+id, red1) {
+			port, group = id, p["security_groups"]
+			network := p["network_id"].(string)
+			subnet = admin.only("subnets", "ip_version=4&network_id="+network)["id"].(string)
+			router = admin.only("ports", "device_owner=network:router_interface_distributed&fixed_ips=subnet_id%3D"+subnet)["device_id"].(string)
 		}
 	}
-	subnet := fmt.Sprint(admin.list("subnet", "list", "--network", "red", "--ip-version", "4", "--project", fmt.Sprint(admin.show("port", "show", port)["project_id"]))[0]["ID"])
-	group := fmt.Sprint(admin.show("port", "show", port)["security_group_ids"])
-	group = strings.Trim(group, "[] ")
-	router := fmt.Sprint(admin.show("port", "show", fmt.Sprint(admin.list("port", "list", "--device-owner", "network:router_interface_distributed", "--network",
-		fmt.Sprint(admin.show("port", "show", port)["network_id"]))[0]["ID"]))["device_id"])
 	well := func(text string) bool {
 		return !strings.Contains(text, "BROKEN") && strings.Contains(text, "clocks agree")
 	}
@@ -113,14 +113,14 @@ func doctorFindsWhatIsBroken(t *testing.T, dir, vif string) {
 			words: []string{"BROKEN", "interface there", red1, "tapwrong"},
 			mend:  func() { on("ip", "link", "set", "tapwrong", "name", red1); on("ip", "link", "set", red1, "up") }},
 		{name: "asked on another host", host: "compute2", inject: func() {}, words: []string{"BROKEN", "port on this host"}, mend: func() {}},
-		{name: "port disabled", anyKind: true, inject: func() { admin.do("port", "set", "--disable", port) }, words: []string{"BROKEN", "administratively up"},
-			mend: func() { admin.do("port", "set", "--enable", port) }},
-		{name: "no security group", anyKind: true, inject: func() { admin.do("port", "set", "--no-security-group", port) }, words: []string{"BROKEN", "security groups allow"},
-			mend: func() { admin.do("port", "set", "--security-group", group, port) }},
-		{name: "router down", anyKind: true, inject: func() { admin.do("router", "set", "--disable", router) }, words: []string{"BROKEN", "gateway answers", router},
-			mend: func() { admin.do("router", "set", "--enable", router) }},
-		{name: "DHCP switched off", anyKind: true, inject: func() { admin.do("subnet", "set", "--no-dhcp", subnet) }, words: []string{"WARN", "asks for an address", "DHCP"},
-			mend: func() { admin.do("subnet", "set", "--dhcp", subnet) }},
+		{name: "port disabled", anyKind: true, inject: func() { admin.set("port", port, doc{"admin_state_up": false}) }, words: []string{"BROKEN", "administratively up"},
+			mend: func() { admin.set("port", port, doc{"admin_state_up": true}) }},
+		{name: "no security group", anyKind: true, inject: func() { admin.set("port", port, doc{"security_groups": []string{}}) }, words: []string{"BROKEN", "security groups allow"},
+			mend: func() { admin.set("port", port, doc{"security_groups": group}) }},
+		{name: "router down", anyKind: true, inject: func() { admin.set("router", router, doc{"admin_state_up": false}) }, words: []string{"BROKEN", "gateway answers", router},
+			mend: func() { admin.set("router", router, doc{"admin_state_up": true}) }},
+		{name: "DHCP switched off", anyKind: true, inject: func() { admin.set("subnet", subnet, doc{"enable_dhcp": false}) }, words: []string{"WARN", "asks for an address", "DHCP"},
+			mend: func() { admin.set("subnet", subnet, doc{"enable_dhcp": true}) }},
 		{name: "a DHCP server inside", inject: func() {
 			inside("red1", "python3", "-c", "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.setsockopt(1,6,1);s.bind(('',67));s.sendto(b'x'*240,('255.255.255.255',68))")
 		}, words: []string{"WARN", "is no DHCP server"}, mend: func() {}, staysForNow: true},

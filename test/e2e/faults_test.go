@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,10 +40,11 @@ func well(t *testing.T) {
 	}
 }
 
-// pinging sends a hundred echo requests a second until it is stopped, which fails the test for each lost one.
+// pinging sends a hundred echo requests a second until it is stopped, which fails the test for each lost one. Those of the last half second
+// may be on their way then.
 func pinging(t *testing.T, from, to string) (stop func()) {
 	t.Helper()
-	cmd := exec.Command(binary(), "lab", "exec", from, "--", "ping", "-q", "-i", "0.01", to)
+	cmd := exec.Command(binary(), "lab", "exec", from, "--", "ping", "-n", "-i", "0.01", to)
 	result := make(chan string, 1)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -55,10 +58,35 @@ func pinging(t *testing.T, from, to string) (stop func()) {
 			t.Error(err)
 		}
 		text := <-result
-		if m := pingLoss.FindStringSubmatch(text); m == nil || m[1] != m[2] {
-			t.Errorf("packets were lost:\n%s", text)
+		if lost := lostEchoes(text, 50); lost != "" {
+			t.Errorf("packets were lost: %s\n%s", lost, text[max(0, len(text)-400):])
 		}
 	}
+}
+
+var pingSeq = regexp.MustCompile(`icmp_seq=(\d+) (?:ttl|hlim)=`)
+
+// lostEchoes names the first request whose answer is not in what ping printed, "" if none is missing but of the last ones, which had
+// not had the time.
+func lostEchoes(text string, last int) string {
+	m := pingLoss.FindStringSubmatch(text)
+	if m == nil {
+		return "no statistics"
+	}
+	sent, _ := strconv.Atoi(m[1]) //nolint:errcheck // digits
+	seen := map[string]bool{}
+	for _, x := range pingSeq.FindAllStringSubmatch(text, -1) {
+		seen[x[1]] = true
+	}
+	for i := 1; i <= sent-last; i++ {
+		if !seen[strconv.Itoa(i&0xffff)] {
+			return fmt.Sprintf("number %d of %d", i, sent)
+		}
+	}
+	if newest := sent - len(seen); newest > last {
+		return fmt.Sprintf("%d of %d", newest, sent)
+	}
+	return ""
 }
 
 // reach wants a new TCP connection that carries something there and back.

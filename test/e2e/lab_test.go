@@ -16,14 +16,9 @@ import (
 	"time"
 )
 
-// vifs are the kinds of interface that instances may have.
-var vifs = []string{"veth", "tap"}
-
-// eachVIF runs the test with instances on veth pairs and with instances on real taps.
+// eachVIF runs the test with instances on this child's kind of interface: veth pairs in one, real taps in the other.
 func eachVIF(t *testing.T, test func(t *testing.T, upArgs ...string)) {
-	for _, vif := range vifs {
-		t.Run(vif, func(t *testing.T) { test(t, "--vif", vif) })
-	}
+	t.Run(vif(), func(t *testing.T) { test(t, "--vif", vif()) })
 }
 
 // What a lab shows that is well: each part leaves it as it was. One lab does for all of them, of each kind.
@@ -35,6 +30,7 @@ func TestLabThatIsWell(t *testing.T) {
 		t.Run("status, boot, exec, delete", statusBootExecDelete)
 		t.Run("verify, interrupted", verifyInterrupted)
 		t.Run("trace tells what happens", traceTellsWhatHappens)
+		t.Run("metrics count what happens", metricsCountWhatHappens)
 		t.Run("doctor finds what is broken", func(t *testing.T) { doctorFindsWhatIsBroken(t, dir, args[1]) })
 	})
 }
@@ -300,8 +296,8 @@ func verifyInterrupted(t *testing.T) {
 	if s := labStatus(t); !s.Healthy || len(s.Instances) != 7 {
 		t.Errorf("after %v: %+v", at, s)
 	}
-	for _, x := range newClient(t, "admin").list("router", "list") { // it is made first and goes last
-		if name, _ := x["Name"].(string); strings.HasPrefix(name, "verify-") {
+	for _, x := range newNetworking(t, "admin").list("routers", "fields=name") { // it is made first and goes last
+		if name, _ := x["name"].(string); strings.HasPrefix(name, "verify-") {
 			t.Errorf("after %v, router %s is still there", at, name)
 		}
 	}

@@ -1,7 +1,7 @@
 // Package e2e drives the lab from outside, as its user does: by the binary's commands, the OpenStack client and tcpdump.
 //
 // The tests run in network, mount and process namespaces of their own, so that they neither see nor touch the machine's
-// and "what was there before" can be compared whole. They must not import the lab's code: what they check is what a
+// and "what was there before" can be compared whole: those with instances on veths in some, those with taps in others beside them. They must not import the lab's code: what they check is what a
 // person sees.
 package e2e
 
@@ -9,10 +9,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -20,9 +23,22 @@ import (
 )
 
 const (
-	insideEnv = "WEFT_E2E_INSIDE" // set in the child that runs the tests
+	insideEnv = "WEFT_E2E_INSIDE" // the kind of interface, set in the child that runs its tests
 	binaryEnv = "WEFT_E2E_BINARY" // the binary under test; built if not set
+	besideEnv = "WEFT_E2E_BESIDE" // set: both kinds of interface at once
 )
+
+// vifs are the kinds of interface that instances may have.
+var vifs = []string{"veth", "tap"}
+
+// elsewhere are the tests that have nothing to do with the kind of interface, by the kind whose child leaves them to the other.
+var elsewhere = map[string][]string{
+	"veth": {"TestTunnelPortTaken", "TestDiskFillsUpHalfway", "TestMissingFeaturesAreNamed", "TestRefusalsNameTheCure", "TestLostEchoes"},
+	"tap":  {"TestNDPProxy"},
+}
+
+// vif is this child's.
+func vif() string { return os.Getenv(insideEnv) }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -57,16 +73,49 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideEnv+"=1", binaryEnv+"="+path)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return halves(path)
+}
+
+// halves runs the tests with each kind of interface in a child of its own; with besideEnv both at once, since most of what they do is wait.
+// What the second one says is printed when both are through then.
+func halves(path string) (code int) {
+	if os.Getenv(besideEnv) == "" {
+		for _, vif := range vifs {
+			code = max(code, inside(path, vif, os.Stdout))
+		}
+		return code
+	}
+	var wait sync.WaitGroup
+	var said bytes.Buffer
+	codes := make([]int, len(vifs))
+	for i, vif := range vifs {
+		out := io.Writer(os.Stdout)
+		if i > 0 {
+			out = &said
+		}
+		wait.Go(func() { codes[i] = inside(path, vif, out) })
+	}
+	wait.Wait()
+	os.Stdout.Write(said.Bytes()) //nolint:errcheck // nobody could be told
+	return slices.Max(codes)
+}
+
+// inside runs the tests that are vif's in namespaces of their own.
+func inside(path, vif string, out io.Writer) int {
+	args := os.Args[1:]
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-test.skip") }) {
+		args = append(slices.Clone(args), "-test.skip=^("+strings.Join(elsewhere[vif], "|")+")$")
+	}
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), insideEnv+"="+vif, binaryEnv+"="+path)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1)
 	} else if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(out, err)
 		return 1
 	}
 	return 0

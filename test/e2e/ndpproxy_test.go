@@ -1,11 +1,7 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -15,60 +11,10 @@ import (
 // outside6 is weft-internet's.
 const outside6 = "2001:db8:cb00:7100::1"
 
-// networking speaks the Networking API itself: the client has no commands for NDP proxies before version 6.1.
-type networking struct {
-	t          *testing.T
-	url, token string
-}
-
-func newNetworking(t *testing.T, c *client) *networking {
-	t.Helper()
-	n := &networking{t: t, token: c.show("token", "issue")["id"].(string)}
-	for _, e := range c.list("endpoint", "list", "--service", "network", "--interface", "public") {
-		n.url, _ = e["URL"].(string)
-	}
-	return n
-}
-
-// do sends a request that must succeed and returns the object in the answer.
-func (n *networking) do(method, path, name string, body map[string]any) map[string]any {
-	n.t.Helper()
-	b, err := json.Marshal(map[string]any{name: body})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	if name == "" {
-		b, _ = json.Marshal(body) // as it is
-	}
-	req, err := http.NewRequest(method, strings.TrimSuffix(n.url, "/")+"/v2.0/"+path, bytes.NewReader(b))
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	req.Header.Set("X-Auth-Token", n.token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode >= 300 {
-		n.t.Fatalf("%s %s: %s, %v\n%s", method, path, res.Status, err, text)
-	}
-	var v map[string]map[string]any
-	_ = json.Unmarshal(text, &v) // of a deletion there is none
-	return v[name]
-}
-
-func (n *networking) create(path, name string, body map[string]any) string {
-	n.t.Helper()
-	return n.do("POST", path, name, body)["id"].(string)
-}
-
 // open makes a router whose external network and inner network are in one IPv6 address scope, with a port inside. It returns the port, its
 // address and the router; weft-internet takes the inner prefix to be on its link.
 func (n *networking) open(external string) (port, addr, router string) {
 	n.t.Helper()
-	type doc = map[string]any
 	pool := n.pool6()
 	inside := n.create("networks", "network", doc{"name": "six"})
 	six := n.create("subnets", "subnet", doc{"network_id": inside, "ip_version": 6, "subnetpool_id": pool, "cidr": "2001:db8:cb00:7201::/64",
@@ -145,8 +91,8 @@ func touched(t *testing.T, addr string, f func()) map[string]int {
 func TestNDPProxy(t *testing.T) {
 	up(t)
 	c := newClient(t, "admin")
-	n := newNetworking(t, c)
-	external := c.show("network", "show", "external")["id"].(string)
+	n := newNetworking(t, "admin")
+	external := n.only("networks", "name=external")["id"].(string)
 	port, addr, router := n.open(external)
 	boot(c, port, "compute1")
 	if out, err := weft("lab", "exec", "internet", "--", "ping", "-c", "1", "-W", "1", addr); err == nil {

@@ -22,7 +22,7 @@ func TestOutsideProblemsAreSaidAndHeal(t *testing.T) {
 	} {
 		t.Run(vif, func(t *testing.T) {
 			o := &outsideFaults{t: t, state: up(t, "--vif", vif), admin: newClient(t, "admin"), agents: map[string]string{}}
-			o.api = newNetworking(t, o.admin)
+			o.api = newNetworking(t, "admin")
 			o.float, _ = floatingOf(t, newClient(t, "demo"))
 			for _, a := range o.admin.list("network", "agent", "list", "--agent-type", "l3") {
 				o.agents[a["Host"].(string)] = a["ID"].(string)
