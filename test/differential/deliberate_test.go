@@ -17,6 +17,8 @@ var deliberate = []struct {
 	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either"},
 	{regexp.MustCompile(`network-ip-availabilities/ID: 404 NetworkNotFound / 404 HTTPNotFound$`), "what was not found is named"},
 	{regexp.MustCompile(`^GET .*\?: status 404 \w+NotFound / 200 $`), "a marker that is not there is 404 in every list"},
+	{regexp.MustCompile(`remove_extraroutes: status 400 HTTPBadRequest / 200 $`), "a destination with host bits is no route that could be there"},
+	{regexp.MustCompile(`/routers(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "external_gateway_info is a dictionary or null; Neutron takes [] for null"},
 	{regexp.MustCompile(`409 ExternalIpAddressExhausted / 400 ExternalIpAddressExhausted$`), "exhaustion is a conflict, as everywhere else"},
 	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases"},
 }
