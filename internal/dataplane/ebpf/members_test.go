@@ -208,11 +208,12 @@ func TestAMemberThatLeftIsNotForgotten(t *testing.T) {
 	if err := frozen.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	r.t.endpoints.m, frozen = frozen, r.t.endpoints.m
+	pinned := r.t.endpoints.m
+	r.t.endpoints.m = frozen
 	if p := r.Apply(&next, Limits{}); len(p) == 0 {
 		t.Fatal("the endpoints were written into a map that takes no writes")
 	}
-	r.t.endpoints.m, frozen = frozen, r.t.endpoints.m
+	r.t.endpoints.m = pinned
 	for range 2 {
 		if p := r.Apply(&next, Limits{}); len(p) > 0 {
 			t.Fatal(p)
