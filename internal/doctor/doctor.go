@@ -7,6 +7,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -295,8 +296,14 @@ func (d *diagnosis) asks() Step {
 }
 
 func (d *diagnosis) limited() Step {
-	if s := d.ep.Services; s != nil && s.Limited > s.Asked/2 {
-		return bad("asks in measure", "find the program inside that asks in a loop", "%d of %d questions were past its share", s.Limited, s.Asked)
+	if d.ep.Services == nil {
+		return Step{}
+	}
+	shares := d.ep.Services.Services
+	for _, service := range slices.Sorted(maps.Keys(shares)) {
+		if s := shares[service]; s.Limited > s.Asked/2 {
+			return bad("asks in measure", "find the program inside that asks in a loop", "%d of %d questions for %s were past its share", s.Limited, s.Asked, service)
+		}
 	}
 	return Step{}
 }
@@ -361,6 +368,9 @@ func (d *diagnosis) metadata() Step {
 		return Step{}
 	case e.Why != "":
 		return bad("metadata answered", "see nova_metadata_host and metadata_proxy_shared_secret on the server, and Nova's metadata service", "%s → %s: %s", e.Got, e.Answer, e.Why)
+	}
+	if e.Answer == "" {
+		return good("metadata answered", "%s: it hung up before it had the answer", e.Got)
 	}
 	return good("metadata answered", "%s → %s", e.Got, e.Answer)
 }

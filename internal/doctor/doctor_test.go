@@ -79,7 +79,10 @@ func TestFaults(t *testing.T) {
 		{"program taken off", func(f *Facts) { f.Device.Attached = false }, "program attached", "no program"},
 		{"instance silent", func(f *Facts) { f.Device.Received = 0 }, "instance speaks", "not one packet"},
 		{"no DHCP client", func(f *Facts) { ep(f).Services = nil }, "asks for an address", "asked for nothing"},
-		{"a storm of questions", func(f *Facts) { ep(f).Services.Asked, ep(f).Services.Limited = 1000, 900 }, "asks in measure", "900 of 1000"},
+		{"a storm of questions", func(f *Facts) {
+			ep(f).Services.Asked, ep(f).Services.Limited = 5000, 900
+			ep(f).Services.Services = map[string]tally.Share{"dns": {Asked: 4000}, "ra": {Asked: 1000, Limited: 900}}
+		}, "asks in measure", "900 of 1000 questions for ra"},
 		{"subnet without DHCP", last(tally.Exchange{Service: "dhcpv4", Got: "DISCOVER", Why: "the port has no address on an IPv4 subnet with enable_dhcp"}), "DHCP answered", "enable_dhcp"},
 		{"wrong MAC inside", last(tally.Exchange{Service: "dhcpv4", Got: "DISCOVER", Why: "the hardware address 02:00:00:00:00:01 is not the port's"}), "DHCP answered", "hardware address"},
 		{"another DHCP server", last(tally.Exchange{Service: "dhcpv4", Got: "REQUEST", Why: "the instance chose another DHCP server, 10.0.0.66"}), "DHCP answered", "10.0.0.66"},

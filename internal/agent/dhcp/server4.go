@@ -32,7 +32,7 @@ func New4(book *tally.Book) *Server4 { return &Server4{book: book} }
 // Handle answers one punted frame: with no frame or one.
 func (s *Server4) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
 	ep := st.Served(p.Port)
-	if p.Kind != dataplane.PuntDHCP4 || ep == nil || !s.book.Allow(p.Port) {
+	if p.Kind != dataplane.PuntDHCP4 || ep == nil || !s.book.Allow(p.Port, Service4) {
 		return nil
 	}
 	out, said := answer4(ep, p.Frame)

@@ -56,7 +56,7 @@ func New6(book *tally.Book) *Server6 { return &Server6{book: book} }
 // Handle answers one punted frame: with no frame or one.
 func (s *Server6) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
 	ep := st.Served(p.Port)
-	if p.Kind != dataplane.PuntDHCP6 || ep == nil || !s.book.Allow(p.Port) {
+	if p.Kind != dataplane.PuntDHCP6 || ep == nil || !s.book.Allow(p.Port, Service6) {
 		return nil
 	}
 	out, said := answer6(ep, p.Frame)

@@ -117,11 +117,13 @@ func addrOf(a net.Addr) (netip.Addr, bool) {
 	return p.Addr().Unmap().WithZone(""), err == nil
 }
 
-// enter takes a share of the work for the port, if there is one left for it.
+// enter counts a question, and takes a share of the work for the port, if there is one left for it.
 func (s *Server) enter(port model.PortID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all >= inAll || s.busy[port] >= perPort {
+	own := s.busy[port] < perPort
+	s.d.Book.Count(port, Service, own)
+	if !own || s.all >= inAll {
 		return false
 	}
 	s.all++
@@ -256,7 +258,6 @@ func parse(msg []byte) (q question, err error, ok bool) {
 
 // reply answers one message; nil: not at all.
 func (s *Server) reply(ctx context.Context, port model.PortID, msg []byte, tcp bool) []byte {
-	s.d.Book.Count(port) // its share is what it may have under way
 	q, err, ok := parse(msg)
 	if !ok {
 		return nil

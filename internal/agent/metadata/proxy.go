@@ -48,6 +48,8 @@ const (
 	timeout       = 60 * time.Second
 	upstream      = 30 * time.Second
 	headerTimeout = 10 * time.Second
+	// hasty is how soon an instance may hang up without a word about Nova.
+	hasty = 2 * time.Second
 )
 
 // Signer is the part of wire.FeedClient that is needed here.
@@ -136,11 +138,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "this address belongs to no instance of this host")
 		return
 	}
-	p.d.Book.Count(port) // its share is what it may have under way
 	said := tally.Exchange{Service: Service, Got: r.Method + " " + shorten(r.URL.Path)}
-	rec := &recorder{ResponseWriter: w}
+	rec, start := &recorder{ResponseWriter: w}, p.d.Now()
 	said.Why = p.serve(rec, r, port, address)
-	if rec.code != 0 {
+	if said.Why != "" && errors.Is(r.Context().Err(), context.Canceled) { // the client closed its connection, and that is why
+		said.Why = ""
+		if waited := p.d.Now().Sub(start); waited > hasty {
+			said.Why = fmt.Sprintf("the instance gave up after it had waited %s for Nova's metadata service", waited.Round(time.Second))
+		}
+	} else if rec.code != 0 {
 		said.Answer = fmt.Sprintf("%d %s", rec.code, http.StatusText(rec.code))
 	}
 	p.d.Book.Note(port, said)
@@ -158,6 +164,13 @@ func (p *Proxy) who(r *http.Request) (model.PortID, netip.Addr, bool) {
 
 // serve answers, and says what went wrong, "" for nothing.
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, port model.PortID, address netip.Addr) string {
+	mine := p.busy.take(port)
+	p.d.Book.Count(port, Service, mine)
+	if !mine {
+		w.Header().Set("Retry-After", "1")
+		return fail(w, http.StatusServiceUnavailable, "too many requests at once")
+	}
+	defer p.busy.give(port)
 	st := p.d.State()
 	if st == nil || st.Endpoints[port] == nil {
 		return fail(w, http.StatusNotFound, "the port is no longer on this host")
@@ -166,11 +179,6 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, port model.PortID,
 	if why := refuse(r); why != "" {
 		return fail(w, http.StatusBadRequest, why)
 	}
-	if !p.busy.take(port) {
-		w.Header().Set("Retry-After", "1")
-		return fail(w, http.StatusServiceUnavailable, "too many requests at once")
-	}
-	defer p.busy.give(port)
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	if !p.turns.wait(ctx, patience) {

@@ -287,6 +287,9 @@ func TestBadNova(t *testing.T) {
 	if d := cmp.Diff(map[int]int{504: perPort, 503: 4}, got); d != "" {
 		t.Error(d)
 	}
+	if s := r.book.Of(portN(2)).Services[Service]; s.Asked != perPort+4 || s.Limited != 4 {
+		t.Errorf("counted: %+v", s)
+	}
 	release()
 	r.signer.url = "http://127.0.0.1:1"
 	r.now.Add(3600)
@@ -296,6 +299,33 @@ func TestBadNova(t *testing.T) {
 	}
 	if why := r.book.Of(portN(4)).Last[0].Why; !strings.Contains(why, "refused") {
 		t.Errorf("the operator is told %q", why)
+	}
+}
+
+// TestHangUp: a client that closes its connection at once says nothing of Nova; one that has waited long does.
+func TestHangUp(t *testing.T) {
+	asked, hold := make(chan struct{}), make(chan struct{})
+	r := newRig(t, func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-hold
+	})
+	t.Cleanup(func() { close(hold) })
+	for n, tc := range map[byte]struct {
+		waits int64
+		want  string
+	}{2: {0, ""}, 3: {7, "the instance gave up after it had waited 7s for Nova's metadata service"}} {
+		c := r.dial(n)
+		fmt.Fprint(c, "GET / HTTP/1.0\r\n\r\n")
+		<-asked
+		r.now.Add(tc.waits)
+		c.Close()
+		var last []tally.Exchange
+		for end := time.Now().Add(5 * time.Second); len(last) == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			last = r.book.Of(portN(n)).Last
+		}
+		if len(last) != 1 || last[0].Why != tc.want || last[0].Answer != "" {
+			t.Errorf("it had waited %d s: %+v", tc.waits, last)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func New(book *tally.Book) *Responder { return &Responder{book: book} }
 // Handle answers one solicitation with the advertisement of every router of the network.
 func (r *Responder) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
 	ep := st.Served(p.Port)
-	if p.Kind != dataplane.PuntRS || ep == nil || !r.book.Allow(p.Port) {
+	if p.Kind != dataplane.PuntRS || ep == nil || !r.book.Allow(p.Port, Service) {
 		return nil
 	}
 	advs, everybody := told(st, ep), allNodesMAC

@@ -34,10 +34,18 @@ type Exchange struct {
 
 // Port is what is known of one port. Last holds the newest exchanges, oldest first.
 type Port struct {
-	Asked    uint64     `json:"asked"`
-	Answered uint64     `json:"answered"`
-	Limited  uint64     `json:"limited"`
-	Last     []Exchange `json:"last"`
+	Asked    uint64 `json:"asked"`
+	Answered uint64 `json:"answered"`
+	Limited  uint64 `json:"limited"`
+	// Services tells Asked and Limited apart by service: a storm of one kind does not hide behind the others.
+	Services map[string]Share `json:"services,omitempty"`
+	Last     []Exchange       `json:"last"`
+}
+
+// Share is what a port asked one service, and how much of it was past its share.
+type Share struct {
+	Asked   uint64 `json:"asked"`
+	Limited uint64 `json:"limited"`
 }
 
 // Totals count what all ports asked since the book was opened, also those that are gone.
@@ -86,34 +94,42 @@ func New(d Deps) *Book {
 func (b *Book) account(id model.PortID) *account {
 	a := b.ports[id]
 	if a == nil {
-		a = &account{bucket: rate.NewLimiter(b.limit, b.burst)}
+		a = &account{bucket: rate.NewLimiter(b.limit, b.burst), Port: Port{Services: make(map[string]Share)}}
 		b.ports[id] = a
 	}
 	return a
 }
 
-// Allow counts a question and reports whether the port may ask it now. Past the limit the question is counted as limited
-// and nothing more should be spent on it.
-func (b *Book) Allow(id model.PortID) bool {
+// Allow counts a question for a service and reports whether the port may ask it now. Past the limit, which is one for all
+// services that call Allow, the question is counted as limited and nothing more should be spent on it.
+func (b *Book) Allow(id model.PortID, service string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := b.account(id)
-	a.Asked++
-	b.totals.Asked++
-	if !a.bucket.AllowN(b.now(), 1) {
-		a.Limited++
-		b.totals.Limited++
-		return false
-	}
-	return true
+	ok := b.account(id).bucket.AllowN(b.now(), 1)
+	b.count(id, service, ok)
+	return ok
 }
 
-// Count counts a question that is limited by other means.
-func (b *Book) Count(id model.PortID) {
+// Count counts a question for a service that is limited by other means; ok: these let it pass.
+func (b *Book) Count(id model.PortID, service string, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.account(id).Asked++
+	b.count(id, service, ok)
+}
+
+// count needs mu.
+func (b *Book) count(id model.PortID, service string, ok bool) {
+	a := b.account(id)
+	sum := a.Services[service]
+	a.Asked++
+	sum.Asked++
 	b.totals.Asked++
+	if !ok {
+		a.Limited++
+		sum.Limited++
+		b.totals.Limited++
+	}
+	a.Services[service] = sum
 }
 
 // Note records an exchange; its time is filled in.
@@ -145,7 +161,7 @@ func (b *Book) Of(id model.PortID) Port {
 		return Port{}
 	}
 	p := a.Port
-	p.Last = slices.Clone(p.Last)
+	p.Last, p.Services = slices.Clone(p.Last), maps.Clone(p.Services)
 	return p
 }
 

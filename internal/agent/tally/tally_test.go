@@ -17,7 +17,7 @@ func TestLimit(t *testing.T) {
 	b := New(Deps{Now: func() time.Time { return now }, PerSecond: 2, Burst: 3})
 	ask := func(n byte) (ok int) {
 		for range 5 {
-			if b.Allow(port(n)) {
+			if b.Allow(port(n), "ra") {
 				ok++
 			}
 		}
@@ -66,16 +66,20 @@ func TestNote(t *testing.T) {
 func TestTotals(t *testing.T) {
 	now := time.Unix(1000, 0)
 	b := New(Deps{Now: func() time.Time { return now }, PerSecond: 1, Burst: 1})
-	b.Allow(port(1))
-	b.Allow(port(1)) // too many
-	b.Count(port(2))
+	b.Allow(port(1), "dhcpv4")
+	b.Allow(port(1), "dhcpv6") // too many
+	b.Count(port(2), "dns", true)
+	b.Count(port(2), "dns", false)
 	b.Note(port(1), Exchange{Service: "dhcpv4", Answer: "OFFER"})
 	b.Note(port(2), Exchange{Service: "dhcpv4", Why: "no subnet"})
 	b.Note(port(2), Exchange{Service: "dns", Answer: "A"})
+	if d := cmp.Diff(map[string]Share{"dhcpv4": {1, 0}, "dhcpv6": {1, 1}}, b.Of(port(1)).Services); d != "" {
+		t.Error(d)
+	}
 	before := b.Totals()
 	b.Keep(func(model.PortID) bool { return false })
 	b.Note(port(3), Exchange{Service: "dns", Answer: "A"})
-	want := Totals{Asked: 3, Limited: 1, Services: map[string]Exchanges{"dhcpv4": {1, 1}, "dns": {1, 0}}}
+	want := Totals{Asked: 4, Limited: 2, Services: map[string]Exchanges{"dhcpv4": {1, 1}, "dns": {1, 0}}}
 	if d := cmp.Diff(want, before); d != "" {
 		t.Error(d)
 	}
