@@ -3,30 +3,31 @@ package differential
 import "regexp"
 
 // deliberate are differences that are meant, by a pattern of what a report says of them, each with the reason. docs/api.md
-// has the same list in words.
+// has the same list in words. Where what was asked or said tells them apart, sent is a pattern of the request and of Weft's answer.
 var deliberate = []struct {
 	what   *regexp.Regexp
 	reason string
+	sent   string
 }{
-	{regexp.MustCompile(`segmentation_id: \d+ / \d+$`), "a segment that a server chose"},
-	{regexp.MustCompile(`address_groups?(\[\])?\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of groups without addresses"},
-	{regexp.MustCompile(`404 RbacPolicyNotFound / 400 InvalidInput$`), "Neutron's TypeError, told as if it were the client's fault"},
-	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them"},
-	{regexp.MustCompile(`port_associations/\?: status 404 LocalIPNotFound / 200 $`), "what is beneath nothing is not found"},
-	{regexp.MustCompile(`/ID: 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named"},
-	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either"},
-	{regexp.MustCompile(`network-ip-availabilities/ID: 404 NetworkNotFound / 404 HTTPNotFound$`), "what was not found is named"},
-	{regexp.MustCompile(`^GET .*\?: status 404 \w+NotFound / 200 $`), "a marker that is not there is 404 in every list"},
-	{regexp.MustCompile(`remove_extraroutes: status 400 HTTPBadRequest / 200 $`), "a destination with host bits is no route that could be there"},
-	{regexp.MustCompile(`/routers(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "external_gateway_info is a dictionary or null; Neutron takes [] for null"},
-	{regexp.MustCompile(`409 ExternalIpAddressExhausted / 400 ExternalIpAddressExhausted$`), "exhaustion is a conflict, as everywhere else"},
-	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases"},
+	{regexp.MustCompile(`segmentation_id: \d+ / \d+$`), "a segment that a server chose", ""},
+	{regexp.MustCompile(`address_groups?(\[\])?\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of groups without addresses", ""},
+	{regexp.MustCompile(`404 RbacPolicyNotFound / 400 InvalidInput$`), "Neutron's TypeError, told as if it were the client's fault", ""},
+	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them", ""},
+	{regexp.MustCompile(`port_associations/\?: status 404 LocalIPNotFound / 200 $`), "what is beneath nothing is not found", ""},
+	{regexp.MustCompile(`/ID: 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
+	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either", ""},
+	{regexp.MustCompile(`network-ip-availabilities/ID: 404 NetworkNotFound / 404 HTTPNotFound$`), "what was not found is named", ""},
+	{regexp.MustCompile(`^GET .*\?: status 404 \w+NotFound / 200 $`), "a marker that is not there is 404 in every list", `[?&]marker=`},
+	{regexp.MustCompile(`remove_extraroutes: status 400 HTTPBadRequest / 200 $`), "a destination with host bits is no route that could be there", ""},
+	{regexp.MustCompile(`/routers(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "external_gateway_info is a dictionary or null; Neutron takes [] for null", `(?s)"external_gateway_info": ?\[\].*external_gateway_info`},
+	{regexp.MustCompile(`409 ExternalIpAddressExhausted / 400 ExternalIpAddressExhausted$`), "exhaustion is a conflict, as everywhere else", ""},
+	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", ""},
 }
 
 // meant is the reason for which a difference is deliberate; "" if it is not.
-func meant(what string) string {
+func meant(what string, q request, weft *answer) string {
 	for _, d := range deliberate {
-		if d.what.MatchString(what) {
+		if d.what.MatchString(what) && regexp.MustCompile(d.sent).MatchString(q.String()+"\n"+weft.text) {
 			return d.reason
 		}
 	}

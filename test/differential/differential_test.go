@@ -229,7 +229,10 @@ func (r *run) both(q request, sorted bool) ([2]*answer, bool) {
 	what := q.method + " " + shape(q.path)
 	switch {
 	case refused(w) && refused(n) && (w.status != n.status || w.fault() != n.fault()):
-		r.reasons[fmt.Sprintf("%s: %d %s / %d %s", what, w.status, w.fault(), n.status, n.fault())] = q
+		what = fmt.Sprintf("%s: %d %s / %d %s", what, w.status, w.fault(), n.status, n.fault())
+		if meant(what, q, w) == "" {
+			r.reasons[what] = q
+		}
 		return a, true
 	case w.status != n.status:
 		r.note(fmt.Sprintf("%s: status %d %s / %d %s", what, w.status, w.fault(), n.status, n.fault()), q, a)
@@ -282,7 +285,7 @@ func shape(path string) string {
 }
 
 func (r *run) note(what string, q request, a [2]*answer) {
-	if meant(what) != "" {
+	if meant(what, q, a[0]) != "" {
 		return
 	}
 	if r.found[what] == 0 {
@@ -300,8 +303,6 @@ func (r *run) report() {
 		r.t.Logf("%d times %s", r.found[k], k)
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.reasons)) {
-		if meant(k) == "" {
-			r.t.Logf("refused for another reason: %s\n  %s", k, r.reasons[k])
-		}
+		r.t.Logf("refused for another reason: %s\n  %s", k, r.reasons[k])
 	}
 }

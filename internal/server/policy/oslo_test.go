@@ -140,6 +140,12 @@ func expressions() *rapid.Generator[string] {
 	return rec(4)
 }
 
+// later are rules of Neutron's that its Zed release does not have yet.
+var later = map[string]bool{
+	"create_default_security_group_rule": true, "get_default_security_group_rule": true, "delete_default_security_group_rule": true, // 2023.2
+	"create_port:hints": true, "get_port:hints": true, "update_port:hints": true, // 2023.2
+}
+
 // TestDefaultsAgainstNeutron compares every default rule with Neutron's own, for many callers and targets, where the
 // Python package is installed (Debian: python3-neutron; Zed).
 func TestDefaultsAgainstNeutron(t *testing.T) {
@@ -179,7 +185,7 @@ func TestDefaultsAgainstNeutron(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name := range e.now.Load().rules {
-			if theirs[name] == nil {
+			if theirs[name] == nil && !later[name] {
 				t.Errorf("%s is no rule of Neutron's", name)
 			}
 		}
