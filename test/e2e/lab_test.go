@@ -31,6 +31,9 @@ func TestLabThatIsWell(t *testing.T) {
 		t.Run("verify, interrupted", verifyInterrupted)
 		t.Run("trace tells what happens", traceTellsWhatHappens)
 		t.Run("metrics count what happens", metricsCountWhatHappens)
+		if args[1] == vifs[0] { // nothing in it depends on the kind of interface
+			t.Run("one storms, another boots", func(t *testing.T) { stormHarmsNobody(t, dir) })
+		}
 		t.Run("doctor finds what is broken", func(t *testing.T) { doctorFindsWhatIsBroken(t, dir, args[1]) })
 	})
 }

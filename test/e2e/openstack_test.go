@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -155,7 +157,18 @@ func servers(t *testing.T, c *client) {
 		t.Errorf("port %v", port)
 	}
 	c.do("port", "set", "port2", "--name", "port-two")
-	vm2 := c.show("server", "create", "vm2", "--image", "weft-guest", "--flavor", "m1.nano", "--availability-zone", "nova:compute2", "--port", "port-two", "--wait")
+	script, key := filepath.Join(t.TempDir(), "script"), filepath.Join(t.TempDir(), "key.pub")
+	for file, text := range map[string]string{
+		script: "#!/bin/sh\necho this is $(hostname), keys of $(wc -l <.ssh/authorized_keys)\n",
+		key:    "ssh-ed25519 " + base64.StdEncoding.EncodeToString(append([]byte("\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"), make([]byte, 32)...)) + " user1\n",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.do("keypair", "create", "--public-key", key, "key1")
+	vm2 := c.show("server", "create", "vm2", "--image", "weft-guest", "--flavor", "m1.nano", "--availability-zone", "nova:compute2", "--port", "port-two",
+		"--key-name", "key1", "--user-data", script, "--wait")
 	if vm2["status"] != "ACTIVE" {
 		t.Errorf("server %v", vm2)
 	}
@@ -177,6 +190,12 @@ func servers(t *testing.T, c *client) {
 	if out := c.do("console", "log", "show", "vm1"); !strings.Contains(out, "leased from") {
 		t.Errorf("console:\n%s", out)
 	}
+	eventually(t, func() string { // what vm2 was given came by metadata, as to cloud-init, and its script ran
+		if out := must(t, "lab", "logs", "vm2"); !strings.Contains(out, "user data: this is vm2, keys of 1") {
+			return out
+		}
+		return ""
+	})
 	if out, err := c.try("server", "create", "vm3", "--image", "weft-guest", "--flavor", "m1.nano", "--availability-zone", "nova:compute9", "--nic", "net-id="+id); err == nil || !strings.Contains(err.Error(), "compute1, compute2") {
 		t.Errorf("server on a host that is not there: %v %s", err, out)
 	}
@@ -185,6 +204,7 @@ func servers(t *testing.T, c *client) {
 func tearDown(t *testing.T, c *client) {
 	c.do("server", "delete", "vm1", "--wait")
 	c.do("server", "delete", "vm2", "--wait")
+	c.do("keypair", "delete", "key1")
 	if p := c.show("port", "show", "port-two"); p["device_id"] != "" || p["binding_host_id"] != "" || p["status"] != "DOWN" {
 		t.Errorf("the user's port after its server %v", p)
 	}
