@@ -191,7 +191,7 @@ func servers(t *testing.T, c *client) {
 		t.Errorf("console:\n%s", out)
 	}
 	eventually(t, func() string { // what vm2 was given came by metadata, as to cloud-init, and its script ran
-		if out := must(t, "lab", "logs", "vm2"); !strings.Contains(out, "user data: this is vm2, keys of 1") {
+		if out := must(t, "lab", "logs", "vm2"); !strings.Contains(out, "user data: this is vm2.novalocal, keys of 1") {
 			return out
 		}
 		return ""
