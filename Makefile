@@ -22,7 +22,7 @@ lab: deps build ## (root) build, start the one-machine lab, and show distributed
 lab-down: build ## (root) remove the lab and everything of it
 	./$(BIN) lab down
 
-check: ## the quick loop: format, vet, linters, tests without root; under two minutes
+check: ## the quick loop: format, vet, linters, tests without root
 	@scripts/check
 
 test: deps-test build ## (root) install what the tests need, run all of them

@@ -21,11 +21,17 @@ func testRunner(t testing.TB) *Runner {
 	return runnerOf(t, options{record: true, test: true})
 }
 
-func runnerOf(t testing.TB, o options) *Runner {
+// needRoot skips the test, with the reason, for anybody else.
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("BPF programs are loaded as root only")
+		t.Skip("needs root: BPF programs are loaded")
 	}
+}
+
+func runnerOf(t testing.TB, o options) *Runner {
+	t.Helper()
+	needRoot(t)
 	r, err := newRunner(o)
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +134,7 @@ func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error)
 
 // The table of hard packets, each host's programs in maps of their own.
 func TestHardPackets(t *testing.T) {
+	needRoot(t)
 	t.Parallel() // as TestDifferential
 	planes := map[string]*underTest{}
 	top := t

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // walked, is kept, so that a change in cost is seen.
 func TestInstructions(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("BPF programs are loaded as root only")
+		t.Skip("needs root: BPF programs are loaded")
 	}
 	coll, err := load(options{})
 	if err != nil {
