@@ -43,7 +43,8 @@ func metricsCountWhatHappens(t *testing.T) {
 	if after[spoofed] < before[spoofed]+n || after[metadata] != before[metadata]+1 {
 		t.Errorf("dropped %v, before %v; metadata answered %v, before %v", after[spoofed], before[spoofed], after[metadata], before[metadata])
 	}
-	eventually(t, func() string { // they are counted every 5 s
+	must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", "172.16.43.6")
+	eventually(t, func() string { // connections are counted every 5 s
 		now := metricsOf(t)
 		if now[`weft_table_entries{table="conn"}`] > 0 && now[`weft_table_room{table="conn"}`] > 0 {
 			return ""
