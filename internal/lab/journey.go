@@ -31,23 +31,14 @@ func wire(h verify.Host, out bool) verify.Crossing {
 	return verify.Crossing{Host: h.Name, NIC: h.NICs[1], Out: out}
 }
 
-// floating: packets of a floating IP touch its instance's own host, and no other.
-func (j *journeyMaker) floating(in verify.Instance, float netip.Addr) {
-	h, out := j.host(in.Host), j.outside(false)
+// own: packets to and from an address that the outside knows an instance by, a floating IP or one with an NDP proxy, touch the instance's own
+// host, and no other.
+func (j *journeyMaker) own(name string, in verify.Instance, known netip.Addr) {
+	h, out := j.host(in.Host), j.outside(known.Is6())
 	j.list = append(j.list,
-		verify.Journey{Name: "floating IP, in", From: j.t.Outside, To: in, Dst: float, SeenAs: out, TTL: 63, Greets: true,
+		verify.Journey{Name: name + ", in", From: j.t.Outside, To: in, Dst: known, SeenAs: out, TTL: 63, Greets: true,
 			Way: []verify.Crossing{wire(h, false)}, Back: []verify.Crossing{wire(h, true)}},
-		verify.Journey{Name: "floating IP, out", From: in, To: j.t.Outside, Dst: out, SeenAs: float, TTL: 63,
-			Way: []verify.Crossing{wire(h, true)}, Back: []verify.Crossing{wire(h, false)}})
-}
-
-// proxied: packets of an IPv6 address with an NDP proxy touch its instance's own host, and no other; nothing is translated.
-func (j *journeyMaker) proxied(in verify.Instance, own netip.Addr) {
-	h, out := j.host(in.Host), j.outside(true)
-	j.list = append(j.list,
-		verify.Journey{Name: "IPv6 by an NDP proxy, in", From: j.t.Outside, To: in, Dst: own, SeenAs: out, TTL: 63, Greets: true,
-			Way: []verify.Crossing{wire(h, false)}, Back: []verify.Crossing{wire(h, true)}},
-		verify.Journey{Name: "IPv6 by an NDP proxy, out", From: in, To: j.t.Outside, Dst: out, SeenAs: own, TTL: 63,
+		verify.Journey{Name: name + ", out", From: in, To: j.t.Outside, Dst: out, SeenAs: known, TTL: 63,
 			Way: []verify.Crossing{wire(h, true)}, Back: []verify.Crossing{wire(h, false)}})
 }
 

@@ -122,12 +122,12 @@ func (r *Record) journeys(ctx context.Context, admin *osclient.Client, t verify.
 		}
 	}
 	if i := slices.IndexFunc(proxies, func(p NDPProxy) bool { return p.PortID == ports["red2"] }); i >= 0 && red2.Netns != "" {
-		j.proxied(red2, proxies[i].Address)
+		j.own("IPv6 by an NDP proxy", red2, proxies[i].Address)
 	}
 	if !float.IsValid() {
 		return j.list, nil
 	}
-	j.floating(red2, float)
+	j.own("floating IP", red2, float)
 	for _, name := range []string{"blue1", "blue2"} {
 		if to, its := find(name); its.IsValid() {
 			j.between(red2, float, to, its)

@@ -1,8 +1,6 @@
 package differential
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
@@ -35,25 +33,10 @@ func newPeople(t *testing.T, s *rig.Server) *people {
 
 func (p *people) call(method, path string, body any) object {
 	p.t.Helper()
-	b, err := json.Marshal(body)
+	out, err := p.s.Identity(p.t.Context(), p.admin, method, path, body)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(p.t.Context(), method, p.s.Keystone+"/v3"+path, bytes.NewReader(b))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	r.Header = http.Header{"X-Auth-Token": {p.admin}, "Content-Type": {"application/json"}}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		p.t.Fatalf("identity: %s %s: %s", method, path, resp.Status)
-	}
-	var out object
-	_ = json.NewDecoder(resp.Body).Decode(&out) // some answers have no body
 	return out
 }
 

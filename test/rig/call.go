@@ -123,3 +123,33 @@ func (s *Server) Token(ctx context.Context, user, password, project string) (str
 	}
 	return resp.Header.Get("X-Subject-Token"), nil
 }
+
+// Identity sends a request to the identity service, path being below /v3, and returns the object in its answer, which is empty if it has no body.
+func (s *Server) Identity(ctx context.Context, token, method, path string, body any) (map[string]any, error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, s.Keystone+"/v3"+path, bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	r.Header = http.Header{"X-Auth-Token": {token}, "Content-Type": {"application/json"}}
+	resp, err := s.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= 300 {
+		return nil, fmt.Errorf("identity: %s %s: %s: %s", method, path, resp.Status, text)
+	}
+	out := map[string]any{}
+	if len(text) == 0 {
+		return out, nil
+	}
+	return out, json.Unmarshal(text, &out)
+}

@@ -23,26 +23,10 @@ type people struct {
 // identity sends a request to the identity service and returns the object in its answer.
 func (p *people) identity(method, path string, body any) object {
 	p.t.Helper()
-	b, err := json.Marshal(body)
+	out, err := p.s.Identity(p.t.Context(), p.admin, method, path, body)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(p.t.Context(), method, p.s.Keystone+"/v3"+path, bytes.NewReader(b))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	r.Header.Set("X-Auth-Token", p.admin)
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		p.t.Fatalf("identity: %s %s: %s", method, path, resp.Status)
-	}
-	var out object
-	_ = json.NewDecoder(resp.Body).Decode(&out) // some answers have no body
 	return out
 }
 
