@@ -97,7 +97,7 @@ func (r *run) episode() {
 	}
 	clear(g.live)
 	for who := range r.headers {
-		r.both(request{who: who, method: "GET", path: "/security-groups"}, false) // makes the default groups, for which SQLite has no room within other writes
+		r.both(request{who: who, method: "GET", path: "/security-groups"}, false) // makes the default groups
 	}
 	for _, f := range fixtures {
 		who := "member"

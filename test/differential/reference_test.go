@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weft-cloud/weft/test/rig"
 )
 
 // neutronConf has the plugins and drivers of the server that ../../internal/server/api/testdata/neutron-zed.json was
@@ -31,7 +33,7 @@ notify_nova_on_port_status_changes = False
 notify_nova_on_port_data_changes = False
 router_distributed = False
 [database]
-connection = sqlite:///%[1]s/neutron.db
+connection = %[3]s
 [oslo_concurrency]
 lock_path = %[1]s/lock
 [quotas]
@@ -83,7 +85,8 @@ from neutron.db.migration.models import head
 head.get_metadata().create_all(create_engine(sys.argv[1]))
 `
 
-// startNeutron runs neutron-server with SQLite and without a message broker, and returns its base URL.
+// startNeutron runs neutron-server with a MariaDB of its own (with SQLite its transactions, of which one request has several
+// beside each other, wait for each other until they time out) and without a message broker, and returns its base URL.
 func startNeutron(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -95,14 +98,20 @@ func startNeutron(t *testing.T) string {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	database, err := rig.NewDatabase("neutron")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = database.Close() }) // nothing in it is wanted any more
+	connection := "mysql+pymysql://root@localhost/neutron?unix_socket=" + database.Socket
 	conf := filepath.Join(dir, "neutron.conf")
-	for path, text := range map[string]string{conf: fmt.Sprintf(neutronConf, dir, port), filepath.Join(dir, "paste.ini"): paste} {
+	for path, text := range map[string]string{conf: fmt.Sprintf(neutronConf, dir, port, connection), filepath.Join(dir, "paste.ini"): paste} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// Debian's Python, which has Neutron's modules; another may come first in PATH.
-	if out, err := exec.Command("/usr/bin/python3", "-c", tables, "sqlite:///"+filepath.Join(dir, "neutron.db")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("/usr/bin/python3", "-c", tables, connection).CombinedOutput(); err != nil {
 		t.Fatalf("make Neutron's tables: %v\n%s", err, out)
 	}
 	logPath := filepath.Join(dir, "log")
