@@ -162,24 +162,16 @@ func routerRest(r *routers) {
 
 // changeInterface answers add_router_interface and remove_router_interface.
 func changeInterface(c *call, r *routers, id string, add bool) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	q, err := interfaceValue(body)
-	if err != nil {
-		return err
-	}
 	op := "remove_router_interface"
 	if add {
 		op = "add_router_interface"
 	}
 	var out *rules.InterfaceResult
-	_, err = r.change(c, id, op, func(tx *world.Tx, v *model.Router) error {
-		if err := r.allowed(c.viewOf(&tx.World), op, nil, v); err != nil {
+	_, err := r.act(c, id, op, func(tx *world.Tx, v *model.Router, body Value) error {
+		q, err := interfaceValue(body)
+		if err != nil {
 			return err
 		}
-		var err error
 		if add {
 			out, err = c.s.deps.Rules.AddInterface(tx, c.by, v, q)
 		} else {
@@ -225,24 +217,17 @@ func interfaceValue(v Value) (q rules.InterfaceRequest, err error) {
 
 // changeRoutes answers add_extraroutes and remove_extraroutes.
 func changeRoutes(c *call, r *routers, id, op string, rule func(*world.Tx, *model.Router, []model.Route) error) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	router, _ := body.get("router")
-	list, ok := router.get("routes")
-	if !ok {
-		return badRequest("Invalid input for routes. Reason: the body must have router.routes.")
-	}
-	routes, err := routesValue(list)
-	if err != nil {
-		return badRequest("Invalid input for routes. Reason: %s", err)
-	}
-	w, err := r.change(c, id, op, func(tx *world.Tx, v *model.Router) error {
-		if err := r.allowed(c.viewOf(&tx.World), op, nil, v); err != nil {
-			return err
+	w, err := r.act(c, id, op, func(tx *world.Tx, v *model.Router, body Value) error {
+		router, _ := body.get("router")
+		list, ok := router.get("routes")
+		if !ok {
+			return badRequest("Invalid input for routes. Reason: the body must have router.routes.")
 		}
-		return rule(tx, v, slices.Clone(routes))
+		routes, err := routesValue(list)
+		if err != nil {
+			return badRequest("Invalid input for routes. Reason: %s", err)
+		}
+		return rule(tx, v, routes)
 	})
 	if err != nil {
 		return err

@@ -311,22 +311,26 @@ func prefixList(v Value) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// changeAddresses answers add_addresses and remove_addresses.
 func changeAddresses(c *call, r *addrGroups, id string, f func(tx *world.Tx, g *model.AddressGroup, p []netip.Prefix) error) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	v, ok := body.get("addresses")
-	if !ok {
-		return badRequest("Missing required field: addresses")
-	}
-	list, err := prefixList(v)
-	if err != nil {
-		return model.Invalid("addresses: %v", err)
-	}
-	w, err := r.change(c, id, "update_address_group", func(tx *world.Tx, g *model.AddressGroup) error {
-		if err := r.allowed(c.viewOf(&tx.World), "update_address_group", nil, g); err != nil {
-			return err
+	w, err := r.act(c, id, "update_address_group", func(tx *world.Tx, g *model.AddressGroup, body Value) error {
+		v, ok := body.get("addresses")
+		if !ok {
+			return badRequest("Missing required field: addresses")
+		}
+		items, err := listValue(v)
+		if err != nil {
+			return model.Errf(model.KindInvalid, "AddrFormatError", "addresses: %v", err)
+		}
+		var list []netip.Prefix
+		for _, item := range items {
+			p, _, err := prefixOrAddress(item)
+			if err != nil {
+				return model.Errf(model.KindInvalid, "AddrFormatError", "invalid IPNetwork %s in addresses", item)
+			}
+			if !slices.Contains(list, p.Masked()) {
+				list = append(list, p.Masked())
+			}
 		}
 		return f(tx, g, list)
 	})

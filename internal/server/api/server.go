@@ -182,7 +182,7 @@ func (c *call) serve() error {
 }
 
 // body reads the request's body as a JSON object.
-func (c *call) body() (Value, error) {
+func (c *call) json() (Value, error) {
 	if c.parsed != nil {
 		return *c.parsed, nil
 	}
@@ -201,11 +201,20 @@ func (c *call) body() (Value, error) {
 		return Value{}, badRequest("Resource body required")
 	}
 	v, err := parseJSON(b)
-	if err != nil || v.kind != isObject {
-		return Value{}, badRequest("Body contains invalid data")
+	if err != nil {
+		return Value{}, errNoObject
 	}
 	c.parsed = &v
 	return v, nil
+}
+
+// body is the request's body, which must be an object.
+func (c *call) body() (Value, error) {
+	v, err := c.json()
+	if err == nil && v.kind != isObject {
+		err = errNoObject
+	}
+	return v, err
 }
 
 // do runs a rule and waits until it is durable.

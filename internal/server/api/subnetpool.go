@@ -150,21 +150,14 @@ func cidrList(v Value) ([]netip.Prefix, error) {
 // changePrefixes answers add_prefixes and remove_prefixes.
 func changePrefixes(c *call, r *subnetPools, id, op string,
 	rule func(*world.Tx, *rules.Actor, *model.SubnetPool, []netip.Prefix) error) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	v, ok := body.get("prefixes")
-	if !ok {
-		return badRequest("Failed to parse request. Required attribute 'prefixes' not specified")
-	}
-	list, err := cidrList(v)
-	if err != nil {
-		return badRequest("Invalid input for prefixes. Reason: %s", err)
-	}
-	w, err := r.change(c, id, op, func(tx *world.Tx, p *model.SubnetPool) error {
-		if err := r.allowed(c.viewOf(&tx.World), op, nil, p); err != nil {
-			return err
+	w, err := r.act(c, id, op, func(tx *world.Tx, p *model.SubnetPool, body Value) error {
+		v, ok := body.get("prefixes")
+		if !ok {
+			return badRequest("Failed to parse request. Required attribute 'prefixes' not specified")
+		}
+		list, err := cidrList(v)
+		if err != nil {
+			return badRequest("Invalid input for prefixes. Reason: %s", err)
 		}
 		return rule(tx, c.by, p, list)
 	})
@@ -178,24 +171,16 @@ func changePrefixes(c *call, r *subnetPools, id, op string,
 
 // onboard answers onboard_network_subnets.
 func onboard(c *call, r *subnetPools, id string) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	v, ok := body.get("network_id")
-	if !ok {
-		return model.Invalid("network_id must be specified.")
-	}
-	network, err := uuidValue(v, false)
-	if err != nil {
-		return badRequest("Invalid input for network_id. Reason: %s", err)
-	}
 	var out []*model.Subnet
-	_, err = r.change(c, id, "onboard_network_subnets", func(tx *world.Tx, p *model.SubnetPool) error {
-		if err := r.allowed(c.viewOf(&tx.World), "onboard_network_subnets", nil, p); err != nil {
-			return err
+	_, err := r.act(c, id, "onboard_network_subnets", func(tx *world.Tx, p *model.SubnetPool, body Value) error {
+		v, ok := body.get("network_id")
+		if !ok {
+			return model.Invalid("network_id must be specified.")
 		}
-		var err error
+		network, err := uuidValue(v, false)
+		if err != nil {
+			return badRequest("Invalid input for network_id. Reason: %s", err)
+		}
 		out, err = c.s.deps.Rules.OnboardNetwork(tx, c.by, p, model.NetworkID{UUID: network})
 		return err
 	})

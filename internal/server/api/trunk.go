@@ -1,8 +1,8 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -40,18 +40,34 @@ func trunkResource(ru *rules.Rules) *trunks {
 	r.text("status", func(t *T) *string { return &t.Status })
 	r.derived("sub_ports", func(b []byte, t *T, _ *View) []byte { return appendSubPorts(b, t, nil) }).inPost().
 		convert(func(v Value) (assign[T, rules.TrunkExtra], error) {
-			list, err := subPortsValue(v, true)
+			if v.kind == isNull {
+				return func(*T, *rules.TrunkExtra) {}, nil
+			}
+			list, err := subPortsValue(v)
 			return func(_ *T, x *rules.TrunkExtra) { x.SubPorts = list }, err
 		})
 	r.standard()
 	r.actions = map[string]func(c *call, id string) error{
 		"add_subports": func(c *call, id string) error {
-			return changeSubPorts(c, r, id, "add_subports", func(tx *world.Tx, t *T, list []model.SubPort) error {
+			return changeSubPorts(c, r, id, "add_subports", func(tx *world.Tx, t *T, body Value) error {
+				list, err := sentSubPorts(body)
+				if err != nil {
+					return err
+				}
 				return ru.AddSubPorts(tx, c.by, t, list)
 			})
 		},
 		"remove_subports": func(c *call, id string) error {
-			return changeSubPorts(c, r, id, "remove_subports", ru.RemoveSubPorts)
+			return changeSubPorts(c, r, id, "remove_subports", func(tx *world.Tx, t *T, body Value) error {
+				if err := rules.CheckTrunk(t); err != nil {
+					return err
+				}
+				list, err := sentSubPorts(body)
+				if err != nil {
+					return err
+				}
+				return ru.RemoveSubPorts(tx, t, list)
+			})
 		},
 	}
 	r.subs = map[string]func(c *call, id string, rest []string) error{
@@ -97,90 +113,84 @@ func trunkDetails(r *ports) {
 	}).when(func(p *model.Port, x *View) bool { return x.W.Trunks.ByParent(p.ID) != nil })
 }
 
-// subPortsValue reads sub_ports; whole: with the segmentation.
-func subPortsValue(v Value, whole bool) ([]model.SubPort, error) {
-	if v.kind == isNull {
-		return nil, nil
-	}
+// subPortsValue reads sub_ports, with the tests and in the order of validate_subports in neutron_lib/api/validators.
+func subPortsValue(v Value) ([]rules.SubPortRequest, error) {
 	if v.kind != isList {
 		return nil, reasonf("Invalid data format for subports: '%s' is not a list", v)
 	}
-	var out []model.SubPort
+	var out []rules.SubPortRequest
+	inherits := false // then Neutron looks at no further subport
 	for _, item := range v.items {
-		s, err := subPortValue(item, whole)
+		s, err := subPortValue(item)
 		if err != nil {
 			return nil, err
 		}
+		typ, _ := item.get("segmentation_type")
+		tag, _ := item.get("segmentation_id")
+		inherits = inherits || typ.text == model.SegmentInherit
 		for _, o := range out {
 			if o.PortID == s.PortID {
-				return nil, reasonf("Invalid data format for subports: port ID '%s' is listed twice", s.PortID)
+				return nil, reasonf("Non unique UUID for subport: '%s'", s.PortID)
 			}
-			if whole && s.Type != model.SegmentInherit && o.Type == s.Type && o.Tag == s.Tag {
-				return nil, reasonf("Segmentation ID %d on '%s' is not unique.", s.Tag, s.Type)
+			if !inherits && s.Incomplete == nil && o.Incomplete == nil && o.Type == s.Type && o.Tag == s.Tag {
+				return nil, reasonf("Segmentation ID '%d' for '%s' is not unique", s.Tag, s.PortID)
 			}
+		}
+		if !inherits && (typ.text == "" || tag.kind == isNull) && len(item.members) > 1 {
+			return nil, reasonf("%s", missingSegmentation(item))
 		}
 		out = append(out, s)
 	}
 	return out, nil
 }
 
-func subPortValue(item Value, whole bool) (s model.SubPort, err error) {
+func missingSegmentation(item Value) string {
+	return fmt.Sprintf("Invalid subport details '%s': missing segmentation information. Must specify both segmentation_id and segmentation_type", item)
+}
+
+func subPortValue(item Value) (s rules.SubPortRequest, err error) {
 	if item.kind != isObject {
-		return s, reasonf("Invalid data format for subports: '%s' is not a dictionary", item)
+		return s, reasonf("Invalid data format for subport: '%s' is not a dict", item)
 	}
-	known := []string{"port_id", "segmentation_type", "segmentation_id"}
-	for _, m := range item.members {
-		if whole && !slices.Contains(known, m.name) {
-			return s, reasonf("Invalid subport details '%s': '%s' is not a key of a subport", item, m.name)
-		}
+	id, ok := item.get("port_id")
+	if !ok {
+		return s, reasonf("A valid port UUID must be specified")
 	}
-	id, _ := item.get("port_id")
 	if s.PortID.UUID, err = uuidValue(id, false); err != nil {
-		return s, reasonf("A valid port UUID must be specified: '%s'", id)
-	}
-	if !whole {
-		return s, nil
+		return s, reasonf("Invalid UUID for subport: '%s'", id)
 	}
 	typ, hasType := item.get("segmentation_type")
 	tag, hasTag := item.get("segmentation_id")
 	s.Type = typ.text
-	if s.Type == model.SegmentInherit && (!hasTag || tag.kind == isNull) {
-		return s, nil
-	}
 	if !hasType || !hasTag {
-		return s, reasonf("Invalid subport details '%s': missing segmentation information. Must specify both segmentation_id and segmentation_type", item)
+		s.Incomplete = model.Invalid("%s.", missingSegmentation(item))
+		return s, nil
 	}
 	n, err := intValue(tag)
 	if err != nil {
-		return s, reasonf("Invalid subport details: segmentation_id '%s' is not an integer", tag)
+		s.Incomplete = model.Invalid("Invalid subport details: segmentation_id '%s' is not an integer.", tag)
+		return s, nil
 	}
-	if n < 0 || n > 1<<31-1 {
-		return s, reasonf("Segmentation ID '%d' must be a positive integer.", n)
-	}
-	s.Tag = int(n)
+	s.Tag = int(min(max(n, -1), 1<<31-1)) // what is beyond is refused as out of range
 	return s, nil
 }
 
-// changeSubPorts answers add_subports and remove_subports with the trunk, without an envelope.
-func changeSubPorts(c *call, r *trunks, id, op string, rule func(*world.Tx, *model.Trunk, []model.SubPort) error) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
+// sentSubPorts reads what an action was sent.
+func sentSubPorts(body Value) ([]rules.SubPortRequest, error) {
 	v, ok := body.get("sub_ports")
 	if !ok {
-		return badRequest("Invalid input for sub_ports. Reason: the body must have sub_ports.")
+		return nil, badRequest("Invalid input for sub_ports. Reason: the body must have sub_ports.")
 	}
-	list, err := subPortsValue(v, op == "add_subports")
+	list, err := subPortsValue(v)
 	if err != nil {
-		return badRequest("Invalid input for sub_ports. Reason: %s.", err)
+		return nil, model.Invalid("%s.", err)
 	}
-	w, err := r.change(c, id, op, func(tx *world.Tx, t *model.Trunk) error {
-		if err := r.allowed(c.viewOf(&tx.World), op, nil, t); err != nil {
-			return err
-		}
-		return rule(tx, t, list)
-	})
+	return list, nil
+}
+
+// changeSubPorts answers add_subports and remove_subports with the trunk, without an envelope.
+func changeSubPorts(c *call, r *trunks, id, op string, rule func(*world.Tx, *model.Trunk, Value) error) error {
+	w, err := r.act(c, id, op, rule)
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func (r *Rules) settleDHCP(tx *world.Tx, id model.NetworkID) {
 	}
 	for _, p := range slices.Collect(tx.Ports.ByNetwork(id)) {
 		if isDHCPPort(p) && !want[p.DeviceID] {
-			r.dropPort(tx, p)
+			_ = r.dropPort(tx, p) // what an administrator has made part of a trunk or local IP stays until that goes
 		}
 	}
 }

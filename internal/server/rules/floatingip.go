@@ -99,7 +99,7 @@ func (r *Rules) DeleteFloatingIP(tx *world.Tx, _ *Actor, f *model.FloatingIP) er
 	}
 	tx.FloatingIPs.Delete(f.ID)
 	if p := tx.Ports.Get(f.OwnPort); p != nil {
-		r.dropPort(tx, p)
+		return r.dropPort(tx, p)
 	}
 	return nil
 }

@@ -51,7 +51,9 @@ func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayR
 		if err := checkGatewayFree(tx, v, old.NetworkID); err != nil {
 			return err
 		}
-		r.dropPort(tx, old)
+		if err := r.dropPort(tx, old); err != nil {
+			return err
+		}
 	}
 	p := &model.Port{
 		NetworkID: n.ID, AdminStateUp: true, DeviceID: v.ID.String(), DeviceOwner: model.OwnerRouterGateway, VNICType: model.VNICNormal, PropagateUplinkStatus: true,
@@ -95,7 +97,9 @@ func (r *Rules) clearGateway(tx *world.Tx, v *model.Router) error {
 				}
 			}
 		}
-		r.dropPort(tx, p)
+		if err := r.dropPort(tx, p); err != nil {
+			return err
+		}
 	}
 	v.GatewayPort, v.GatewayQoS = model.PortID{}, model.QoSPolicyID{}
 	v.EnableSNAT = r.cfg.EnableSNAT
@@ -109,7 +113,9 @@ func (r *Rules) settleRouter(tx *world.Tx, v *model.Router) error {
 	want := r.snatSubnets(tx, v)
 	for _, p := range slices.Collect(tx.Ports.ByDevice(v.ID.String())) {
 		if p.DeviceOwner == model.OwnerRouterSNAT {
-			r.trimSNAT(tx, p, want)
+			if err := r.trimSNAT(tx, p, want); err != nil {
+				return err
+			}
 		}
 	}
 	for _, s := range want {
@@ -138,7 +144,7 @@ func (r *Rules) snatSubnets(tx *world.Tx, v *model.Router) map[model.SubnetID]*m
 }
 
 // trimSNAT takes from a SNAT port the subnets that it is not wanted for, the rest from want.
-func (r *Rules) trimSNAT(tx *world.Tx, p *model.Port, want map[model.SubnetID]*model.Subnet) {
+func (r *Rules) trimSNAT(tx *world.Tx, p *model.Port, want map[model.SubnetID]*model.Subnet) error {
 	var keep []model.FixedIP
 	for _, f := range p.FixedIPs {
 		if want[f.SubnetID] != nil {
@@ -150,12 +156,13 @@ func (r *Rules) trimSNAT(tx *world.Tx, p *model.Port, want map[model.SubnetID]*m
 	}
 	switch {
 	case keep == nil:
-		r.dropPort(tx, p)
+		return r.dropPort(tx, p)
 	case len(keep) != len(p.FixedIPs):
 		c := *p
 		c.FixedIPs = keep
 		tx.Ports.Put(&c)
 	}
+	return nil
 }
 
 // addSNAT gives the router's central part an address on a subnet.

@@ -211,7 +211,9 @@ func (r *Rules) RemoveInterface(tx *world.Tx, v *model.Router, q InterfaceReques
 		out.Subnets = append(out.Subnets, f.SubnetID)
 	}
 	if len(gone) == len(p.FixedIPs) {
-		r.dropPort(tx, p)
+		if err := r.dropPort(tx, p); err != nil {
+			return nil, err
+		}
 	} else {
 		c := *p
 		c.FixedIPs = slices.DeleteFunc(slices.Clone(p.FixedIPs), func(f model.FixedIP) bool { return slices.Contains(gone, f) })

@@ -92,7 +92,7 @@ func (r *Rules) DeleteLocalIP(tx *world.Tx, _ *Actor, l *model.LocalIP) error {
 	}
 	tx.LocalIPs.Delete(l.ID)
 	if p := tx.Ports.Get(l.PortID); p != nil && p.DeviceOwner == model.OwnerLocalIP {
-		r.dropPort(tx, p)
+		return r.dropPort(tx, p)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (r *Rules) DeleteLocalIPAssociation(tx *world.Tx, _ *Actor, a *model.LocalI
 // localIPNeeds refuses the deletion of a port that holds a local IP's address.
 func localIPNeeds(tx *world.Tx, p model.PortID) error {
 	for l := range tx.LocalIPs.ByPort(p) {
-		return model.Errf(model.KindConflict, "LocalIPPortInUse", "Port %s holds the address of local IP %s: delete that first.", p, l.ID)
+		return model.Errf(model.KindConflict, "ServicePortInUse", "Port %s cannot be deleted directly via the port API: still referenced by local IP %s, delete that first.", p, l.ID)
 	}
 	return nil
 }

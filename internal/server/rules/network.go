@@ -243,7 +243,9 @@ func (r *Rules) DeleteNetwork(tx *world.Tx, _ *Actor, n *model.Network) error {
 			n.ID, strings.Join(used, ","))
 	}
 	for _, p := range own {
-		r.dropPort(tx, p)
+		if err := r.dropPort(tx, p); err != nil {
+			return err
+		}
 	}
 	for _, s := range slices.Collect(tx.Subnets.ByNetwork(n.ID)) {
 		tx.Subnets.Delete(s.ID)

@@ -262,13 +262,9 @@ func (r *Rules) DeletePort(tx *world.Tx, _ *Actor, p *model.Port) error {
 				"Port %s cannot be deleted directly via the port API: has device owner %s.", p.ID, p.DeviceOwner)
 		}
 	}
-	if err := trunkNeeds(tx, p.ID); err != nil {
+	if err := r.dropPort(tx, p); err != nil {
 		return err
 	}
-	if err := localIPNeeds(tx, p.ID); err != nil {
-		return err
-	}
-	r.dropPort(tx, p)
 	if isDHCPPort(p) {
 		r.settleDHCP(tx, p.NetworkID) // as a DHCP agent makes a new one
 	}
@@ -293,8 +289,15 @@ func (r *Rules) isServed(tx *world.Tx, p *model.Port) bool {
 	return tx.Routers.Get(model.RouterID{UUID: id}) != nil
 }
 
-// dropPort deletes a port with its bindings and gives its addresses back.
-func (r *Rules) dropPort(tx *world.Tx, p *model.Port) {
+// dropPort deletes a port with its bindings and gives its addresses back. It is refused while a trunk or a local IP needs
+// the port, whoever it belongs to.
+func (r *Rules) dropPort(tx *world.Tx, p *model.Port) error {
+	if err := trunkNeeds(tx, p.ID); err != nil {
+		return err
+	}
+	if err := localIPNeeds(tx, p.ID); err != nil {
+		return err
+	}
 	r.loosen(tx, p, nil)
 	dropLogs(tx, model.UUID{}, p.ID)
 	for _, b := range slices.Collect(tx.Bindings.ByPort(p.ID)) {
@@ -305,4 +308,5 @@ func (r *Rules) dropPort(tx *world.Tx, p *model.Port) {
 	}
 	r.tellNova(tx, p, nil)
 	tx.Ports.Delete(p.ID)
+	return nil
 }

@@ -162,7 +162,9 @@ func (r *Rules) DeleteRouter(tx *world.Tx, _ *Actor, v *model.Router) error {
 	}
 	for _, p := range slices.Collect(tx.Ports.ByDevice(v.ID.String())) {
 		if isTrusted(p.DeviceOwner) {
-			r.dropPort(tx, p)
+			if err := r.dropPort(tx, p); err != nil {
+				return err
+			}
 		}
 	}
 	for _, h := range slices.Collect(tx.ConntrackHelpers.ByRouter(v.ID)) {

@@ -385,7 +385,9 @@ func (r *Rules) DeleteSubnet(tx *world.Tx, _ *Actor, s *model.Subnet) error {
 		c := *p
 		c.FixedIPs = slices.DeleteFunc(slices.Clone(p.FixedIPs), func(f model.FixedIP) bool { return f.SubnetID == s.ID })
 		if len(c.FixedIPs) == 0 && goesWithNetwork(p) {
-			r.dropPort(tx, p)
+			if err := r.dropPort(tx, p); err != nil {
+				return err
+			}
 			continue
 		}
 		tx.Ports.Put(&c)

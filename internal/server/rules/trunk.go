@@ -9,7 +9,15 @@ import (
 
 // TrunkExtra is what a client sends for a trunk beyond what is stored in it.
 type TrunkExtra struct {
-	SubPorts []model.SubPort
+	SubPorts []SubPortRequest
+}
+
+// SubPortRequest is a subport as a client asks for it.
+type SubPortRequest struct {
+	model.SubPort
+	// Incomplete is what to refuse it with because its segmentation is missing or no number; nil if that is there. Neutron
+	// says so after it has looked at the trunk's port.
+	Incomplete error
 }
 
 // portFor is a port that an actor may put into a trunk.
@@ -25,11 +33,10 @@ func portFor(tx *world.Tx, by *Actor, id model.PortID) (*model.Port, error) {
 
 // CreateTrunk completes t and puts it.
 func (r *Rules) CreateTrunk(tx *world.Tx, by *Actor, t *model.Trunk, x *TrunkExtra) error {
-	parent, err := portFor(tx, by, t.PortID)
-	if err != nil {
+	if err := notInTrunk(tx, t.PortID); err != nil {
 		return err
 	}
-	if err := notInTrunk(tx, parent.ID); err != nil {
+	if _, err := portFor(tx, by, t.PortID); err != nil {
 		return err
 	}
 	t.ID, t.Status = model.TrunkID{UUID: tx.NewUUID()}, model.StatusDown
@@ -55,41 +62,25 @@ func parentInUse(p model.PortID) error {
 	return model.Errf(model.KindConflict, "ParentPortInUse", "Port %s is currently in use and is not eligible for use as a parent port.", p)
 }
 
-// addSubPorts adds subports to t, which is not in the world yet or a copy of what is.
-func (r *Rules) addSubPorts(tx *world.Tx, by *Actor, t *model.Trunk, add []model.SubPort) error {
-	parent, err := portFor(tx, by, t.PortID)
-	if err != nil {
-		return err
-	}
+// addSubPorts adds subports to t, which is not in the world yet or a copy of what is. All of them are looked at before one
+// is added.
+func (r *Rules) addSubPorts(tx *world.Tx, by *Actor, t *model.Trunk, add []SubPortRequest) error {
 	t.SubPorts = slices.Clone(t.SubPorts)
-	for _, s := range add {
-		p, err := portFor(tx, by, s.PortID)
+	checked := make([]model.SubPort, 0, len(add))
+	for _, q := range add {
+		s, err := r.checkSubPort(tx, by, t, q)
 		if err != nil {
 			return err
 		}
-		if s, err = segmentation(tx, s, p); err != nil {
-			return err
-		}
-		if p.ID == t.PortID {
-			return parentInUse(p.ID)
-		}
-		if own, under := networkMTU(tx, p), networkMTU(tx, parent); own > under {
-			return model.Errf(model.KindConflict, "SubPortMtuGreaterThanTrunkPortMtu",
-				"MTU %d of subport %s cannot be greater than MTU %d of trunk %s.", own, p.ID, under, parent.ID)
-		}
-		if err := notInTrunk(tx, p.ID); err != nil {
-			return err
-		}
-		if p.DeviceID != "" {
-			return model.Errf(model.KindConflict, "PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.",
-				p.ID, p.NetworkID, p.DeviceID)
-		}
+		checked = append(checked, s)
+	}
+	for _, s := range checked {
 		for _, other := range t.SubPorts {
 			if other.Type == s.Type && other.Tag == s.Tag {
 				return model.Errf(model.KindConflict, "DuplicateSubPort", "segmentation_type %s and segmentation_id %d already in use on trunk %s.", s.Type, s.Tag, t.ID)
 			}
 			if other.PortID == s.PortID {
-				return model.Errf(model.KindConflict, "TrunkPortInUse", "Port %s is in use by another trunk.", p.ID)
+				return model.Errf(model.KindConflict, "TrunkPortInUse", "Port %s is in use by another trunk.", s.PortID)
 			}
 		}
 		t.SubPorts = append(t.SubPorts, s)
@@ -97,20 +88,55 @@ func (r *Rules) addSubPorts(tx *world.Tx, by *Actor, t *model.Trunk, add []model
 	return nil
 }
 
-// segmentation completes a subport that inherits its segmentation, and tests it.
-func segmentation(tx *world.Tx, s model.SubPort, p *model.Port) (model.SubPort, error) {
-	if s.Type == model.SegmentInherit {
-		if segments := NetworkSegments(&tx.World, p.NetworkID); len(segments) > 0 {
-			s.Type, s.Tag = segments[0].NetworkType, int(segments[0].SegmentationID)
+// checkSubPort completes a subport that is asked for, or says what speaks against it; in the order of
+// neutron/services/trunk/rules.py, which looks last whether the port is there.
+func (r *Rules) checkSubPort(tx *world.Tx, by *Actor, t *model.Trunk, q SubPortRequest) (model.SubPort, error) {
+	s := q.SubPort
+	if s.PortID == t.PortID {
+		return s, parentInUse(s.PortID)
+	}
+	p, notFound := portFor(tx, by, s.PortID)
+	if p != nil {
+		if parent := tx.Ports.Get(t.PortID); parent != nil {
+			if own, under := networkMTU(tx, p), networkMTU(tx, parent); own > under {
+				return s, model.Errf(model.KindConflict, "SubPortMtuGreaterThanTrunkPortMtu",
+					"MTU %d of subport %s cannot be greater than MTU %d of trunk %s.", own, p.ID, under, parent.ID)
+			}
 		}
 	}
-	if s.Type != model.TypeVLAN {
-		return s, model.Invalid("Unknown segmentation_type '%s'", s.Type)
+	if s.Type == model.SegmentInherit && p != nil {
+		if segments := NetworkSegments(&tx.World, p.NetworkID); len(segments) > 0 {
+			s.Type, s.Tag, q.Incomplete = segments[0].NetworkType, int(segments[0].SegmentationID), nil
+		}
 	}
-	if s.Tag < 1 || s.Tag > maxVLAN {
-		return s, model.Invalid("Segmentation ID '%d' is not in range", s.Tag)
+	if q.Incomplete != nil {
+		return s, q.Incomplete
+	}
+	if err := checkSegmentation(s); err != nil {
+		return s, err
+	}
+	if err := notInTrunk(tx, s.PortID); err != nil {
+		return s, err
+	}
+	if notFound != nil {
+		return s, notFound
+	}
+	if p.DeviceID != "" {
+		return s, model.Errf(model.KindConflict, "PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.",
+			p.ID, p.NetworkID, p.DeviceID)
 	}
 	return s, nil
+}
+
+// checkSegmentation tests how the frames of a subport are told apart.
+func checkSegmentation(s model.SubPort) error {
+	if s.Type != model.TypeVLAN {
+		return model.Invalid("Unknown segmentation_type '%s'.", s.Type)
+	}
+	if s.Tag < 1 || s.Tag > maxVLAN {
+		return model.Invalid("Segmentation ID '%d' is not in range.", s.Tag)
+	}
+	return nil
 }
 
 func networkMTU(tx *world.Tx, p *model.Port) uint32 {
@@ -126,7 +152,8 @@ func (r *Rules) UpdateTrunk(tx *world.Tx, _ *Actor, _, t *model.Trunk, _ *TrunkE
 	return nil
 }
 
-func enabledTrunk(t *model.Trunk) error {
+// CheckTrunk tests that the subports of a trunk may be changed, and that it may be deleted.
+func CheckTrunk(t *model.Trunk) error {
 	if !t.AdminStateUp {
 		return model.Errf(model.KindConflict, "TrunkDisabled", "Trunk %s is currently disabled.", t.ID)
 	}
@@ -135,7 +162,7 @@ func enabledTrunk(t *model.Trunk) error {
 
 // DeleteTrunk removes a trunk; its ports stay.
 func (r *Rules) DeleteTrunk(tx *world.Tx, _ *Actor, t *model.Trunk) error {
-	if err := enabledTrunk(t); err != nil {
+	if err := CheckTrunk(t); err != nil {
 		return err
 	}
 	tx.Trunks.Delete(t.ID)
@@ -143,12 +170,12 @@ func (r *Rules) DeleteTrunk(tx *world.Tx, _ *Actor, t *model.Trunk) error {
 }
 
 // AddSubPorts adds subports, all or none.
-func (r *Rules) AddSubPorts(tx *world.Tx, by *Actor, old *model.Trunk, add []model.SubPort) error {
-	if err := enabledTrunk(old); err != nil {
-		return err
-	}
+func (r *Rules) AddSubPorts(tx *world.Tx, by *Actor, old *model.Trunk, add []SubPortRequest) error {
 	t := *old
 	if err := r.addSubPorts(tx, by, &t, add); err != nil {
+		return err
+	}
+	if err := CheckTrunk(old); err != nil {
 		return err
 	}
 	t.Status = model.StatusDown
@@ -157,8 +184,8 @@ func (r *Rules) AddSubPorts(tx *world.Tx, by *Actor, old *model.Trunk, add []mod
 }
 
 // RemoveSubPorts takes ports out of a trunk, all of which must be in it.
-func (r *Rules) RemoveSubPorts(tx *world.Tx, old *model.Trunk, remove []model.SubPort) error {
-	if err := enabledTrunk(old); err != nil {
+func (r *Rules) RemoveSubPorts(tx *world.Tx, old *model.Trunk, remove []SubPortRequest) error {
+	if err := CheckTrunk(old); err != nil {
 		return err
 	}
 	t := *old
