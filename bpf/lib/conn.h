@@ -59,6 +59,15 @@ static __inline void conn_release(__u32 ep)
 		__sync_fetch_and_add(&s->conns, -1);
 }
 
+/* Removes a connection, and gives the endpoint's share back. Returns whether it was there. */
+static __noinline int conn_end(struct conn_key *k)
+{
+	if (bpf_map_delete_elem(&conn, k))
+		return 0;
+	conn_release(k->ep);
+	return 1;
+}
+
 /* The live connection; one that is past its time is removed. */
 static __noinline struct conn_val *conn_find(struct conn_key *k)
 {
@@ -67,8 +76,7 @@ static __noinline struct conn_val *conn_find(struct conn_key *k)
 	if (!c)
 		return NULL;
 	if (c->expires < bpf_ktime_get_coarse_ns()) {
-		if (!bpf_map_delete_elem(&conn, k))
-			conn_release(k->ep);
+		conn_end(k);
 		return NULL;
 	}
 	return c;

@@ -237,9 +237,15 @@ static __noinline int parse_v6(struct __sk_buff *skb, struct pkt *p)
 	return R_NONE;
 }
 
+/* ICMP's protocol number in a family. */
+static __inline __u8 icmp_of(int v6)
+{
+	return v6 ? IP_ICMP6 : IP_ICMP;
+}
+
 static __inline int is_icmp(const struct pkt *p)
 {
-	return p->proto == (p->v6 ? IP_ICMP6 : IP_ICMP);
+	return p->proto == icmp_of(p->v6);
 }
 
 /* Protocols whose header begins with a source and a destination port. */

@@ -9,10 +9,12 @@
 /* A packet as the rules of one direction see it. */
 struct view {
 	struct ip remote;
-	__be16 sport, dport;
-	__u8 type, code;
+	__be16 dport;
+	__u8 type, code; /* of ICMP, in place of dport */
 	__u8 egress;
-	__u8 pad;
+	__u8 v6;
+	__u8 proto;
+	__u8 ports; /* dport, or type and code, are known */
 };
 
 /* The other side's address. The receiver knows the sender by its translated one. */
@@ -34,12 +36,13 @@ static __inline const struct ip *local_of(const struct pkt *p, __u32 egress)
 static __inline void view_of(struct view *v, const struct pkt *p, __u32 egress)
 {
 	v->remote = *remote_of(p, egress);
-	v->sport = p->sport;
 	v->dport = p->dport;
 	v->type = p->icmp_type;
 	v->code = p->icmp_code;
 	v->egress = egress;
-	v->pad = 0;
+	v->v6 = p->v6;
+	v->proto = p->proto;
+	v->ports = p->ports;
 }
 
 /* What Neutron allows whatever the groups say. */
@@ -91,16 +94,16 @@ static __inline void better(__u32 *rule, __u32 *rank, struct polrule_key *k)
 }
 
 /* The rule of the endpoint's policy that allows the packet, 0 if none does. Kinds of rule that it has not are not looked for. */
-static __noinline __u32 classify(const struct pkt *p, const struct view *v, const struct endpoint *e)
+static __noinline __u32 classify(const struct view *v, const struct endpoint *e)
 {
 	struct polrule_key k = {.plen = POLRULE_BITS, .policy = e->policy};
 	__u32 rule = 0, rank = ~0U, have;
 
-	k.dir = (v->egress ? DIR_EGRESS : 0) | (p->v6 ? DIR_V6 : 0);
+	k.dir = (v->egress ? DIR_EGRESS : 0) | (v->v6 ? DIR_V6 : 0);
 	have = e->tables >> (k.dir * 4);
-	k.proto = p->proto;
-	if (p->ports)
-		k.port = is_icmp(p) ? htons(v->type << 8 | v->code) : v->dport;
+	k.proto = v->proto;
+	if (v->ports)
+		k.port = v->proto == icmp_of(v->v6) ? htons(v->type << 8 | v->code) : v->dport;
 	if (have & POL_PROTO)
 		better(&rule, &rank, &k);
 	k.proto = PROTO_ANY;
@@ -113,7 +116,7 @@ static __noinline __u32 classify(const struct pkt *p, const struct view *v, cons
 		return rule;
 	if (have & POL_CLASS_ANY)
 		better(&rule, &rank, &k);
-	k.proto = p->proto;
+	k.proto = v->proto;
 	if (have & POL_CLASS_PROTO)
 		better(&rule, &rank, &k);
 	return rule;
@@ -143,7 +146,7 @@ static __noinline int judge_plain(const struct pkt *p, const struct endpoint *e,
 	if (!(e->flags & EP_POLICY))
 		return refusal(egress);
 	view_of(&v, p, egress);
-	*rule = classify(p, &v, e);
+	*rule = classify(&v, e);
 	return *rule ? R_NONE : refusal(egress);
 }
 

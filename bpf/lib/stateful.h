@@ -109,15 +109,27 @@ static __noinline int quoted_key(struct __sk_buff *skb, const struct pkt *p, str
 	return 1;
 }
 
-static __noinline int related(struct __sk_buff *skb, const struct pkt *p, __u32 slot, __u32 egress)
+/* Is the packet an ICMP error about a connection of the endpoint, which its rules still allow? */
+static __noinline int related(struct __sk_buff *skb, const struct pkt *p, const struct endpoint *e, __u32 slot, __u32 egress)
 {
 	struct conn_key k = {.ep = slot};
 	struct conn_val *c;
+	struct view v;
 
 	if (!related_type(p) || !quoted_key(skb, p, &k, egress))
 		return 0;
 	c = conn_find(&k);
-	return c && !(c->state & CONN_REFUSED);
+	if (!c)
+		return 0;
+	v.remote = k.remote;
+	v.dport = c->egress ? k.rport : k.lport;
+	v.type = c->icmp_type;
+	v.code = c->icmp_code;
+	v.egress = c->egress;
+	v.v6 = p->v6;
+	v.proto = k.proto;
+	v.ports = has_ports(k.proto) || k.proto == icmp_of(p->v6);
+	return classify(&v, e) != 0;
 }
 
 /* A search for connections that may go: of one endpoint, or (0) of all. */
@@ -147,10 +159,7 @@ static long sweep_one(void *map, const struct conn_key *key, struct conn_val *c,
 	if (c->expires >= w->now && ((w->ep && key->ep != w->ep) || !expendable(c, w->now)))
 		return 0;
 	k = *key;
-	if (!bpf_map_delete_elem(&conn, &k)) {
-		conn_release(k.ep);
-		w->freed++;
-	}
+	w->freed += conn_end(&k);
 	return 0;
 }
 
@@ -249,7 +258,7 @@ enum { REOPENED = -1 };
 /*
  * A packet of a known connection: the rules must still allow what opened it. If none does, the connection stays what it was for its time, and is
  * refused in both directions; were it forgotten, the answering end's next packet would open it anew by a rule of the other direction. But its SYN
- * does open another one (REOPENED: the old one is gone).
+ * does open another one (REOPENED: the old one is gone). One that is allowed, and would leave the cloud in another way now, is over.
  */
 static __noinline int judge_known(const struct pkt *p, const struct endpoint *e, struct conn_key *k, struct conn_val *c,
 				  __u32 *rule)
@@ -259,24 +268,26 @@ static __noinline int judge_known(const struct pkt *p, const struct endpoint *e,
 
 	view_of(&v, p, egress);
 	v.egress = c->egress;
-	if (c->egress != egress) {
-		v.sport = p->dport;
+	if (c->egress != egress)
 		v.dport = p->sport;
-	}
 	if (is_icmp(p)) {
 		v.type = c->icmp_type;
 		v.code = c->icmp_code;
 	}
-	*rule = classify(p, &v, e);
+	*rule = classify(&v, e);
 	if (!*rule) {
 		if (c->egress != egress && p->proto == IP_TCP && p->frag != FRAG_LATER &&
 		    (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_SYN) {
-			if (!bpf_map_delete_elem(&conn, k))
-				conn_release(k->ep);
+			conn_end(k);
 			return REOPENED;
 		}
 		c->state |= CONN_REFUSED;
 		return refusal(c->egress);
+	}
+	if (nat_changed(p, c, egress)) {
+		*rule = 0;
+		conn_end(k);
+		return R_INVALID_STATE;
 	}
 	c->state &= ~CONN_REFUSED;
 	c->policy = e->policy;
@@ -308,17 +319,12 @@ static __noinline int judge(struct __sk_buff *skb, struct pkt *p, __u32 slot, __
 		return R_FRAGMENT_ORPHAN;
 	if (always_allowed(p, egress))
 		return R_NONE;
-	if (related(skb, p, slot, egress))
+	if (related(skb, p, e, slot, egress))
 		return R_NONE;
 	p->egress = egress;
 	tracked = conn_key_of(&k, p, slot, egress);
 	if (tracked) {
 		c = conn_find(&k);
-		if (c && !(c->state & CONN_REFUSED) && nat_changed(p, c, egress)) {
-			if (!bpf_map_delete_elem(&conn, &k))
-				conn_release(slot);
-			return R_INVALID_STATE;
-		}
 		if (c) {
 			r = judge_known(p, e, &k, c, &j->rule);
 			if (!r)

@@ -10,7 +10,7 @@ import (
 )
 
 // Conns is the state of connections, fragments and neighbours outside on one host. It is a value: nothing that is passed a Conns writes it,
-// and nil is the empty one. There is no clock here: an entry lives until a rule's end, Keep or Expire removes it.
+// and nil is the empty one. There is no clock here: an entry lives until Keep or Expire removes it, or it leaves the cloud in another way.
 type Conns struct {
 	conns map[connKey]conn
 	frags map[fragKey]fragPorts
@@ -34,8 +34,6 @@ type conn struct {
 	replied   bool
 	typ, code uint8 // of the ICMP query that opened it
 	nat       natUse
-	// refused: no rule allows it any more. It stays, so that the other end does not open it anew.
-	refused bool
 }
 
 type fragKey struct {
@@ -59,8 +57,21 @@ func (c *Conns) Len() int {
 	return len(c.conns)
 }
 
-// Expire is the table without anything: what a long time makes of it.
-func (c *Conns) Expire() *Conns { return nil }
+// Expire is the table without connections and fragments: what a long time makes of it. Who is outside stays known.
+func (c *Conns) Expire() *Conns {
+	n := c.clone()
+	clear(n.conns)
+	clear(n.frags)
+	clear(n.cut)
+	return n
+}
+
+// Settle is the table after a second: no plane remembers a decision of a connection any more that is not there.
+func (c *Conns) Settle() *Conns {
+	n := c.clone()
+	clear(n.cut)
+	return n
+}
 
 // Keep is the table without what belongs to endpoints that h does not have: a port that leaves a host loses its
 // connections there.
@@ -168,19 +179,7 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 	}
 	k, tracked := connKeyOf(e, r.p.ip, v)
 	if tracked {
-		c, ok := r.res.Conns.get(k)
-		use := r.use(v.egress)
-		switch {
-		case ok && c.refused:
-			if j := r.known(e, v, k, c); !j.reopens {
-				return j
-			}
-		case ok && c.nat.kind != natUnknown && use.kind != natUnknown && c.nat != use:
-			return judgement{reason: reason.InvalidState, end: &k, cut: true}
-		case ok:
-			if c.nat.kind == natUnknown {
-				c.nat = use
-			}
+		if c, ok := r.res.Conns.get(k); ok {
 			if j := r.known(e, v, k, c); !j.reopens {
 				return j
 			}
@@ -203,28 +202,38 @@ func (r *run) stateful(e *hostplan.Endpoint, v view) judgement {
 }
 
 // known judges a packet of a connection: the rules must still allow what opened it. If none does, the connection is refused in both directions
-// for as long as it lives, but for a SYN of the other end, which opens another one in its place.
+// for as long as it lives, but for a SYN of the other end, which opens another one in its place. One that would leave the cloud in another way
+// than before is over.
 func (r *run) known(e *hostplan.Endpoint, v view, k connKey, c conn) judgement {
-	orig := v
-	orig.egress = c.egress
-	if c.egress != v.egress {
-		orig.sport, orig.dport = v.dport, v.sport
-	}
-	if tracksICMP(v.h) {
-		orig.typ, orig.code = c.typ, c.code
-	}
-	rules := r.h.rules(e.Policy, orig)
+	rules := r.h.rules(e.Policy, v.opening(c))
 	if len(rules) == 0 {
 		if v.egress != c.egress && v.h.proto == protoTCP && !v.h.later() && v.h.tcpFlags&(tcpFIN|tcpSYN|tcpRST|tcpACK) == tcpSYN {
 			r.res.Conns = r.res.Conns.without(k, false)
 			return judgement{reopens: true}
 		}
-		c.refused = true
-		return judgement{reason: refusal(c.egress), open: &opening{k, c}}
+		return judgement{reason: refusal(c.egress)}
 	}
-	c.refused = false
+	use := r.use(v.egress)
+	if c.nat.kind != natUnknown && use.kind != natUnknown && c.nat != use {
+		return judgement{reason: reason.InvalidState, end: &k, cut: true}
+	}
+	if c.nat.kind == natUnknown {
+		c.nat = use
+	}
 	c.replied = c.replied || c.egress != v.egress
 	return judgement{rules: rules, text: "a known connection, allowed by rule " + rules[0].String(), open: &opening{k, c}}
+}
+
+// opening is a packet of the connection c as it was when it opened that: rules must go on allowing this.
+func (v view) opening(c conn) view {
+	if c.egress != v.egress {
+		v.sport, v.dport = v.dport, v.sport
+	}
+	v.egress = c.egress
+	if tracksICMP(v.h) {
+		v.typ, v.code = c.typ, c.code
+	}
+	return v
 }
 
 // connKeyOf is the connection that a packet of or to e belongs to; false: it is of a kind that is not tracked.
@@ -296,7 +305,7 @@ func (r *run) related(e *hostplan.Endpoint, v view) (judgement, bool) {
 	if !ok {
 		return judgement{}, false
 	}
-	qv := view{h: quote, egress: !v.egress, sport: quote.sport, dport: quote.dport, typ: quote.icmpType, ports: true}
+	qv := view{h: quote, egress: !v.egress, sport: quote.sport, dport: quote.dport, typ: quote.icmpType, ports: quote.upper}
 	qv.local, qv.remote = quote.dst, quote.src
 	if qv.egress { // the error comes in, and what it quotes is translated as it is
 		qv.local, qv.remote = quote.src, quote.dst
@@ -311,7 +320,8 @@ func (r *run) related(e *hostplan.Endpoint, v view) (judgement, bool) {
 	if !tracked {
 		return judgement{}, false
 	}
-	if c, ok := r.res.Conns.get(k); !ok || c.refused {
+	c, ok := r.res.Conns.get(k)
+	if !ok || len(r.h.rules(e.Policy, qv.opening(c))) == 0 {
 		return judgement{}, false
 	}
 	return judgement{text: "related to a known connection"}, true

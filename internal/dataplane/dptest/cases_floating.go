@@ -6,6 +6,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
 
@@ -317,6 +318,7 @@ func lifeCases(f floater) []Case {
 	again := func(c *Cloud) { c.FloatingIPs = nil; NorthSouth(c) }
 	other := func(c *Cloud) { c.FloatingIPs[0].Address = mustAddr("203.0.113.140") }
 	egress := both(NorthSouth, only(string(f), Stateful(Any(true, false))))
+	groups := func(rules ...hostplan.Rule) func(*Cloud) { return only(string(f), Stateful(rules...)) }
 	central := f.central(ask)
 	moved := f.out(ask)
 	moved.Want.Out = ask(mustAddr("203.0.113.140"), Stranger).routed(1).Frame(OutsideRouterMAC, FloatingMAC(mustAddr("203.0.113.140")))
@@ -324,6 +326,8 @@ func lifeCases(f floater) []Case {
 	gone.Want = Want{ToHost: true}
 	return []Case{
 		{f.title("disassociation ends its connections"), egress, []Send{f.out(ask), f.in(tell), f.out(ask).dropped(reason.InvalidState).after(none), central, gone}},
+		{f.title("disassociation ends connections that are refused, too"), egress, []Send{f.out(ask), f.out(ask).dropped(reason.PolicyEgress).after(groups()),
+			f.out(ask).dropped(reason.PolicyEgress).after(none), f.out(ask).dropped(reason.InvalidState).after(groups(Any(true, false))), central, central}},
 		{f.title("association ends those by the gateway"), both(egress, none), []Send{central, f.out(ask).dropped(reason.InvalidState).after(again), f.out(ask)}},
 		{f.title("another floating IP ends the connections of the first"), egress, []Send{f.out(ask), f.out(ask).dropped(reason.InvalidState).after(other), moved}},
 		{f.title("without groups another floating IP is used at once"), NorthSouth, []Send{f.out(ask), f.out(ask), moved.after(other), moved}},

@@ -28,6 +28,11 @@ func policyCases() []Case {
 	return append(out, alwaysCases()...)
 }
 
+// unreachable is a port unreachable of the place's sender about a packet that it got.
+func (p place) unreachable(x IP) IP {
+	return p.ip().ICMP(p.pick(3, 1), p.pick(3, 4), 0, x.Bytes())
+}
+
 // connCases: replies, and the end of what a rule allowed.
 func connCases(p place) []Case {
 	b := p.back()
@@ -63,6 +68,18 @@ func connCases(p place) []Case {
 			p.passes(ping), b.passes(pong),
 			p.dropped(ping, reason.PolicyIngress).after(only(p.dst, Stateful(Any(true, p.v6)))),
 			b.dropped(pong, reason.PolicyIngress), b.dropped(b.ip().Ping(5, 2), reason.PolicyIngress), b.passes(b.ip().Ping(6, 1))}},
+		{p.title("an error about a connection whose rule was removed, from who opened it"), only(p.dst, Stateful(in, Any(true, p.v6))), []Send{
+			p.passes(ask), b.passes(tell), p.passes(p.unreachable(tell)),
+			p.dropped(p.unreachable(tell), reason.PolicyIngress).after(only(p.dst, Stateful(Any(true, p.v6)))), p.dropped(ask, reason.PolicyIngress),
+			p.dropped(p.unreachable(tell), reason.PolicyIngress),
+			p.passes(p.unreachable(tell)).after(only(p.dst, Stateful(in, Any(true, p.v6))))}},
+		{p.title("an error about a connection whose rule was removed, from who was asked"), only(p.dst, Stateful(in)), []Send{
+			p.passes(ask), b.passes(b.unreachable(ask)),
+			b.dropped(b.unreachable(ask), reason.PolicyEgress).after(only(p.dst, Stateful(Allow(false, p.v6, 17, 54, 54)))),
+			b.passes(b.unreachable(ask)).after(only(p.dst, Stateful(in)))}},
+		{p.title("an error about an echo whose rule was removed"), only(p.src, Stateful(Allow(true, p.v6, 1, -1, -1))), []Send{
+			p.passes(ping), b.passes(b.unreachable(ping)),
+			b.dropped(b.unreachable(ping), reason.PolicyIngress).after(only(p.src, Stateful(Allow(true, p.v6, 17, 53, 53)))), p.dropped(ping, reason.PolicyEgress)}},
 		{p.title("an added rule works at once"), only(p.dst, Stateful()), []Send{
 			p.dropped(ask, reason.PolicyIngress),
 			p.passes(ask).after(only(p.dst, Stateful(in))), b.passes(tell)}},

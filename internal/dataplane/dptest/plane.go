@@ -34,6 +34,16 @@ type Outcome struct {
 	// Rule is the security group rule that let it through, the sender's before the receiver's; only of what is delivered or
 	// tunnelled.
 	Rule model.UUID
+	// Cached: the plane used a decision that it had made before. Not compared; planes that cannot tell leave it out.
+	Cached bool
+}
+
+// Aging is what a Plane may be able to do besides, so that no test has to wait: time passes.
+type Aging interface {
+	// Settle lets more than a second pass: remembered decisions look at their connections again.
+	Settle() error
+	// Expire lets all time-outs of connections and fragments pass.
+	Expire() error
 }
 
 // Oracle is internal/forward as a Plane.
@@ -55,6 +65,18 @@ func (o *Oracle) Apply(s *hostplan.State) error {
 // Forget implements Plane.
 func (o *Oracle) Forget() error {
 	o.conns, o.learned = nil, nil
+	return nil
+}
+
+// Settle implements Aging.
+func (o *Oracle) Settle() error {
+	o.conns = o.conns.Settle()
+	return nil
+}
+
+// Expire implements Aging.
+func (o *Oracle) Expire() error {
+	o.conns = o.conns.Expire()
 	return nil
 }
 

@@ -71,6 +71,10 @@ func share(old, now *hostplan.State) {
 
 func (u *underTest) Forget() error { return u.r.Forget() }
 
+// Settle and Expire implement dptest.Aging.
+func (u *underTest) Settle() error { return u.r.age(false) }
+func (u *underTest) Expire() error { return u.r.age(true) }
+
 func (u *underTest) Learn(external model.NetworkID, addr netip.Addr, mac model.MAC) error {
 	return u.r.Learn(external, addr, mac)
 }
@@ -82,7 +86,7 @@ func (u *underTest) Send(in forward.Input, frame []byte) (dptest.Outcome, error)
 	} else if err != nil {
 		return dptest.Outcome{}, err
 	}
-	out := dptest.Outcome{Reason: o.Reason, Rule: o.Rule}
+	out := dptest.Outcome{Reason: o.Reason, Rule: o.Rule, Cached: o.Cached}
 	add := func(x forward.Output) { out.Outputs = append(out.Outputs, x) }
 	peer := func(host string, vni uint32, frame []byte) {
 		add(forward.Output{Kind: forward.Tunnel, VNI: vni, Peer: host, VTEP: u.s.Peers[host].VTEP, Frame: frame})
