@@ -66,30 +66,38 @@ func newServices(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient,
 	}
 	s.asks = newAsks(plane, log)
 	s.responders[dataplane.PuntAsk] = s.asks
-	// Servers of its own: a Responder is called by one goroutine at a time.
-	s.outside = outside.New(outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), RA: ra.New(book), Log: log, Retry: 10 * time.Second})
 	if p, ok := plane.(dataplane.Outside); ok {
 		s.external = newExternal(cfg, plane, p, log)
 		s.responders[dataplane.PuntExternal], s.responders[dataplane.PuntNeighbor] = s.external, s.external
 	}
-	if cfg.DataPlane == "null" {
-		return s, nil
+	wires := outside.Deps{Open: openOutside(cfg), DHCP4: dhcp.New4(book), DHCP6: dhcp.New6(book), RA: ra.New(book), Log: log, Retry: 10 * time.Second}
+	if cfg.DataPlane != "null" {
+		if err := s.open(cfg, plane, feed, log); err != nil {
+			return nil, err
+		}
+		wires.Services = s.gate
 	}
+	s.outside = outside.New(wires)
+	return s, nil
+}
+
+// open makes DNS and metadata.
+func (s *services) open(cfg *config.Agent, plane dataplane.Plane, feed wire.FeedClient, log *slog.Logger) error {
 	resolvers, err := resolvers(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.net, err = service.OpenNet(); err != nil {
-		return nil, err
+		return err
 	}
 	if s.net.NoIPv6 != nil {
 		log.Warn("no metadata and no DNS over IPv6", "error", s.net.NoIPv6)
 	}
-	s.gate = service.New(service.Deps{Tun: s.net.Tun, Inject: plane.Inject, Log: log})
+	s.gate = service.New(service.Deps{Tun: s.net.Tun, Inject: s.inject(plane), Log: log})
 	s.responders[dataplane.PuntDNS], s.responders[dataplane.PuntMetadata] = s.gate, s.gate
-	s.metadata = metadata.New(metadata.Deps{Signer: feed, Attribute: s.gate.Attribute, State: s.state.Load, Book: book, Log: log, Now: time.Now})
-	s.dns = dns.New(dns.Deps{Attribute: s.gate.Attribute, State: s.state.Load, Resolvers: resolvers, Book: book, Log: log})
-	return s, nil
+	s.metadata = metadata.New(metadata.Deps{Signer: feed, Attribute: s.gate.Attribute, State: s.state.Load, Book: s.book, Log: log, Now: time.Now})
+	s.dns = dns.New(dns.Deps{Attribute: s.gate.Attribute, State: s.state.Load, Resolvers: resolvers, Book: s.book, Log: log})
+	return nil
 }
 
 func newAsks(plane dataplane.Plane, log *slog.Logger) *asks.Keeper {
@@ -166,7 +174,7 @@ func (s *services) take(st *hostplan.State) {
 	s.outside.Update(st)
 	s.book.Keep(func(id model.PortID) bool { return st.Served(id) != nil })
 	if s.gate != nil {
-		s.gate.Keep(func(id model.PortID) bool { return st.Endpoints[id] != nil })
+		s.gate.Keep(func(id model.PortID) bool { return st.Served(id) != nil })
 	}
 }
 

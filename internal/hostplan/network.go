@@ -99,8 +99,7 @@ func (c *Compiler) network(id model.NetworkID) (*Network, []string) {
 	})
 	n.Advertisements = c.advertisements(x, in.Network.MTU, c.anyLeg)
 	if n.Speaks {
-		plain := c.withoutServices()
-		n.OnWire = plain.advertisements(x, in.Network.MTU, plain.distributedLeg)
+		n.OnWire = c.advertisements(x, in.Network.MTU, c.distributedLeg)
 	}
 	n.Services = c.services(x)
 	return n, nil

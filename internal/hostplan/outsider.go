@@ -34,7 +34,7 @@ func (c *Compiler) DeleteWire(id model.NetworkID) {
 }
 
 // outsider compiles a port that is served on its physical network; nil: it is not there, not up, or its network is not such
-// a one, or there is nothing to tell it. DNS and metadata do not answer there, so what points to them is left out.
+// a one, or there is nothing to tell it.
 func (c *Compiler) outsider(id model.PortID) *Endpoint {
 	p := c.in.Outsiders[id]
 	if p == nil || !unicast(p.MAC) || !p.AdminStateUp {
@@ -46,24 +46,24 @@ func (c *Compiler) outsider(id model.PortID) *Endpoint {
 	}
 	e := &Endpoint{
 		Port: id, Network: p.NetworkID, Owner: p.DeviceOwner, DeviceID: p.DeviceID, Project: p.ProjectID, Name: p.Name,
-		AdminUp: true, MAC: p.MAC, MTU: n.MTU, PortSecurity: p.PortSecurity,
+		AdminUp: true, MAC: p.MAC, MTU: n.MTU, PortSecurity: p.PortSecurity, DNSName: p.DNSName, DNSDomain: p.DNSDomain,
 	}
 	for _, ip := range p.FixedIPs {
 		if a, why := c.withLength(p.NetworkID, ip); why == "" {
 			e.Addresses = append(e.Addresses, a)
 		}
 	}
-	plain := c.withoutServices()
-	e.DHCP4, e.DHCP6 = plain.dhcp4(p, p), plain.dhcp6(p, p)
+	e.DHCP4, e.DHCP6 = c.onWire(p.NetworkID).dhcp4(p, p), c.dhcp6(p, p)
 	if e.DHCP4 == nil && e.DHCP6 == nil && len(n.OnWire) == 0 {
 		return nil
 	}
 	return e
 }
 
-// withoutServices reads the same objects, under the options of who has neither DNS nor metadata from the hosts.
-func (c *Compiler) withoutServices() *Compiler {
-	plain := *c
-	plain.opts.ServeDNS, plain.opts.IsolatedMetadata, plain.opts.ForceMetadata = false, false, false
-	return &plain
+// onWire reads the same objects as they are for who is on a network's wire: metadata is reached through the network:dhcp port, also where
+// there is a router, since what is sent to a router leaves the wire.
+func (c *Compiler) onWire(id model.NetworkID) *Compiler {
+	out := *c
+	out.opts.IsolatedMetadata, out.opts.ForceMetadata = false, c.opts.ServeMetadata && len(c.idx.find(id).dhcp) > 0
+	return &out
 }

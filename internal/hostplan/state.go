@@ -226,6 +226,8 @@ type Endpoint struct {
 	DHCP4 *DHCP4
 	// DHCP6 is what DHCPv6 is answered with; nil: nothing is.
 	DHCP6 *DHCP6
+	// DNSName and DNSDomain are an outsider's dns_name and dns_domain; an endpoint's are its Neighbor's.
+	DNSName, DNSDomain string
 }
 
 // AddressPair is one entry of allowed_address_pairs, with the port's own MAC filled in where the client gave none.

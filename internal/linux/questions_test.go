@@ -71,6 +71,9 @@ func TestQuestions(t *testing.T) {
 			return err
 		}
 		defer sender.Close()
+		if err := q.Hear(mine, [6]byte{0x33, 0x33, 0, 0, 0, 2}); err != nil {
+			return err
+		}
 		askAll(t, q, peer)
 		leave(t, q, sender, peer)
 		return nil
@@ -79,6 +82,12 @@ func TestQuestions(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// mine is a MAC that is heard besides the interface's.
+var mine = [6]byte{0xfa, 0x16, 0x3e, 1, 2, 3}
+
+// at addresses a frame to a MAC.
+func at(mac [6]byte, frame []byte) []byte { return append(mac[:], frame[6:]...) }
 
 // askAll sends each kind of frame to q, and one back.
 func askAll(t *testing.T, q, peer *Questions) {
@@ -106,6 +115,19 @@ func askAll(t *testing.T, q, peer *Questions) {
 		{"a router solicitation, tagged", 4094, question(14, 4094, unix.ETH_P_IPV6, icmp6(133)), true},
 		{"a router advertisement", 0, question(15, 0, unix.ETH_P_IPV6, icmp6(134)), false},
 		{"another protocol", 0, question(16, 0, stranger, nil), false},
+		{"a neighbour solicitation", 0, question(17, 0, unix.ETH_P_IPV6, icmp6(135)), true},
+		{"DNS over UDP", 7, at(mine, question(18, 7, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0, 1, 53))), true},
+		{"DNS over TCP", 0, at(mine, question(19, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_TCP, 0, 0, 53))), true},
+		{"HTTP", 0, at(mine, question(20, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_TCP, 0, 0, 80))), true},
+		{"DNS over UDP and IPv6", 0, at(mine, question(21, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_UDP, 53))), true},
+		{"DNS over TCP and IPv6", 0, at(mine, question(22, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_TCP, 53))), true},
+		{"HTTP over IPv6, tagged", 9, at(mine, question(23, 9, unix.ETH_P_IPV6, udp6(unix.IPPROTO_TCP, 80))), true},
+		{"another's DNS", 0, question(24, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0, 0, 53)), false},
+		{"another's HTTP", 0, question(25, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_TCP, 80)), false},
+		{"HTTP over UDP", 0, at(mine, question(26, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0, 0, 80))), false},
+		{"HTTP over UDP and IPv6", 0, at(mine, question(27, 0, unix.ETH_P_IPV6, udp6(unix.IPPROTO_UDP, 80))), false},
+		{"SSH", 0, at(mine, question(28, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_TCP, 0, 0, 22))), false},
+		{"a fragment of DNS", 0, at(mine, question(29, 0, unix.ETH_P_IP, udp4(unix.IPPROTO_UDP, 0x2000, 0, 53))), false},
 	} {
 		// The peer sends untagged frames as they are; the test has put the tags in itself.
 		if err := peer.Send(f.frame, 0); err != nil {
@@ -115,17 +137,18 @@ func askAll(t *testing.T, q, peer *Questions) {
 			t.Error(err)
 		}
 		buf := make([]byte, 2048)
-		n, vlan, err := readSoon(q, buf)
+		h, err := readSoon(q, buf)
 		if err != nil {
 			t.Fatalf("%s: %v", f.name, err)
 		}
+		n, vlan := h.N, h.VLAN
 		if heard := buf[11] != 0xff; heard != f.heard || heard && (vlan != f.vlan || buf[11] != byte(i+1) || n > len(f.frame)) {
 			t.Errorf("%s: heard %v, VLAN %d, frame % x", f.name, heard, vlan, buf[:min(n, 16)])
 		} else if !heard {
 			continue
 		}
 		if buf[11] != 0xff {
-			if _, _, err := readSoon(q, buf); err != nil || buf[11] != 0xff {
+			if _, err := readSoon(q, buf); err != nil || buf[11] != 0xff {
 				t.Fatalf("%s: after it %v, % x", f.name, err, buf[:16])
 			}
 		}
@@ -140,8 +163,8 @@ func leave(t *testing.T, q, sender, peer *Questions) {
 			t.Fatal(err)
 		}
 		buf := make([]byte, 2048)
-		if _, got, err := readSoon(peer, buf); err != nil || got != vlan || buf[11] != 0x77 {
-			t.Errorf("sent in VLAN %d, arrived in %d: %v, % x", vlan, got, err, buf[:16])
+		if h, err := readSoon(peer, buf); err != nil || h.VLAN != vlan || buf[11] != 0x77 {
+			t.Errorf("sent in VLAN %d, arrived in %d: %v, % x", vlan, h.VLAN, err, buf[:16])
 		}
 	}
 	// The next that q hears is the peer's.
@@ -149,19 +172,19 @@ func leave(t *testing.T, q, sender, peer *Questions) {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 2048)
-	if _, _, err := readSoon(q, buf); err != nil || buf[11] != 0x78 {
+	if _, err := readSoon(q, buf); err != nil || buf[11] != 0x78 {
 		t.Errorf("heard what left: %v, % x", err, buf[:16])
 	}
 	q.Close()
-	if _, _, err := q.Read(buf); !errors.Is(err, os.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+	if _, err := q.Read(buf); !errors.Is(err, os.ErrClosed) && !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
 
 // readSoon is a Read that ends after five seconds.
-func readSoon(q *Questions, buf []byte) (int, uint16, error) {
+func readSoon(q *Questions, buf []byte) (Heard, error) {
 	if err := q.f.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return 0, 0, err
+		return Heard{}, err
 	}
 	return q.Read(buf)
 }

@@ -40,6 +40,10 @@ func cloud() *hostplan.State {
 		Endpoints: map[model.PortID]*hostplan.Endpoint{
 			portN(2): {Port: portN(2), Network: netN(1)}, portN(4): {Port: portN(4), Network: netN(2)},
 		},
+		Outsiders: map[model.PortID]*hostplan.Endpoint{ // machines on the wires of both networks
+			portN(6): {Port: portN(6), Network: netN(1), DNSName: "metal", Addresses: []netip.Prefix{netip.PrefixFrom(addrs(6)[0], 24), netip.PrefixFrom(addrs(6)[1], 64)}},
+			portN(7): {Port: portN(7), Network: netN(2), Addresses: []netip.Prefix{netip.PrefixFrom(addrs(7)[0], 24)}},
+		},
 		Neighbors: map[model.PortID]*hostplan.Neighbor{
 			portN(2): {Port: portN(2), Network: netN(1), DNSName: "Web", Addresses: addrs(2)},
 			// Port 3 is on another host, and may use port 2's address and one more (allowed_address_pairs).
@@ -204,6 +208,11 @@ func TestNames(t *testing.T) {
 		{"reverse, elsewhere", 2, "9.9.9.9.in-addr.arpa.", dnsmessage.TypePTR, "Refused"},
 		{"reverse IPv6", 2, "3." + strings.Repeat("0.", 27) + "0.0.d.f.ip6.arpa.", dnsmessage.TypePTR, "Success host-fd00--3.openstacklocal."},
 		{"a transfer", 2, "openstacklocal.", dnsmessage.TypeAXFR, "Refused"},
+		{"a machine on the wire asks for an instance", 6, "web.openstacklocal.", dnsmessage.TypeA, "Success 10.0.0.2"},
+		{"for itself", 6, "metal.openstacklocal.", dnsmessage.TypeALL, "Success 10.0.0.6 fd00::6"},
+		{"for its reverse", 6, "6.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, "Success metal.openstacklocal."},
+		{"and for nobody on another wire", 6, "host-10-0-0-7.openstacklocal.", dnsmessage.TypeA, "NameError"},
+		{"an instance is told on no host", 2, "host-10-0-0-6.openstacklocal.", dnsmessage.TypeA, "NameError"},
 		{"a port that is gone", 9, "web.openstacklocal.", dnsmessage.TypeA, "Refused"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -376,7 +385,7 @@ func TestCut(t *testing.T) {
 		n := portN(byte(100 + i))
 		st.Neighbors[n] = &hostplan.Neighbor{Port: n, Network: netN(1), DNSName: "many", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})}}
 	}
-	z := newZone(st, netN(1))
+	z := newZone(st, zoneOf{network: netN(1)})
 	q, _, _ := parse(query("many.openstacklocal.", dnsmessage.TypeA, 0))
 	a := z.answer(q.q)
 	if got := len(build(q, a, false)); got > plain {

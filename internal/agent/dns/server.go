@@ -62,7 +62,7 @@ type Server struct {
 
 	mu    sync.Mutex // guards what follows
 	state *hostplan.State
-	zones map[model.NetworkID]*zone // of state
+	zones map[zoneOf]*zone // of state
 	busy  map[model.PortID]int
 	all   int
 }
@@ -75,7 +75,7 @@ func New(d Deps) *Server {
 	if d.Timeout == 0 {
 		d.Timeout = 2 * time.Second
 	}
-	return &Server{d: d, zones: map[model.NetworkID]*zone{}, busy: map[model.PortID]int{}}
+	return &Server{d: d, zones: map[zoneOf]*zone{}, busy: map[model.PortID]int{}}
 }
 
 // ServeUDP answers datagrams until ctx ends; it closes c.
@@ -295,7 +295,7 @@ func (s *Server) resolve(ctx context.Context, port model.PortID, q question, msg
 	}
 	z := s.zone(port)
 	if z == nil {
-		return nil, dnsmessage.RCodeRefused, "the port is no longer on this host"
+		return nil, dnsmessage.RCodeRefused, "the port is no longer served by this host"
 	}
 	if a := z.answer(q.q); a.known {
 		return build(q, a, how.tcp), a.rcode, ""
@@ -316,14 +316,14 @@ func (s *Server) resolve(ctx context.Context, port model.PortID, q question, msg
 // zone is the one of the port's network; nil: the port is gone.
 func (s *Server) zone(port model.PortID) *zone {
 	st := s.d.State()
-	if st == nil || st.Endpoints[port] == nil {
+	if st == nil || st.Served(port) == nil {
 		return nil
 	}
-	id := st.Endpoints[port].Network
+	id := zoneOf{st.Served(port).Network, st.Outsiders[port] != nil}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != st {
-		s.state, s.zones = st, map[model.NetworkID]*zone{}
+		s.state, s.zones = st, map[zoneOf]*zone{}
 	}
 	if s.zones[id] == nil {
 		s.zones[id] = newZone(st, id)

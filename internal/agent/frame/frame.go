@@ -231,6 +231,24 @@ func (p IP) Checksum() bool {
 	return true
 }
 
+// Sound reports whether the checksum of the TCP or UDP header in Payload is right; UDP over IPv4 may do without.
+func (p IP) Sound() bool {
+	switch {
+	case p.Proto == protoUDP && len(p.Payload) >= udpLen:
+		n := int(binary.BigEndian.Uint16(p.Payload[4:]))
+		if n < udpLen || n > len(p.Payload) {
+			return false
+		}
+		if p.Payload[6] == 0 && p.Payload[7] == 0 {
+			return p.Src.Is4()
+		}
+		return fold(pseudo(p.Src, p.Dst, p.Proto, p.Payload[:n])) == 0xffff
+	case p.Proto == protoTCP && len(p.Payload) >= 20:
+		return fold(pseudo(p.Src, p.Dst, p.Proto, p.Payload)) == 0xffff
+	}
+	return false
+}
+
 // sum adds the 16-bit words of b to acc (RFC 1071).
 func sum(acc uint32, b []byte) uint32 {
 	for ; len(b) >= 2; b = b[2:] {

@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 
@@ -10,13 +11,16 @@ import (
 // ARP (RFC 826) and neighbour discovery (RFC 4861).
 const (
 	etherARP     = 0x0806
+	arpLen       = 42
+	leastFrame   = 60 // that Ethernet carries
 	arpRequest   = 1
 	icmp6NS      = 135
 	icmp6NA      = 136
 	optionSource = 1
 	optionTarget = 2
-	// overrides is the flag of an advertisement that replaces what its receivers have cached.
-	overrides = 0x20
+	arpReply     = 2
+	// solicited is the flag of an advertisement that was asked for, overrides that of one that replaces what its receivers have cached.
+	solicited, overrides = 0x40, 0x20
 )
 
 // Asked is the address that an ARP request or a neighbour solicitation asks for; false: the frame is neither.
@@ -57,11 +61,43 @@ func Probe(addr netip.Addr, mac, from model.MAC) []byte {
 
 // arp is a request of sender at mac for target.
 func arp(mac model.MAC, sender, target netip.Addr, to model.MAC) []byte {
-	b := make([]byte, 0, 42)
+	b := make([]byte, 0, arpLen)
 	b = append(append(b, to[:]...), mac[:]...)
 	b = binary.BigEndian.AppendUint16(b, etherARP)
 	b = append(b, 0, 1, 8, 0, 6, 4, 0, arpRequest)
 	b = append(append(b, mac[:]...), sender.AsSlice()...)
 	b = append(b, 0, 0, 0, 0, 0, 0)
 	return append(b, target.AsSlice()...)
+}
+
+// Resolution answers an ARP request or a neighbour solicitation of a machine that asks, for its own use, who has the address: it is at mac.
+// nil: the frame does not ask for that address, or is malformed, or asks in order to have the address itself (RFC 4862, section 5.4.3).
+func Resolution(b []byte, addr netip.Addr, mac model.MAC) []byte {
+	if asked, ok := Asked(b); !ok || asked != addr {
+		return nil
+	}
+	from := b[6:12]
+	if addr.Is4() {
+		if string(b[14:20]) != "\x00\x01\x08\x00\x06\x04" || !bytes.Equal(b[22:28], from) {
+			return nil
+		}
+		out := make([]byte, 0, leastFrame)
+		out = append(append(out, from...), mac[:]...)
+		out = append(append(out, b[12:20]...), 0, arpReply)
+		out = append(append(out, mac[:]...), b[38:42]...)
+		return append(out, b[22:32]...)[:leastFrame] // the rest is zero
+	}
+	m, err := ParseICMP6(b)
+	if err != nil || m.Code != 0 || m.HopLimit != 255 || !m.Src.IsValid() || m.Src.IsUnspecified() || m.Src.IsMulticast() {
+		return nil
+	}
+	body := append([]byte{solicited | overrides, 0, 0, 0}, addr.AsSlice()...)
+	body = append(append(body, optionTarget, 1), mac[:]...)
+	return ICMP6{SrcMAC: mac, DstMAC: model.MAC(from), Src: addr, Dst: m.Src, HopLimit: 255, Type: icmp6NA, Body: body}.Bytes()
+}
+
+// SolicitedNode is the MAC of the group at which an IPv6 address is asked for (RFC 4291, section 2.7.1; RFC 2464, section 7).
+func SolicitedNode(a netip.Addr) model.MAC {
+	b := a.As16()
+	return model.MAC{0x33, 0x33, 0xff, b[13], b[14], b[15]}
 }

@@ -172,10 +172,10 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, port model.PortID,
 	}
 	defer p.busy.give(port)
 	st := p.d.State()
-	if st == nil || st.Endpoints[port] == nil {
-		return fail(w, http.StatusNotFound, "the port is no longer on this host")
+	if st == nil || st.Served(port) == nil {
+		return fail(w, http.StatusNotFound, "the port is no longer served by this host")
 	}
-	ep := st.Endpoints[port]
+	ep := st.Served(port)
 	if why := refuse(r); why != "" {
 		return fail(w, http.StatusBadRequest, why)
 	}

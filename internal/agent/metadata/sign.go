@@ -84,11 +84,11 @@ func (s *signatures) ask(ctx context.Context, ep *hostplan.Endpoint, address net
 // forget drops the signatures of ports that are gone, now and then. The caller holds mu.
 func (s *signatures) forget() {
 	st := s.d.State()
-	if st == nil || len(s.have) <= len(st.Endpoints)+64 {
+	if st == nil || len(s.have) <= len(st.Endpoints)+len(st.Outsiders)+64 {
 		return
 	}
 	for id := range s.have {
-		if st.Endpoints[id] == nil {
+		if st.Served(id) == nil {
 			delete(s.have, id)
 		}
 	}

@@ -1,10 +1,10 @@
-// Package outside answers DHCP and router solicitations on the physical networks themselves: for ports of provider networks that no agent plugs in,
-// bare-metal machines and ports that are bound nowhere. The server chooses one host at a time for each network
+// Package outside answers on the physical networks themselves what machines ask that no agent plugs in: ports of provider networks of
+// bare-metal machines, and ports that are bound nowhere. The server chooses one host at a time for each network
 // (internal/server/feed) and tells it of those ports; to whoever is not among them nothing is said.
 //
-// The package decides what to answer to whom and opens and closes wires as the State wants; the frames are the DHCP
-// servers' of internal/agent/dhcp and internal/agent/ra, the sockets internal/linux's. It answers ARP for the DHCP server's own address, so
-// that a client can renew, and nothing else: neither DNS nor metadata.
+// The package decides what is answered to whom and opens and closes wires as the State wants. The frames are the DHCP
+// servers' of internal/agent/dhcp and internal/agent/ra; DNS and metadata go the way of instances', by internal/agent/service; the sockets
+// are internal/linux's.
 package outside
 
 import (
@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,31 +20,35 @@ import (
 
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
+	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/model"
 )
 
 // Wire is a physical network as this host has it.
 type Wire interface {
-	// Read waits for a frame with a question, without its VLAN tag; vlan 0: it had none.
-	Read(buf []byte) (n int, vlan uint16, err error)
+	// Read waits for a frame with a question, without its VLAN tag.
+	Read(buf []byte) (linux.Heard, error)
+	// Send does not wait.
 	Send(frame []byte, vlan uint16) error
-	// Hear makes the NIC take frames for the MAC, too; it may be a group's.
-	Hear(mac [6]byte) error
+	// Hear makes the NIC take frames for the MACs, too; they may be groups'.
+	Hear(macs ...[6]byte) error
 	Close() error
 }
 
-// Responder answers one kind of question; those of internal/agent/dhcp and internal/agent/ra do.
+// Responder answers one kind of question, from any goroutine; those of internal/agent/dhcp, internal/agent/ra and internal/agent/service do.
 type Responder interface {
 	Handle(p dataplane.Punt, st *hostplan.State) [][]byte
 }
 
-// Deps of New. All are required.
+// Deps of New. All but Services are required.
 type Deps struct {
 	// Open opens a physical network; an error is tried again.
 	Open         func(physnet string) (Wire, error)
 	DHCP4, DHCP6 Responder
 	RA           Responder
-	Log          *slog.Logger
+	// Services takes packets to DNS and metadata; what it answers comes by Inject. nil: there are neither.
+	Services Responder
+	Log      *slog.Logger
 	// Retry is the wait before a wire that failed is opened again.
 	Retry time.Duration
 }
@@ -59,9 +64,10 @@ type Server struct {
 // view is a State with what is looked up of it.
 type view struct {
 	st       *hostplan.State
-	outsider map[where]*hostplan.Endpoint
-	// macs are the DHCP servers' MACs and the groups that are asked, per physical network.
-	macs map[string]map[model.MAC]bool
+	outsider map[where]*machine
+	byPort   map[model.PortID]*machine
+	// macs are those of the servers and the groups that are asked, per physical network.
+	macs map[string]map[[6]byte]bool
 }
 
 // where names a machine on the wire.
@@ -76,19 +82,27 @@ func New(d Deps) *Server { return &Server{d: d, poke: make(chan struct{}, 1)} }
 
 // Update hands over a new State.
 func (s *Server) Update(st *hostplan.State) {
-	v := &view{st: st, outsider: map[where]*hostplan.Endpoint{}, macs: map[string]map[model.MAC]bool{}}
+	v := &view{st: st, outsider: map[where]*machine{}, byPort: map[model.PortID]*machine{}, macs: map[string]map[[6]byte]bool{}}
+	old := s.state.Load()
+	places := map[model.NetworkID]place{}
 	for _, e := range st.Outsiders {
 		n := st.Networks[e.Network]
 		if n == nil || n.Physnet == "" {
 			continue
 		}
-		v.outsider[where{n.Physnet, n.VLAN, e.MAC}] = e
+		if _, known := places[n.ID]; !known {
+			places[n.ID] = placeOf(n)
+		}
+		m := &machine{Endpoint: e, at: where{n.Physnet, n.VLAN, e.MAC}, place: places[n.ID]}
+		m.limit = newLimit()
+		if old != nil && old.byPort[e.Port] != nil {
+			m.limit = old.byPort[e.Port].limit
+		}
+		v.outsider[m.at], v.byPort[e.Port] = m, m
 		if v.macs[n.Physnet] == nil {
-			v.macs[n.Physnet] = map[model.MAC]bool{allServers: true, allRouters: true}
+			v.macs[n.Physnet] = map[[6]byte]bool{allServers: true, allRouters: true}
 		}
-		if answersARP(st, e) {
-			v.macs[n.Physnet][e.DHCP4.ServerMAC] = true
-		}
+		m.place.hear(v.macs[n.Physnet])
 	}
 	s.state.Store(v)
 	select {
@@ -121,7 +135,7 @@ func (s *Server) Run(ctx context.Context) error {
 // line is an open wire and its reader.
 type line struct {
 	wire   Wire
-	heard  map[model.MAC]bool
+	told   map[told]int // how often
 	reader sync.WaitGroup
 	dead   atomic.Bool
 }
@@ -152,33 +166,29 @@ func (s *Server) adjust(wires map[string]*line) {
 				s.d.Log.Warn("machines on a physical network are not served; will try again", "physicalNetwork", name, "error", err)
 				continue
 			}
-			l = &line{wire: w, heard: map[model.MAC]bool{}}
+			l = &line{wire: w, told: map[told]int{}}
 			wires[name] = l
 			s.lines.Store(name, l)
 			l.reader.Go(func() { s.read(name, l) })
 		}
-		for m := range macs {
-			if !l.heard[m] {
-				l.heard[m] = true
-				if err := l.wire.Hear(m); err != nil {
-					s.d.Log.Debug("renewals are answered only when they are broadcast", "physicalNetwork", name, "error", err)
-				}
-			}
+		if err := l.wire.Hear(slices.Collect(maps.Keys(macs))...); err != nil {
+			s.d.Log.Debug("of what machines ask only what is broadcast is heard", "physicalNetwork", name, "error", err)
 		}
+		s.announce(l, name, v)
 	}
 }
 
 func (s *Server) read(physnet string, l *line) {
-	buf := make([]byte, 4096)
+	buf := make([]byte, 1<<17) // more than the kernel puts together
 	for {
-		n, vlan, err := l.wire.Read(buf)
+		h, err := l.wire.Read(buf)
 		if err != nil {
 			l.dead.Store(true)
 			s.d.Log.Debug("no longer reading a physical network", "physicalNetwork", physnet, "error", err)
 			return
 		}
-		for _, frame := range s.answer(physnet, vlan, buf[:n]) {
-			if err := l.wire.Send(frame, vlan); err != nil {
+		for _, frame := range s.answer(physnet, h, buf[:h.N]) {
+			if err := l.wire.Send(frame, h.VLAN); err != nil {
 				s.d.Log.Debug("answer not sent", "physicalNetwork", physnet, "error", err)
 			}
 		}
@@ -186,31 +196,35 @@ func (s *Server) read(physnet string, l *line) {
 }
 
 // answer is what is said to a frame.
-func (s *Server) answer(physnet string, vlan uint16, frame []byte) [][]byte {
+func (s *Server) answer(physnet string, h linux.Heard, b []byte) [][]byte {
 	v := s.state.Load()
-	if v == nil || len(frame) < 42 {
+	if v == nil || len(b) < 42 {
 		return nil
 	}
-	e := v.outsider[where{physnet, vlan, model.MAC(frame[6:12])}]
-	if e == nil {
+	m := v.outsider[where{physnet, h.VLAN, model.MAC(b[6:12])}]
+	if m == nil {
 		return nil
 	}
-	p := dataplane.Punt{Port: e.Port, Frame: frame}
-	switch kind := uint16(frame[12])<<8 | uint16(frame[13]); kind {
-	case 0x0806:
-		if reply := answerARP(v.st, e, frame); reply != nil {
+	q, ok := classify(b)
+	if !ok {
+		return nil
+	}
+	p := dataplane.Punt{Kind: q.kind, Port: m.Port, Frame: b}
+	switch q.kind {
+	case dataplane.PuntDHCP4:
+		return s.d.DHCP4.Handle(p, v.st)
+	case dataplane.PuntDHCP6:
+		return s.d.DHCP6.Handle(p, v.st)
+	case dataplane.PuntRS:
+		return s.d.RA.Handle(p, v.st)
+	case dataplane.PuntNeighbor:
+		if reply := m.resolve(b); reply != nil && m.limit.Allow() {
 			return [][]byte{reply}
 		}
-	case 0x0800:
-		p.Kind = dataplane.PuntDHCP4
-		return s.d.DHCP4.Handle(p, v.st)
-	case 0x86dd:
-		if frame[20] == 58 {
-			p.Kind = dataplane.PuntRS
-			return s.d.RA.Handle(p, v.st)
+	case dataplane.PuntDNS, dataplane.PuntMetadata:
+		if s.d.Services != nil && m.mayAsk(q) && (h.Unsummed || q.packet.Sound()) && m.limit.Allow() {
+			return s.d.Services.Handle(p, v.st)
 		}
-		p.Kind = dataplane.PuntDHCP6
-		return s.d.DHCP6.Handle(p, v.st)
 	}
 	return nil
 }
@@ -219,50 +233,15 @@ func (s *Server) answer(physnet string, vlan uint16, frame []byte) [][]byte {
 // (RFC 6085 lets a packet to a group go to one machine).
 func (s *Server) Inject(id model.PortID, frame []byte) error {
 	v := s.state.Load()
-	if v == nil || v.st.Outsiders[id] == nil || len(frame) < 14 {
+	if v == nil || v.byPort[id] == nil || len(frame) < 14 {
 		return fmt.Errorf("port %s: %w", id, errNotServed)
 	}
-	e := v.st.Outsiders[id]
-	n := v.st.Networks[e.Network]
-	if n == nil {
-		return fmt.Errorf("port %s: %w", id, errNotServed)
-	}
-	l, ok := s.lines.Load(n.Physnet)
+	m := v.byPort[id]
+	l, ok := s.lines.Load(m.at.physnet)
 	if !ok {
-		return fmt.Errorf("port %s, physical network %s: %w", id, n.Physnet, errNotServed)
+		return fmt.Errorf("port %s, physical network %s: %w", id, m.at.physnet, errNotServed)
 	}
-	return l.(*line).wire.Send(slices.Concat(e.MAC[:], frame[6:]), n.VLAN) //nolint:forcetypeassert // nothing else is stored
-}
-
-// answersARP reports whether the outsider's DHCP server has an address that nobody else answers for: a network:dhcp port's.
-func answersARP(st *hostplan.State, e *hostplan.Endpoint) bool {
-	if e.DHCP4 == nil {
-		return false
-	}
-	for _, v := range st.Networks[e.Network].Services {
-		if v.Address == e.DHCP4.Server && v.MAC == e.DHCP4.ServerMAC {
-			return true
-		}
-	}
-	return false
-}
-
-// answerARP answers a request of the outsider's for the address of its DHCP server (RFC 826); nil: it is no such request.
-func answerARP(st *hostplan.State, e *hostplan.Endpoint, b []byte) []byte {
-	const head = "\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01" // ARP, Ethernet, IPv4, a request
-	if string(b[12:22]) != head || !answersARP(st, e) || model.MAC(b[22:28]) != e.MAC {
-		return nil
-	}
-	server := e.DHCP4.Server.As4()
-	if [4]byte(b[38:42]) != server {
-		return nil
-	}
-	out := make([]byte, 0, 60)
-	out = append(append(out, b[6:12]...), e.DHCP4.ServerMAC[:]...)
-	out = append(append(out, head[:9]...), 2)
-	out = append(append(out, e.DHCP4.ServerMAC[:]...), server[:]...)
-	out = append(out, b[22:32]...)
-	return out[:60] // the least that Ethernet carries; the rest is zero
+	return l.(*line).wire.Send(slices.Concat(m.MAC[:], frame[6:]), m.at.vlan) //nolint:forcetypeassert // nothing else is stored
 }
 
 var errNotServed = errors.New("is not served on a wire here")

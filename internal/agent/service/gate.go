@@ -4,7 +4,7 @@
 // A Gate translates without any state of connections: each (port, instance's address, address called) has a synthetic
 // source address of its own, inside a network namespace that nobody else can reach. That address is how a server knows who
 // asks; no byte of the payload is looked at. The package knows nothing of DNS and HTTP and decides nothing about who may
-// ask: the data plane has checked the sender before.
+// ask: the data plane has checked the sender before, or internal/agent/outside has.
 package service
 
 import (
@@ -49,7 +49,7 @@ type way struct {
 	instMAC, callMAC model.MAC
 }
 
-// Gate implements agent.Responder for dataplane.PuntDNS and PuntMetadata.
+// Gate implements agent.Responder for dataplane.PuntDNS and PuntMetadata, of instances and of machines on a wire.
 type Gate struct {
 	d Deps
 
@@ -60,7 +60,7 @@ type Gate struct {
 	next  uint32
 }
 
-// Deps of New. Tun is the namespace's device; Inject the plane's.
+// Deps of New. Tun is the namespace's device; Inject gives a port a frame, and does not wait.
 type Deps struct {
 	Tun    io.ReadWriteCloser
 	Inject func(model.PortID, []byte) error
@@ -74,7 +74,7 @@ func New(d Deps) *Gate {
 
 // Handle sends one packet of an instance into the namespace. There are no replies: they come by Run.
 func (g *Gate) Handle(p dataplane.Punt, st *hostplan.State) [][]byte {
-	if st.Endpoints[p.Port] == nil {
+	if st.Served(p.Port) == nil {
 		return nil
 	}
 	pkt, err := frame.ParseIP(p.Frame)

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -122,6 +123,11 @@ func (h *hub) elect() []string {
 		}
 	}
 	return moved
+}
+
+// serves reports whether a host is the one that serves the port, which no agent plugs in, on its physical network.
+func (h *hub) serves(ctx context.Context, p *model.Port, host string) (yes bool) {
+	return outsider(p) && h.do(ctx, func() { yes = h.serving[p.NetworkID] == host }) && yes
 }
 
 // reelect tells those concerned if others serve than before.

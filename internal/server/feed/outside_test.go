@@ -2,9 +2,19 @@ package feed
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
 	"net/netip"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -125,4 +135,92 @@ func behindRouter(t *rapid.T, b *bench, network model.NetworkID, mirrors map[str
 	if none := holders(); len(none) != 0 {
 		t.Fatalf("without the router, served by %v", none)
 	}
+}
+
+// certified is the context of a call with a host's certificate.
+func certified(host string) context.Context {
+	chain := []*x509.Certificate{{Subject: pkix.Name{CommonName: host}}}
+	return peer.NewContext(context.Background(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{chain}}}})
+}
+
+// TestSign: a request of an instance is signed for the host that its port is bound to; of a machine on a wire, for the host that serves it
+// there at the moment; of a port that is nobody's instance, for none.
+func TestSign(t *testing.T) {
+	w, h, stop := open(t)
+	defer stop()
+	s := &Server{Deps: Deps{Writer: w, MetadataSecret: []byte("s3cret"), MetadataURL: "http://nova:8775"}, hub: h}
+	network, overlay := model.NetworkID{UUID: model.UUID{1}}, model.NetworkID{UUID: model.UUID{2}}
+	id := func(n byte) model.PortID { return model.PortID{UUID: model.UUID{9, n}} }
+	dead := ""
+	h.do(context.Background(), func() { h.alive = func(host string) bool { return host != dead } })
+	_, err := w.Do(context.Background(), "test", func(tx *world.Tx) error {
+		for i, name := range []string{"c1", "c2", "c3"} {
+			host := &model.Host{Name: name, VTEP: netip.AddrFrom4([4]byte{10, 9, 9, byte(i)})}
+			if name != "c3" {
+				host.BridgeMappings = map[string]string{"rack": "eth1"}
+			}
+			tx.Hosts.Put(host)
+		}
+		tx.Networks.Put(&model.Network{ID: network, MTU: 1500, AdminStateUp: true})
+		tx.Segments.Put(&model.Segment{ID: model.SegmentID{UUID: model.UUID{8}}, NetworkID: network, NetworkType: model.TypeVLAN, Physnet: "rack", SegmentationID: 7})
+		tx.Subnets.Put(&model.Subnet{ID: model.SubnetID{UUID: model.UUID{7}}, NetworkID: network, CIDR: netip.MustParsePrefix("10.0.0.0/24"), EnableDHCP: true})
+		tx.Ports.Put(&model.Port{ID: id(1), NetworkID: network, DeviceID: "metal", ProjectID: "p", Host: "node-7", VNICType: model.VNICBaremetal, VIFType: model.VIFOther})
+		tx.Ports.Put(&model.Port{ID: id(2), NetworkID: network, DeviceID: "vm", ProjectID: "p", Host: "c3", VIFType: model.VIFTap})
+		tx.Ports.Put(&model.Port{ID: id(3), NetworkID: network, VIFType: model.VIFUnbound})
+		tx.Networks.Put(&model.Network{ID: overlay, MTU: 1450, AdminStateUp: true})
+		tx.Segments.Put(&model.Segment{ID: model.SegmentID{UUID: model.UUID{6}}, NetworkID: overlay, NetworkType: model.TypeVXLAN, SegmentationID: 7})
+		tx.Ports.Put(&model.Port{ID: id(4), NetworkID: overlay, DeviceID: "unbound", VIFType: model.VIFUnbound})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving := func() (host string) {
+		h.do(context.Background(), func() { h.reelect(); host = h.serving[network] })
+		return host
+	}
+	sign := func(host string, n byte) (*wire.SignReply, codes.Code) {
+		u := id(n).UUID
+		r, err := s.Sign(certified(host), &wire.SignRequest{PortId: u[:]})
+		return r, status.Code(err)
+	}
+	check := func(serves string) {
+		t.Helper()
+		for n := range byte(4) {
+			if _, code := sign("", n+1); code != codes.Unauthenticated {
+				t.Errorf("port %d for a certificate without a name: %v", n+1, code)
+			}
+		}
+		for _, host := range []string{"c1", "c2", "c3", "node-7"} {
+			for n, by := range map[byte]string{1: serves, 2: "c3"} {
+				r, code := sign(host, n)
+				if by == host || n == 1 && host == "node-7" {
+					mac := hmac.New(sha256.New, s.MetadataSecret)
+					mac.Write([]byte(r.GetInstanceId()))
+					if code != codes.OK || r.InstanceId != map[byte]string{1: "metal", 2: "vm"}[n] || r.ProjectId != "p" || r.Signature != hex.EncodeToString(mac.Sum(nil)) {
+						t.Errorf("port %d for %s: %v %v", n, host, r, code)
+					}
+				} else if code != codes.NotFound {
+					t.Errorf("port %d for %s: %v %v", n, host, r, code)
+				}
+			}
+			if r, code := sign(host, 4); code != codes.NotFound {
+				t.Errorf("a port on no wire for %s: %v %v", host, r, code)
+			}
+		}
+	}
+	first := serving()
+	for first == "" { // the hub has not seen the commit yet
+		first = serving()
+	}
+	check(first)
+	if _, code := sign(first, 3); code != codes.FailedPrecondition {
+		t.Errorf("a port without an instance: %v", code)
+	}
+	h.do(context.Background(), func() { dead = first })
+	second := serving()
+	if second == first || second == "" {
+		t.Fatalf("after %s died, %q serves", first, second)
+	}
+	check(second)
 }

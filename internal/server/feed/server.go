@@ -116,7 +116,11 @@ func certifiedHost(ctx context.Context) (string, error) {
 	if !ok || len(tls.State.VerifiedChains) == 0 {
 		return "", status.Error(codes.Unauthenticated, "a client certificate signed by the cloud's CA is needed")
 	}
-	return tls.State.VerifiedChains[0][0].Subject.CommonName, nil
+	name := tls.State.VerifiedChains[0][0].Subject.CommonName
+	if name == "" { // it would pass for the host of what is bound nowhere
+		return "", status.Error(codes.Unauthenticated, "the client certificate names no host (its common name)")
+	}
+	return name, nil
 }
 
 // Connect implements wire.FeedServer.
@@ -336,7 +340,8 @@ func (s *portStates) router(w *world.World, r *model.Router, up, central bool) {
 }
 
 // Sign implements wire.FeedServer: the signature that Nova's metadata service checks (HMAC-SHA256 of the instance id with
-// the shared secret), for a port that is bound to the caller's host and to nobody else's.
+// the shared secret), for a port that is bound to the caller's host, or that the caller's host serves on a physical network, and for
+// nobody else's.
 func (s *Server) Sign(ctx context.Context, r *wire.SignRequest) (*wire.SignReply, error) {
 	host, err := certifiedHost(ctx)
 	if err != nil {
@@ -347,8 +352,11 @@ func (s *Server) Sign(ctx context.Context, r *wire.SignRequest) (*wire.SignReply
 		return nil, status.Errorf(codes.InvalidArgument, "port_id: %v", err)
 	}
 	p := s.Writer.Snapshot().Ports.Get(model.PortID{UUID: u})
-	if p == nil || p.Host != host {
-		return nil, status.Errorf(codes.NotFound, "port %s is not bound to host %s", u, host)
+	if p == nil || p.Host != host && !s.hub.serves(ctx, p, host) {
+		return nil, status.Errorf(codes.NotFound, "port %s is neither bound to host %s nor served by it on its wire", u, host)
+	}
+	if p.DeviceID == "" {
+		return nil, status.Errorf(codes.FailedPrecondition, "port %s is no instance's: it has no device_id", u)
 	}
 	mac := hmac.New(sha256.New, s.MetadataSecret)
 	mac.Write([]byte(p.DeviceID))
