@@ -103,7 +103,6 @@ func newLabBootCmd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&host, "host", "", "the compute; none: the one with the fewest instances")
 	cmd.Flags().StringVar(&network, "network", "", "the network, by name or id")
-	cmd.MarkFlagRequired("network") //nolint:errcheck // the flag is there
 	return cmd
 }
 
@@ -121,8 +120,8 @@ func newLabDeleteCmd() *cobra.Command {
 }
 
 func newLabExecCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "exec HOST|INSTANCE -- COMMAND [ARGUMENT...]",
+	cmd := &cobra.Command{
+		Use:   "exec HOST|INSTANCE [--] COMMAND [ARGUMENT...]",
 		Short: "Run a command on a host or in an instance",
 		Args:  cobra.MinimumNArgs(2),
 		RunE: withLab(func(_ *cobra.Command, args []string, r *lab.Record) error {
@@ -130,18 +129,26 @@ func newLabExecCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path, err := exec.LookPath(args[1])
+			if args = args[1:]; args[0] == "--" {
+				args = args[1:]
+			}
+			if len(args) == 0 {
+				return errors.New("there is no command behind --")
+			}
+			path, err := exec.LookPath(args[0])
 			if err != nil {
-				return fmt.Errorf("run %s: %w", args[1], err)
+				return fmt.Errorf("run %s: %w", args[0], err)
 			}
 			// The thread that changes its namespace becomes the command: nothing of this process remains.
 			runtime.LockOSThread()
 			if err := linux.JoinNetns(ns); err != nil {
 				return err
 			}
-			return unix.Exec(path, args[1:], os.Environ())
+			return unix.Exec(path, args, os.Environ())
 		}),
 	}
+	cmd.Flags().SetInterspersed(false) // the command's own flags are none of ours, with and without --
+	return cmd
 }
 
 func newLabEnvCmd() *cobra.Command {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,11 +37,7 @@ func newLabCutCmd() *cobra.Command {
 			if len(links) == 0 {
 				links = lab.Links()
 			}
-			var err error
-			for _, l := range links {
-				err = errors.Join(err, r.Cut(args[0], l))
-			}
-			return err
+			return r.Cut(args[0], links...)
 		}),
 	}
 }

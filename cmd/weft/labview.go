@@ -67,8 +67,12 @@ func printWelcome(w io.Writer, r *lab.Record) {
 	fmt.Fprintf(w, "\nThe lab is up: %d hosts, the APIs on 127.0.0.1, state in %s.\n", len(r.Hosts()), r.Options.StateDir)
 	next := [][2]string{}
 	if r.Options.Demo {
+		pings := "red2 on compute2 pings red1 on compute1"
+		if r.Options.Computes == 1 {
+			pings = "red2 pings red1, both on compute1"
+		}
 		next = append(next, [2]string{"weft lab verify", "prove by packet capture which way each kind of traffic goes"},
-			[2]string{"weft lab exec red2 -- ping 172.16.42.7", "red2 on compute2 pings red1 on compute1"})
+			[2]string{"weft lab exec red2 -- ping 172.16.42.7", pings})
 	}
 	next = append(next, [2]string{"weft lab status", "hosts, agents, instances, addresses"},
 		[2]string{`eval "$(weft lab env)"; openstack network list`, "use the OpenStack client"},

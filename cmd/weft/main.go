@@ -44,7 +44,35 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(newVersionCmd(), newServerCmd(), newAgentCmd(), newCACmd(), newLabCmd(), newGuestInitCmd(), newDoctorCmd(),
 		newStoreCmd(), newBackupCmd(), newRestoreCmd(), newConfigCmd(), newPolicyCmd(), newTraceCmd(), newDropsCmd(), newStatusCmd())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath())
+	})
+	explain(root)
 	return root
+}
+
+// explain lets a command that is called with wrong arguments, and one that has commands and is called with none of them, say what it takes.
+func explain(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w: it is `%s`", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return fmt.Errorf("unknown command %q for %q: see `%s --help`", args[0], cmd.CommandPath(), cmd.CommandPath())
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		explain(sub)
+	}
 }
 
 func newVersionCmd() *cobra.Command {

@@ -63,8 +63,6 @@ func checkOptions(o Options) error {
 		return fmt.Errorf("--vif %s: veth or tap", o.VIF)
 	case o.Redirect != "auto" && o.Redirect != "plain":
 		return fmt.Errorf("--redirect %s: auto or plain", o.Redirect)
-	case o.Demo && o.Computes < 2:
-		return errors.New("the demo needs two computes: use --computes 2 or more, or --no-demo")
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weft-cloud/weft/internal/lab/compute"
+	"github.com/weft-cloud/weft/internal/lab/hypervisor"
 	"github.com/weft-cloud/weft/internal/lab/image"
 	"github.com/weft-cloud/weft/internal/lab/osclient"
 )
@@ -207,8 +208,14 @@ func (r *Record) BootNamed(ctx context.Context, name, host, network string) erro
 		names = append(names, n.Name)
 	}
 	i := slices.IndexFunc(nets, func(n Network) bool { return n.Name == network || n.ID == network })
+	if network == "" {
+		return fmt.Errorf("--network is missing: there is %s", strings.Join(names, ", "))
+	}
 	if i < 0 {
 		return fmt.Errorf("no network %q: there is %s", network, strings.Join(names, ", "))
+	}
+	if err := freeName(ctx, admin, name); err != nil {
+		return err
 	}
 	c, err := r.clientOf(ctx, admin, nets[i].Project)
 	if err != nil {
@@ -224,12 +231,32 @@ func (r *Record) BootNamed(ctx context.Context, name, host, network string) erro
 		err = r.awaitAddresses(ctx, []string{id})
 	}
 	if ctx.Err() == nil {
+		if err != nil {
+			err = fmt.Errorf("%w\nthe instance stays, to be looked at; `weft lab delete %s` removes it", err, name)
+		}
 		return err
 	}
 	if err := Delete(context.WithoutCancel(ctx), admin, id); err != nil {
 		return fmt.Errorf("interrupted, and instance %s could not be removed: %w", name, err)
 	}
 	return fmt.Errorf("interrupted; instance %s was removed", name)
+}
+
+// freeName wants a name by which the other commands find the instance. The compute API takes any, and also the same one twice.
+func freeName(ctx context.Context, admin *osclient.Client, name string) error {
+	if plain := hypervisor.Plain(name); name == "" || plain != name {
+		return fmt.Errorf("instance name %q: letters, digits, '-', '_' and '.', up to %d of them, for it becomes the name of a network namespace", name, hypervisor.MaxName)
+	}
+	list, err := Instances(ctx, admin)
+	if err != nil {
+		return err
+	}
+	for _, in := range list {
+		if in.Name == name || in.Guest == name {
+			return fmt.Errorf("there is an instance %q on %s: take another name, or `weft lab delete %s` first", name, in.Host, name)
+		}
+	}
+	return nil
 }
 
 // clientOf is a client that works in that project: the demo's user, or the administrator in its own.

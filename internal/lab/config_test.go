@@ -115,7 +115,6 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 		"--underlay-mtu": func(o *Options) { o.UnderlayMTU = 1349 },
 		"--vif":          func(o *Options) { o.VIF = "" },
 		"--redirect":     func(o *Options) { o.Redirect = "x" },
-		"--no-demo":      func(o *Options) { o.Computes = 1 },
 	} {
 		o := good
 		spoil(&o)

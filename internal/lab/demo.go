@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,15 @@ func tenants() []tenant {
 			{"blue2-b", "compute2", "blue-b", "172.16.43.6"},
 		}},
 	}
+}
+
+// demoHost is where an instance of the demo runs: on the host it is meant for, or on the last one if there are fewer.
+func (r *Record) demoHost(s demoServer) string {
+	computes := r.Computes()
+	if slices.Contains(computes, s.host) {
+		return s.host
+	}
+	return computes[len(computes)-1]
 }
 
 // pool6 is the name of the pool of the demo's IPv6 subnets, and of its address scope.
@@ -198,7 +208,7 @@ func (r *Record) demoServers(ctx context.Context) error {
 		c := r.client(t.project, r.Passwords.Demo, t.project)
 		defer c.Close()
 		for _, s := range t.servers {
-			id, err := Boot(ctx, c, BootRequest{Name: s.name, Host: s.host, NetworkID: byName[s.network], FixedIP: s.ip})
+			id, err := Boot(ctx, c, BootRequest{Name: s.name, Host: r.demoHost(s), NetworkID: byName[s.network], FixedIP: s.ip})
 			if err != nil {
 				return fmt.Errorf("boot %s: %w", s.name, err)
 			}

@@ -43,7 +43,7 @@ func (r *Record) Kill(name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.Cut(h.Name, LinkUnderlay), r.Cut(h.Name, LinkExternal), r.killAgent(h))
+	return errors.Join(r.Cut(h.Name, LinkUnderlay, LinkExternal), r.killAgent(h))
 }
 
 // killAgent leaves the record, so that `weft lab status` misses it.
@@ -58,12 +58,18 @@ func (r *Record) killAgent(h Host) error {
 	return err
 }
 
-// Cut takes a link of a host away.
-func (r *Record) Cut(name, link string) error {
+// Cut takes links of a host away.
+func (r *Record) Cut(name string, links ...string) error {
 	h, err := r.host(name)
-	if err != nil {
-		return err
+	for _, l := range links {
+		if h.Name != "" {
+			err = errors.Join(err, r.cut(h, l))
+		}
 	}
+	return err
+}
+
+func (r *Record) cut(h Host, link string) error {
 	switch link {
 	case LinkUnderlay:
 		return linux.SetDown(switchNetns, h.Name)

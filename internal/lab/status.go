@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weft-cloud/weft/internal/agent"
 	"github.com/weft-cloud/weft/internal/lab/proc"
 )
 
@@ -148,7 +149,7 @@ func (st *Status) addInstance(in Instance) {
 	st.Instances = append(st.Instances, is)
 }
 
-// Restart stops the process of that name, if it runs, and starts it again as it was started.
+// Restart stops the process of that name, if it runs, starts it again as it was started, and waits until it does its work.
 func (r *Record) Restart(ctx context.Context, name string) error {
 	rec, err := r.process(name)
 	if err != nil {
@@ -157,8 +158,38 @@ func (r *Record) Restart(ctx context.Context, name string) error {
 	if err := r.Keeper().Stop(ctx, rec.Name, 5*time.Second); err != nil {
 		return err
 	}
-	_, _, err = r.Keeper().Start(rec.Spec())
+	err = r.start(ctx, rec.Spec(), r.answers(rec.Name))
+	if ctx.Err() != nil {
+		err = fmt.Errorf("interrupted: %s was started, and may not be ready yet", rec.Name)
+	}
 	return err
+}
+
+// answers is how to wait until a process does its work; of an instance nothing is waited for.
+func (r *Record) answers(process string) func(context.Context) error {
+	const limit = time.Minute
+	switch process {
+	case servicesJob:
+		return r.awaitServices
+	case serverJob: // not as a user, for the services may be what is missing
+		return func(ctx context.Context) error {
+			return poll(ctx, limit, func() error {
+				conn, err := dialServer()
+				if err == nil {
+					conn.Close()
+				}
+				return err
+			})
+		}
+	}
+	for _, h := range r.Hosts() {
+		if agentJob(h.Name) == process {
+			return func(ctx context.Context) error {
+				return poll(ctx, limit, func() error { _, err := agent.ReadStatus(ctx, r.path(process)); return err })
+			}
+		}
+	}
+	return func(context.Context) error { return nil }
 }
 
 // process finds a process by its name, or the agent of a host by the host's.

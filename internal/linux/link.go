@@ -109,6 +109,15 @@ func SetMaster(ns, link, bridge string) error {
 // SetUp brings link up.
 func SetUp(ns, link string) error { return withLink(ns, link, "set up", netlink.LinkSetUp) }
 
+// Operational reports whether the operational state of link (RFC 2863) is up: the kernel has noticed the carrier, by a task of its own
+// (net/core/link_watch.c), and sends what it is given. Until then it drops it, also of a veth whose two ends are up already. Devices that
+// never tell of a carrier stay at "unknown", which is not up.
+func Operational(ns, link string) (bool, error) {
+	var up bool
+	err := withLink(ns, link, "find", func(l netlink.Link) error { up = l.Attrs().OperState == netlink.OperUp; return nil })
+	return up, err
+}
+
 // SetDown takes link down.
 func SetDown(ns, link string) error { return withLink(ns, link, "set down", netlink.LinkSetDown) }
 

@@ -54,6 +54,38 @@ func TestNetnsHasMarkAndUpLoopback(t *testing.T) {
 	}
 }
 
+// A veth end whose peer is down has no carrier, and sends nothing.
+func TestOperational(t *testing.T) {
+	a, b := netnsName(t, "snd"), netnsName(t, "rcv")
+	if err := AddVeth(Veth{Name: "here", Netns: a, Peer: End{Name: "there", Netns: b}, MTU: 1500}); err != nil {
+		t.Fatal(err)
+	}
+	want := func(want bool) {
+		t.Helper()
+		var got bool
+		var err error
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if got, err = Operational(a, "here"); err != nil || got == want {
+				break
+			}
+		}
+		if err != nil || got != want {
+			t.Errorf("operational: %v, %v, want %v", got, err, want)
+		}
+	}
+	if err := SetUp(a, "here"); err != nil {
+		t.Fatal(err)
+	}
+	want(false)
+	if err := SetUp(b, "there"); err != nil {
+		t.Fatal(err)
+	}
+	want(true)
+	if _, err := Operational(a, "nothing"); !IsNoLink(err) {
+		t.Errorf("of no interface: %v", err)
+	}
+}
+
 func TestDeleteNetnsTakesTheRestOfACrash(t *testing.T) {
 	name := netnsName(t, "b")
 	plain := name + "-plain"

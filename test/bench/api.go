@@ -190,6 +190,7 @@ func (l *benchLab) firstPing(network, project string, groups []string) (time.Dur
 		func() error { return linux.AddAddr(ns, "eth0", netip.PrefixFrom(addr, 24)) },
 		func() error { return linux.SetUp(ns, "eth0") },
 		func() error { return linux.SetUp("weft-compute2", dev) },
+		func() error { return awaitOperational(ns, "eth0") },
 	} {
 		if err := f(); err != nil {
 			return 0, err
@@ -197,6 +198,19 @@ func (l *benchLab) firstPing(network, project string, groups []string) (time.Dur
 	}
 	err = linux.InNetns("weft-vm-red1", func() error { return ping(addr) })
 	return time.Since(began), err
+}
+
+// awaitOperational waits until the instance's own kernel lets out what its interface is to send. What is sent before is lost in the instance, among it
+// its question for whoever pings it, and would be asked again a second later: no data plane can help that.
+func awaitOperational(ns, link string) error {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if ok, err := linux.Operational(ns, link); ok || err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the kernel has not activated %s of %s within 5 s", link, ns)
+		}
+	}
 }
 
 // ping asks every 2 ms until the address answers.

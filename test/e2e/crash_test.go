@@ -183,7 +183,6 @@ func TestRefusalsNameTheCure(t *testing.T) {
 	refused(t, []string{"lab", "up", "--state-dir", full}, "not empty", "name another")
 	refused(t, []string{"lab", "up", "--state-dir", "relative"}, "absolute")
 	refused(t, []string{"lab", "up", "--state-dir", dir, "--computes", "9"}, "--computes 9", "1 to 8")
-	refused(t, []string{"lab", "up", "--state-dir", dir, "--computes", "1"}, "--no-demo")
 	refused(t, []string{"lab", "up", "--state-dir", dir, "--underlay-mtu", "1000"}, "--underlay-mtu 1000")
 	refused(t, []string{"lab", "up", "--state-dir", dir, "--vif", "sriov"}, "veth or tap")
 	refused(t, []string{"lab", "status"}, "no lab is up", "weft lab up")

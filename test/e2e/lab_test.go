@@ -230,7 +230,19 @@ func statusBootExecDelete(t *testing.T) {
 	refused(t, []string{"lab", "up"}, "a lab is up", "weft lab down")
 	refused(t, []string{"lab", "boot", "x", "--host", "compute7", "--network", "red"}, "compute7", "compute1, compute2")
 	refused(t, []string{"lab", "boot", "x", "--network", "green"}, "green", "blue")
+	refused(t, []string{"lab", "boot", "x"}, "--network", "red", "blue-b")
+	refused(t, []string{"lab", "boot", "red1", "--network", "blue"}, `"red1"`, "another name")
+	refused(t, []string{"lab", "boot", "a b", "--network", "red"}, `"a b"`, "letters")
+	refused(t, []string{"lab", "boot"}, "weft lab boot NAME")
+	refused(t, []string{"lab", "nonsense"}, `"nonsense"`, "weft lab --help")
+	refused(t, []string{"lab", "exec", "compute1", "--"}, "no command")
 	refused(t, []string{"lab", "exec", "nobody", "--", "true"}, "nobody", "compute1", "red1")
+	if out := must(t, "lab", "exec", "red9", "ip", "-br", "link", "show", "eth0"); !strings.Contains(out, "eth0") {
+		t.Errorf("a command's own flags without --: %s", out)
+	}
+	if _, err := weft("lab", "cut", "nobody"); err == nil || strings.Count(err.Error(), "no host") != 1 {
+		t.Errorf("cut of a host that is not there: %v", err)
+	}
 	refused(t, []string{"lab", "delete", "nobody"}, "nobody", "weft lab status")
 	refused(t, []string{"lab", "logs", "nobody"}, "nobody", "agent-compute1")
 	refused(t, []string{"lab", "restart", "nobody"}, "nobody", "agent-compute1")
@@ -345,6 +357,9 @@ func flowWhileAgentAndServerAreDead(t *testing.T) {
 	}
 	for _, name := range []string{"server", "compute1", "compute2"} {
 		must(t, "lab", "restart", name)
+	}
+	if text := strings.Join(labStatus(t).Problems, "\n"); strings.Contains(text, "does not answer") {
+		t.Errorf("restarted, but: %s", text)
 	}
 	out := <-result
 	if m := pingLoss.FindStringSubmatch(out); m == nil || m[1] != m[2] {

@@ -36,7 +36,8 @@ const (
 	kept = 3 * time.Second
 	// quiet is how long a question that was sent again is not sent again once more, whatever comes of it.
 	quiet = time.Second
-	// perPort and inAll are how many questions are remembered; an instance that looks for neighbours one by one has no use for more.
+	// perPort is how many questions of one port wait, inAll how many are remembered of all; an instance that looks for neighbours one by one has no
+	// use for more.
 	perPort, inAll = 16, 4096
 	// expireEvery is how often old questions make room.
 	expireEvery = 100 * time.Millisecond
@@ -45,8 +46,9 @@ const (
 // Keeper does what the package is for. Its methods may be called by several goroutines.
 type Keeper struct {
 	Deps
-	mu    sync.Mutex // guards what follows, and is held from a look at the plane until what follows says so
-	asks  map[key]*ask
+	mu   sync.Mutex // guards what follows, and is held from a look at the plane until what follows says so
+	asks map[key]*ask
+	// count is how many questions of a port wait: those that were sent again take no room from new ones.
 	count map[model.PortID]int
 	// expired is when it was last looked which questions have waited long enough.
 	expired time.Time
@@ -83,8 +85,11 @@ func (k *Keeper) Handle(p dataplane.Punt, _ *hostplan.State) [][]byte {
 			return nil
 		}
 	}
-	if a.frame == nil && now.Before(a.until) {
-		return nil // the plane thinks that it answers, and did not: no storm of that
+	if a.frame == nil {
+		if now.Before(a.until) {
+			return nil // the plane thinks that it answers, and did not: no storm of that
+		}
+		k.count[p.Port]++ // it waits again
 	}
 	a.frame, a.until = bytes.Clone(p.Frame), now.Add(kept)
 	k.settle(at, a, now) // it may have come while the question was on its way
@@ -127,6 +132,13 @@ func (k *Keeper) settle(at key, a *ask, now time.Time) {
 		k.Log.Debug("a question is lost", "port", at.port, "address", at.target, "error", err)
 	}
 	a.frame, a.until = nil, now.Add(quiet)
+	k.waitsNoMore(at.port)
+}
+
+func (k *Keeper) waitsNoMore(port model.PortID) {
+	if k.count[port]--; k.count[port] == 0 {
+		delete(k.count, port)
+	}
 }
 
 // expire forgets what has waited long enough.
@@ -137,8 +149,8 @@ func (k *Keeper) expire(now time.Time) {
 			continue
 		}
 		delete(k.asks, at)
-		if k.count[at.port]--; k.count[at.port] == 0 {
-			delete(k.count, at.port)
+		if a.frame != nil {
+			k.waitsNoMore(at.port)
 		}
 	}
 }

@@ -144,6 +144,34 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 }
 
+// Whoever greets many new neighbours within a second, each as it comes, is not kept waiting for the seventeenth.
+func TestAnsweredQuestionsTakeNoRoom(t *testing.T) {
+	r := newRig()
+	for i := range byte(4 * perPort) {
+		a := netip.AddrFrom4([4]byte{10, 0, 0, i})
+		r.ask(here, a)
+		r.knows[a] = true
+		r.k.Applied()
+		r.want(t, "one after the other", a)
+	}
+	if n := len(r.k.count); n != 0 {
+		t.Errorf("%d ports are said to wait", n)
+	}
+	// One that was answered, and is asked anew and in vain, waits like any other.
+	r.now = r.now.Add(quiet)
+	first := netip.AddrFrom4([4]byte{10, 0, 0, 0})
+	delete(r.knows, first)
+	r.ask(here, first)
+	if n := r.k.count[here]; n != 1 {
+		t.Errorf("%d questions wait, want 1", n)
+	}
+	r.now = r.now.Add(kept)
+	r.k.Applied()
+	if len(r.k.asks)+len(r.k.count) > 0 {
+		t.Errorf("kept %v, counts %v", r.k.asks, r.k.count)
+	}
+}
+
 func TestWhatIsNoQuestion(t *testing.T) {
 	r := newRig()
 	r.knows[v4], r.knows[v6] = true, true

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weft-cloud/weft/internal/lab/osclient"
 	"github.com/weft-cloud/weft/internal/lab/rest"
@@ -55,6 +56,9 @@ func (s *Service) createServer(r *http.Request, c Caller) (*rest.Response, error
 	if in.Name == "" {
 		return nil, rest.Errf(http.StatusBadRequest, "Invalid input for field/attribute server. 'name' is a required property")
 	}
+	if utf8.RuneCountInString(in.Name) > maxServerName {
+		return nil, rest.Errf(http.StatusBadRequest, "Invalid input for field/attribute name. Value: %s. It is too long: %d characters at most.", in.Name, maxServerName)
+	}
 	if max(in.MinCount, in.MaxCount) > 1 {
 		return nil, rest.Errf(http.StatusBadRequest, "min_count and max_count: the lab makes one server a request.")
 	}
@@ -96,6 +100,9 @@ func (s *Service) createServer(r *http.Request, c Caller) (*rest.Response, error
 	return &rest.Response{Status: http.StatusAccepted, Body: doc{"server": doc{"id": sv.ID, "links": selfLinks(r, "servers", sv.ID),
 		"OS-DCF:diskConfig": "MANUAL", "adminPass": newID()[:12], "security_groups": []doc{{"name": "default"}}}}}, nil
 }
+
+// maxServerName is Nova's bound, in characters.
+const maxServerName = 255
 
 // maxUserData is Nova's bound, in characters of base64.
 const maxUserData = 65535

@@ -306,6 +306,7 @@ func TestRefusals(t *testing.T) {
 		{"two interfaces", request("networks", []doc{{"uuid": "net1"}, {"uuid": "net1"}}), 400, "one interface"},
 		{"unknown flavor", request("flavorRef", "99"), 400, "99"},
 		{"no name", request("name", ""), 400, "name"},
+		{"a name too long", request("name", strings.Repeat("x", 256)), 400, "255"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			code, out := b.do("POST", "/servers", doc{"server": tc.in})

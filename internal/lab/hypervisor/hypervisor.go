@@ -65,21 +65,26 @@ func (h *Hypervisor) Home(guest string) string {
 	return filepath.Join(filepath.Dir(h.deps.Keeper.LogPath(guest)), Process(guest)+".home")
 }
 
-// maxName keeps names of namespaces and files short.
-const maxName = 48
+// MaxName keeps names of namespaces and files short.
+const MaxName = 48
 
-// Name implements compute.Hypervisor: letters, digits, '-', '_' and '.' stay, all else becomes '-'; a name that is taken
-// gets a number.
-func (h *Hypervisor) Name(server string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	base := strings.Map(func(r rune) rune {
+// Plain is a server's name as far as it can be a guest's: letters, digits, '-', '_' and '.' stay, all else becomes '-', and no more than MaxName
+// of them.
+func Plain(server string) string {
+	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r) {
 			return r
 		}
 		return '-'
 	}, server)
-	base = base[:min(len(base), maxName)]
+	return plain[:min(len(plain), MaxName)]
+}
+
+// Name implements compute.Hypervisor: it is plain; a name that is taken gets a number.
+func (h *Hypervisor) Name(server string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	base := Plain(server)
 	name := base
 	for i := 2; h.taken[name] || linux.NetnsExists(Netns(name)); i++ {
 		name = base + "-" + strconv.Itoa(i)
