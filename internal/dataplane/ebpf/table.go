@@ -228,7 +228,22 @@ func (t *rootTable[V]) loud(a, b V) bool {
 	return a != b
 }
 
-// write stores what is new, changed or has changed parts, each under a new generation, and only then lets it count.
+// mark names all objects that the kernel has.
+func (t *rootTable[V]) mark(dirty map[root]bool) {
+	for slot := range t.have {
+		dirty[root{t.kind, slot}] = true
+	}
+}
+
+// known reports whether an object is in the kernel or is to be.
+func (t *rootTable[V]) known(slot uint32) bool {
+	_, is := t.have[slot]
+	_, will := t.want[slot]
+	return is || will
+}
+
+// write stores what is new, changed or has changed parts, each under a new generation, and only then lets it count. What is done is no longer
+// dirty; what fails stays so, for the next time, when its parts are there already and nothing else tells of their change.
 func (t *rootTable[V]) write(g *generations, dirty map[root]bool, failed map[root]error) {
 	for slot, v := range t.want {
 		r := root{t.kind, slot}
@@ -250,6 +265,7 @@ func (t *rootTable[V]) write(g *generations, dirty map[root]bool, failed map[roo
 		}
 		if err := t.m.Put(slot, &v); err != nil {
 			failed[r] = fmt.Errorf("write %s: %w", t.kind, explain(err))
+			dirty[r] = true
 			continue
 		}
 		t.have[slot] = v
@@ -258,7 +274,10 @@ func (t *rootTable[V]) write(g *generations, dirty map[root]bool, failed map[roo
 		}
 		if err := g.set(*gs, *gen); err != nil {
 			failed[r] = err
+			dirty[r] = true
+			continue
 		}
+		delete(dirty, r)
 	}
 	t.publish(g, failed)
 }
@@ -293,7 +312,7 @@ func (t *rootTable[V]) publish(g *generations, failed map[root]error) {
 }
 
 // prune deletes what is not wanted, after voiding what was decided by it.
-func (t *rootTable[V]) prune(g *generations, failed map[root]error) {
+func (t *rootTable[V]) prune(g *generations, dirty map[root]bool, failed map[root]error) {
 	for slot, v := range t.have {
 		if _, ok := t.want[slot]; ok {
 			continue
@@ -314,6 +333,7 @@ func (t *rootTable[V]) prune(g *generations, failed map[root]error) {
 			continue
 		}
 		delete(t.have, slot)
+		delete(dirty, root{t.kind, slot})
 		if t.changed != nil {
 			t.changed(v)
 		}

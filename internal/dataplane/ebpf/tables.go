@@ -77,6 +77,8 @@ type tables struct {
 	classNet  *table[weftLpmKey, uint32]
 	// lost are the sets that some address is no longer in.
 	lost map[uint32]bool
+	// dirty are the objects whose parts changed and whose generation has not grown since: it outlives a sync that fails.
+	dirty map[root]bool
 
 	// policy are the tables that an endpoint's policy number leads to: written before everything else, and pruned after the
 	// endpoints have turned to new ones. classes compiles them; rewritten: it has since they were last brought to the kernel whole.
@@ -93,7 +95,7 @@ type tables struct {
 // newTables lays the tables over what was loaded.
 func newTables(c *ebpf.Collection) *tables {
 	m := c.Maps
-	t := &tables{gens: newGenerations(m["gens"], raiser{c.Programs["raise"]}), learnGs: map[uint32]uint32{}, moved: map[uint32]bool{}, ids: map[rootKind]*slots{},
+	t := &tables{gens: newGenerations(m["gens"], raiser{c.Programs["raise"]}), learnGs: map[uint32]uint32{}, moved: map[uint32]bool{}, dirty: map[root]bool{}, ids: map[rootKind]*slots{},
 		config: m["config"], states: m["ep_state"], outer: m["outer"]}
 	for kind, name := range map[rootKind]string{rootEndpoint: "endpoints", rootNetwork: "networks", rootPeer: "peers",
 		rootNeighbor: "neighbors", rootRouter: "routers"} {
@@ -189,35 +191,30 @@ func (t *tables) layPolicy(m map[string]*ebpf.Map) {
 	t.classes = newClassifier(t)
 }
 
-// voidLost marks the endpoints whose rules told an address apart that has left a set: what the rules allowed it ends. It does so until
-// forgetLost is told that they were written.
-func (t *tables) voidLost(dirty map[root]bool) {
+// voidLost marks the endpoints whose rules told an address apart that has left a set: what the rules allowed it ends.
+func (t *tables) voidLost() {
 	for slot, e := range t.endpoints.have {
 		for set := range t.lost {
 			if _, ok := t.polClass.have[weftPolclassKey{Policy: e.Policy, Set: set}]; ok {
-				dirty[root{rootEndpoint, slot}] = true
+				t.dirty[root{rootEndpoint, slot}] = true
 				break
 			}
-		}
-	}
-}
-
-// forgetLost is voidLost's end, unless an endpoint could not be written.
-func (t *tables) forgetLost(failed map[root]error) {
-	for r := range failed {
-		if r.kind == rootEndpoint || r.kind == rootNone {
-			return
 		}
 	}
 	clear(t.lost)
 }
 
-// load reads what a former process left in the kernel.
+// load reads what a former process left in the kernel. That one may have died between an object's parts and its generation: each object gets
+// a new one, so that whatever was decided before is decided again.
 func (t *tables) load() error {
-	for _, l := range []interface{ load() error }{t.endpoints, t.networks, t.peers, t.neighbors, t.routers} {
+	for _, l := range []interface {
+		load() error
+		mark(dirty map[root]bool)
+	}{t.endpoints, t.networks, t.peers, t.neighbors, t.routers} {
 		if err := l.load(); err != nil {
 			return err
 		}
+		l.mark(t.dirty)
 	}
 	for _, p := range slices.Concat(t.policy, t.parts) {
 		if err := p.load(); err != nil {
@@ -264,7 +261,7 @@ func (t *tables) begin() {
 // The order is that of docs/pipeline.md, section 13: parts, then the objects under a new generation, then the generation;
 // objects that go are voided first.
 func (t *tables) sync(host weftHost, deletes bool) map[root]error {
-	failed, dirty := map[root]error{}, map[root]bool{}
+	failed, dirty := map[root]error{}, t.dirty
 	if err := t.writeHost(host, dirty); err != nil {
 		failed[root{}] = err
 	}
@@ -276,7 +273,7 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 			p.prune(dirty, failed)
 		}
 	}
-	t.voidLost(dirty)
+	t.voidLost()
 	t.floods.write(t.networks, deletes, failed)
 	t.peers.write(t.gens, dirty, failed)
 	t.networks.write(t.gens, dirty, failed)
@@ -285,26 +282,26 @@ func (t *tables) sync(host weftHost, deletes bool) map[root]error {
 	t.routers.write(t.gens, dirty, failed)
 	t.resetStates(failed)
 	t.endpoints.write(t.gens, dirty, failed)
-	t.forgetLost(failed)
 	if deletes {
-		t.endpoints.prune(t.gens, failed)
+		t.endpoints.prune(t.gens, dirty, failed)
 		for _, p := range slices.Backward(t.policy) {
 			p.prune(dirty, failed)
 		}
-		t.routers.prune(t.gens, failed)
-		t.neighbors.prune(t.gens, failed)
+		t.routers.prune(t.gens, dirty, failed)
+		t.neighbors.prune(t.gens, dirty, failed)
 		t.voidHeard(failed)
 		before := len(t.networks.have)
-		t.networks.prune(t.gens, failed)
+		t.networks.prune(t.gens, dirty, failed)
 		if len(t.networks.have) < before {
 			if err := t.pruneOuter(); err != nil {
 				failed[root{}] = err
 			}
 		}
-		t.peers.prune(t.gens, failed)
+		t.peers.prune(t.gens, dirty, failed)
 		t.sweep()
 	}
 	t.floods.prune(t.networks.have)
+	t.tidy()
 	t.rewritten = t.rewritten && (len(failed) > 0 || !deletes)
 	return failed
 }
@@ -316,7 +313,7 @@ func (t *tables) syncSets(s *hostplan.State, deletes bool) bool {
 	if len(t.classes.problems) > 0 {
 		return false
 	}
-	failed, dirty := map[root]error{}, map[root]bool{}
+	failed, dirty := map[root]error{}, t.dirty
 	policy := t.policy
 	if !t.rewritten {
 		policy = nil
@@ -328,22 +325,34 @@ func (t *tables) syncSets(s *hostplan.State, deletes bool) bool {
 		t.classNet.prune(dirty, failed)
 		t.classAddr.prune(dirty, failed)
 	}
-	t.voidLost(dirty)
+	t.voidLost()
 	t.endpoints.write(t.gens, dirty, failed)
-	t.forgetLost(failed)
 	if deletes {
 		for _, p := range slices.Backward(policy) {
 			p.prune(dirty, failed)
 		}
 	}
+	t.tidy()
 	t.rewritten = t.rewritten && (len(failed) > 0 || !deletes)
 	return len(failed) == 0
+}
+
+// tidy forgets what is gone, and what has no generation: a policy that changes is another one.
+func (t *tables) tidy() {
+	known := map[rootKind]func(uint32) bool{rootEndpoint: t.endpoints.known, rootNetwork: t.networks.known, rootPeer: t.peers.known,
+		rootNeighbor: t.neighbors.known, rootRouter: t.routers.known}
+	for r := range t.dirty {
+		if is := known[r.kind]; is == nil || !is(r.slot) {
+			delete(t.dirty, r)
+		}
+	}
 }
 
 // voidHeard lets changes of neighbours count for decisions that depend on what is heard on their networks.
 func (t *tables) voidHeard(failed map[root]error) {
 	if err := t.voidLearned(t.moved); err != nil {
 		failed[root{}] = err
+		return
 	}
 	clear(t.moved)
 }
