@@ -146,7 +146,7 @@ func (p *pair) compare(where string, w, n any) []string {
 		if len(wv) != len(nv) {
 			return []string{fmt.Sprintf("%s: %d elements %s / %d %s", where, len(wv), short(w), len(nv), short(n))}
 		}
-		if !strings.HasPrefix(where, "sorted") {
+		if !strings.HasPrefix(where, "sorted") || strings.Contains(where, "[]") { // lists within what is sorted have no order
 			wv, nv = p.inOrder(0, wv), p.inOrder(1, nv)
 		}
 		var out []string

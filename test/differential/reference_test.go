@@ -85,8 +85,8 @@ from neutron.db.migration.models import head
 head.get_metadata().create_all(create_engine(sys.argv[1]))
 `
 
-// startNeutron runs neutron-server with a MariaDB of its own (with SQLite its transactions, of which one request has several
-// beside each other, wait for each other until they time out) and without a message broker, and returns its base URL.
+// startNeutron runs neutron-server with a MariaDB of its own, as it is used (on SQLite, which has one writer, runs were seen
+// to hang at a write), and without a message broker, and returns its base URL.
 func startNeutron(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -1,6 +1,10 @@
 package api
 
 import (
+	"slices"
+	"strings"
+
+	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
 
@@ -17,6 +21,17 @@ func (r *resource[P, E]) act(c *call, id, op string, do func(tx *world.Tx, v P, 
 		}
 		return do(tx, v, body)
 	})
+}
+
+// malformed answers a body that is no JSON. Neutron has two readers of bodies: one for what its core and a few newer parts
+// serve, another for everything else and for what is beneath an object.
+func (c *call) malformed() error {
+	switch path := strings.Split(strings.Trim(strings.TrimPrefix(c.r.URL.Path, "/v2.0"), "/"), "/"); {
+	case len(path) > 2:
+	case slices.Contains([]string{"networks", "subnets", "ports", "network_segment_ranges", "local_ips", "ndp_proxies"}, path[0]):
+		return errNoObject
+	}
+	return model.Errf(model.KindInvalid, "MalformedRequestBody", "Malformed request body: Cannot understand JSON.")
 }
 
 // errNoObject answers a body that is JSON but has no attributes.

@@ -43,7 +43,8 @@ func TestActionOrder(t *testing.T) {
 		{"/routers/ID/add_router_interface", router, object{"subnet_id": "x"}, "RouterNotFound", 400, "BadRequest"},
 		{"/routers/ID/remove_router_interface", router, []any{}, "RouterNotFound", 400, "BadRequest"},
 		{"/routers/ID/add_extraroutes", router, object{"router": object{"routes": "x"}}, "RouterNotFound", 400, "HTTPBadRequest"},
-		{"/subnetpools/ID/add_prefixes", pool, object{"prefixes": []string{"x"}}, "SubnetPoolNotFound", 400, "HTTPBadRequest"},
+		{"/subnetpools/ID/add_prefixes", pool, object{"prefixes": []string{"x"}}, "SubnetPoolNotFound", 400, "AddrFormatError"},
+		{"/subnetpools/ID/remove_prefixes", pool, object{"prefixes": []string{}}, "SubnetPoolNotFound", 400, "HTTPBadRequest"},
 	} {
 		m := e.as("stranger")
 		e.refused(404, c.gone, "PUT", strings.Replace(c.path, "ID", none, 1), c.body)
@@ -52,6 +53,7 @@ func TestActionOrder(t *testing.T) {
 	}
 	// An address that is sent twice is one.
 	e.must(200, "PUT", "/address-groups/"+group+"/add_addresses", object{"addresses": []string{"10.7.0.0/24", "10.7.0.9/24"}})
+	e.must(200, "PUT", "/subnetpools/"+pool+"/remove_prefixes", object{"prefixes": []string{"10.8.0.0/16"}})
 	// All subports or none.
 	e.refused(404, "PortNotFound", "PUT", "/trunks/"+trunk+"/add_subports", object{"sub_ports": []any{vlan(child, 7), vlan(none, 8)}})
 	e.must(200, "PUT", "/trunks/"+trunk+"/add_subports", object{"sub_ports": []any{vlan(child, 7)}})
@@ -97,4 +99,28 @@ func TestPortInTrunkStays(t *testing.T) {
 	e.must(204, "DELETE", "/local_ips/"+local, nil)
 	e.must(204, "DELETE", "/routers/"+router, nil)
 	e.must(204, "DELETE", "/networks/"+n, nil)
+}
+
+// TestBodyOrMethod holds what Neutron says of bodies that are no JSON, by who reads them there, and of methods.
+func TestBodyOrMethod(t *testing.T) {
+	e := newEnv(t, nil)
+	for path, want := range map[string]string{
+		"/networks": "HTTPBadRequest", "/ports/x": "HTTPBadRequest", "/local_ips": "HTTPBadRequest", "/network_segment_ranges/x": "HTTPBadRequest",
+		"/routers": "MalformedRequestBody", "/subnetpools/x": "MalformedRequestBody", "/qos/policies": "MalformedRequestBody", "/networks/x/tags": "MalformedRequestBody",
+		"/local_ips/x/port_associations": "MalformedRequestBody", "/routers/x/add_router_interface": "MalformedRequestBody",
+	} {
+		method := "POST"
+		if strings.HasSuffix(path, "/x") || strings.HasSuffix(path, "tags") || strings.HasSuffix(path, "interface") {
+			method = "PUT"
+		}
+		code, body, _ := e.raw(method, "/v2.0"+path, []byte(`{"a":`), nil)
+		if code != 400 || !strings.Contains(string(body), `"`+want+`"`) {
+			t.Errorf("%s %s: %d %s, want %s", method, path, code, body, want)
+		}
+	}
+	for path, want := range map[string]int{"/networks": 405, "/networks/x": 405, "/qos/policies": 405, "/nothing": 404} {
+		if code, _, _ := e.raw("HEAD", "/v2.0"+path, nil, nil); code != want {
+			t.Errorf("HEAD %s: %d, want %d", path, code, want)
+		}
+	}
 }

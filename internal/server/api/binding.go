@@ -14,10 +14,11 @@ import (
 // services only.
 func portBindings(c *call, r *ports, id string, rest []string) error {
 	if len(rest) == 0 && c.r.Method == http.MethodPost {
-		if _, err := readBinding(c, ""); err != nil {
+		if _, err := readBinding(c, ""); err != nil { // as Neutron, which reads the body before it looks for the port
 			return err
 		}
-	} else if p, _, err := r.object(c, id); err != nil {
+	}
+	if p, _, err := r.object(c, id); err != nil {
 		return err
 	} else if err := rules.CheckCompute(p); err != nil {
 		return err

@@ -84,6 +84,11 @@ func flavorProfiles(c *call, r *flavors, id string, rest []string) error {
 			return err
 		}
 		p, _ := body.get("service_profile")
+		for _, m := range p.members {
+			if m.name != "id" {
+				return badRequest("Unrecognized attribute(s) '%s'", m.name)
+			}
+		}
 		v, ok := p.get("id")
 		if !ok {
 			return badRequest("Failed to parse request. Required attribute 'id' not specified")

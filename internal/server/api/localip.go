@@ -120,6 +120,9 @@ func nestAssociations(parent *localIPs, child *localIPAssociations) {
 	nest(parent, child)
 	under := parent.subs[child.path]
 	parent.subs[child.path] = func(c *call, id string, rest []string) error {
+		if err := child.wellFormed(c, rest); err != nil {
+			return err
+		}
 		if len(rest) == 1 && c.r.Method != http.MethodPost {
 			l, x, err := parent.object(c, id)
 			if err != nil {

@@ -311,6 +311,26 @@ func prefixList(v Value) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// prefixesOf reads the prefixes and addresses that an action is given, each once. Its refusals have the type of netaddr's
+// error, which Neutron lets through.
+func prefixesOf(v Value, name string) ([]netip.Prefix, error) {
+	items, err := listValue(v)
+	if err != nil {
+		return nil, model.Errf(model.KindInvalid, "AddrFormatError", "%s: %v", name, err)
+	}
+	var list []netip.Prefix
+	for _, item := range items {
+		p, _, err := prefixOrAddress(item)
+		if err != nil {
+			return nil, model.Errf(model.KindInvalid, "AddrFormatError", "invalid IPNetwork %s in %s", item, name)
+		}
+		if !slices.Contains(list, p.Masked()) {
+			list = append(list, p.Masked())
+		}
+	}
+	return list, nil
+}
+
 // changeAddresses answers add_addresses and remove_addresses.
 func changeAddresses(c *call, r *addrGroups, id string, f func(tx *world.Tx, g *model.AddressGroup, p []netip.Prefix) error) error {
 	w, err := r.act(c, id, "update_address_group", func(tx *world.Tx, g *model.AddressGroup, body Value) error {
@@ -318,19 +338,9 @@ func changeAddresses(c *call, r *addrGroups, id string, f func(tx *world.Tx, g *
 		if !ok {
 			return badRequest("Missing required field: addresses")
 		}
-		items, err := listValue(v)
+		list, err := prefixesOf(v, "addresses")
 		if err != nil {
-			return model.Errf(model.KindInvalid, "AddrFormatError", "addresses: %v", err)
-		}
-		var list []netip.Prefix
-		for _, item := range items {
-			p, _, err := prefixOrAddress(item)
-			if err != nil {
-				return model.Errf(model.KindInvalid, "AddrFormatError", "invalid IPNetwork %s in addresses", item)
-			}
-			if !slices.Contains(list, p.Masked()) {
-				list = append(list, p.Masked())
-			}
+			return err
 		}
 		return f(tx, g, list)
 	})

@@ -164,24 +164,32 @@ func (c *call) serve() error {
 		return c.index()
 	}
 	parts := strings.Split(rest, "/")
-	if len(parts) > 1 {
-		if e := c.s.endpoints[parts[0]+"/"+parts[1]]; e != nil {
-			c.resource = e.pathName()
-			return e.serve(c, parts[2:])
-		}
-	}
 	if parts[0] == "extensions" {
 		c.resource = parts[0]
 		return c.extensions(parts[1:])
 	}
-	if e := c.s.endpoints[parts[0]]; e != nil {
-		c.resource = e.pathName()
-		return e.serve(c, parts[1:])
+	e, below := c.s.endpoint(parts)
+	switch {
+	case e == nil:
+		return errNoPath
+	case c.r.Method == http.MethodHead:
+		return errMethod // as Neutron
 	}
-	return errNoPath
+	c.resource = e.pathName()
+	return e.serve(c, below)
 }
 
-// body reads the request's body as a JSON object.
+// endpoint finds who serves a path, and what of the path is beneath that; nil if nobody does.
+func (s *server) endpoint(parts []string) (e endpoint, below []string) {
+	if len(parts) > 1 {
+		if e := s.endpoints[parts[0]+"/"+parts[1]]; e != nil {
+			return e, parts[2:]
+		}
+	}
+	return s.endpoints[parts[0]], parts[1:]
+}
+
+// json reads the request's body, once.
 func (c *call) json() (Value, error) {
 	if c.parsed != nil {
 		return *c.parsed, nil
@@ -202,7 +210,7 @@ func (c *call) json() (Value, error) {
 	}
 	v, err := parseJSON(b)
 	if err != nil {
-		return Value{}, errNoObject
+		return Value{}, c.malformed()
 	}
 	c.parsed = &v
 	return v, nil

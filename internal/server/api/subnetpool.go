@@ -155,9 +155,12 @@ func changePrefixes(c *call, r *subnetPools, id, op string,
 		if !ok {
 			return badRequest("Failed to parse request. Required attribute 'prefixes' not specified")
 		}
-		list, err := cidrList(v)
+		list, err := prefixesOf(v, "prefixes")
 		if err != nil {
-			return badRequest("Invalid input for prefixes. Reason: %s", err)
+			return err
+		}
+		if len(list) == 0 {
+			return badRequest("Request body contains invalid data: prefixes names none")
 		}
 		return rule(tx, c.by, p, list)
 	})

@@ -29,10 +29,10 @@ type GatewayRequest struct {
 // CreateRouter completes v, puts it and sets its gateway.
 func (r *Rules) CreateRouter(tx *world.Tx, by *Actor, v *model.Router, x *RouterExtra) error {
 	v.ID = model.RouterID{UUID: tx.NewUUID()}
-	if err := checkZones(tx, v.AZHints); err != nil {
+	if err := r.flavored(tx, v, x); err != nil {
 		return err
 	}
-	if err := r.flavored(tx, v, x); err != nil {
+	if err := checkZones(tx, v.AZHints); err != nil {
 		return err
 	}
 	v.Status = model.StatusActive

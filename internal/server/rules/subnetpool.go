@@ -220,10 +220,7 @@ func (r *Rules) RemovePrefixes(tx *world.Tx, _ *Actor, old *model.SubnetPool, re
 		}
 	}
 	p := *old
-	p.Prefixes = subtract(old.Prefixes, remove)
-	if len(p.Prefixes) == 0 {
-		return model.Errf(model.KindInvalid, "EmptySubnetPoolPrefixList", "Empty subnet pool prefix list.")
-	}
+	p.Prefixes = subtract(old.Prefixes, remove) // a pool may be emptied
 	tx.SubnetPools.Put(&p)
 	return nil
 }
