@@ -10,7 +10,8 @@
 //
 // A write is a function of a Tx. It runs alone, on the newest tentative World, so there is nothing to race with. What
 // it put is made durable, together with whatever else waits (group commit), and only then published and answered. A
-// refusal is answered only when the group that it read is durable, too. Rules do no I/O.
+// refusal is answered only when the group that it read is durable, too. Rules do no I/O. A write that finds nothing else under way
+// goes the same way on its caller's goroutine.
 //
 // The package knows resources as values (model) and their indexes; it knows no rule about them, no HTTP and no SQL.
 package world

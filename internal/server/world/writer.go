@@ -37,6 +37,13 @@ type Writer struct {
 	published atomic.Pointer[Commit]
 	healthy   atomic.Pointer[storeState]
 	done      chan struct{} // closed when Run has returned
+
+	callers atomic.Int32 // calls of Do under way
+	// turn is full while somebody computes and commits: Run for as long as it has anything to do, or one caller (alone.go). Run has it
+	// before it begins and after it has returned.
+	turn chan struct{}
+	// left is what a caller could not bring to its end; the turn goes to Run with it.
+	left chan *remainder
 }
 
 type storeState struct{ err error }
@@ -93,7 +100,9 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	if cfg.MaxGroup == 0 {
 		cfg.MaxGroup = 256
 	}
-	w := &Writer{cfg: cfg, requests: make(chan *request, 1024), done: make(chan struct{})}
+	w := &Writer{cfg: cfg, requests: make(chan *request, 1024), done: make(chan struct{}),
+		turn: make(chan struct{}, 1), left: make(chan *remainder, 1)}
+	w.turn <- struct{}{}
 	w.healthy.Store(&storeState{})
 	world, err := load(ctx, cfg.Store)
 	if err != nil {
@@ -116,13 +125,17 @@ func (w *Writer) StoreError() error { return w.healthy.Load().err }
 // unavailable means that it was certainly not done. Cancelling ctx withdraws a write that has not begun; one that has
 // is waited for, since its outcome would not be known otherwise.
 func (w *Writer) Do(ctx context.Context, op string, rule Rule) (*World, error) {
+	only := w.callers.Add(1) == 1
+	defer w.callers.Add(-1)
 	r := &request{op: op, rule: rule, ctx: ctx, answer: make(chan answer, 1)}
-	select {
-	case w.requests <- r:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-w.done:
-		return nil, errStopped()
+	if !only || !w.alone(r) {
+		select {
+		case w.requests <- r:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-w.done:
+			return nil, errStopped()
+		}
 	}
 	select {
 	case a := <-r.answer:
@@ -171,15 +184,49 @@ const maxGroupBytes = 4 << 20
 // Run serves writes until ctx is done, then ends the commit under way and returns.
 func (w *Writer) Run(ctx context.Context) error {
 	defer close(w.done)
+	for {
+		<-w.turn
+		var first *request
+		var from *remainder
+		select {
+		case first = <-w.requests:
+		case from = <-w.left:
+		case <-ctx.Done():
+		}
+		if from == nil {
+			select {
+			case w.turn <- struct{}{}:
+			case from = <-w.left:
+			}
+		}
+		if first == nil && from == nil {
+			return nil
+		}
+		w.serve(ctx, first, from)
+	}
+}
+
+// serve computes and commits for as long as there is anything to do, beginning with what a caller has left behind and a first
+// request, either of which may be nil. It has the turn.
+func (w *Writer) serve(ctx context.Context, first *request, from *remainder) {
 	next := &group{world: w.Snapshot()}
 	var busy *group
 	results, lost := make(chan error, 1), make(chan struct{}, 1)
+	if from != nil {
+		busy, next = from.group, &group{world: from.group.world}
+		go w.resolve(busy, from.err, results, lost)
+	}
+	if first != nil {
+		w.take(next, first)
+		w.drain(next)
+	}
 	refusing := false // the outcome of busy is unknown and the store cannot be asked: nothing can be done meanwhile
-	for {
-		if busy == nil && len(next.members) > 0 {
+	for busy != nil || len(next.members) > 0 {
+		if busy == nil {
 			if len(next.batches) == 0 { // refusals only, and all they read is durable
 				next.reply()
 				next = &group{world: w.Snapshot()}
+				w.drain(next)
 				continue
 			}
 			busy, next = next, &group{world: next.world}
@@ -188,10 +235,6 @@ func (w *Writer) Run(ctx context.Context) error {
 		requests := w.requests
 		if len(next.members) >= w.cfg.MaxGroup || next.bytes >= maxGroupBytes {
 			requests = nil
-		}
-		stop := ctx.Done()
-		if busy != nil {
-			stop = nil
 		}
 		select {
 		case r := <-requests:
@@ -214,8 +257,7 @@ func (w *Writer) Run(ctx context.Context) error {
 			case <-lost:
 			default:
 			}
-		case <-stop:
-			return nil
+			w.drain(next)
 		}
 	}
 }
@@ -317,10 +359,18 @@ func (tx *Tx) batch(at time.Time) (store.Batch, int, error) {
 // commit makes a group durable; it runs beside Run, one at a time. An unknown outcome is asked after until it is known;
 // lost says that the store cannot even be asked, which may last.
 func (w *Writer) commit(g *group, results chan<- error, lost chan<- struct{}) {
-	ctx := context.Background()
+	w.resolve(g, w.append(g), results, lost)
+}
+
+// append asks the store to make a group durable.
+func (w *Writer) append(g *group) error {
 	base := model.Position{Lineage: g.world.pos.Lineage, Revision: g.batches[0].Revision - 1}
-	err := w.cfg.Store.Append(ctx, base, g.batches)
-	last := g.batches[len(g.batches)-1]
+	return w.cfg.Store.Append(context.Background(), base, g.batches)
+}
+
+// resolve is the rest of commit, when append has returned err.
+func (w *Writer) resolve(g *group, err error, results chan<- error, lost chan<- struct{}) {
+	ctx, last := context.Background(), g.batches[len(g.batches)-1]
 	for wait := 10 * time.Millisecond; errors.Is(err, store.ErrUnknown); wait = min(2*wait, time.Second) {
 		w.healthy.Store(&storeState{err})
 		w.cfg.Log.Warn("outcome of a commit is unknown, asking the store", "revision", last.Revision, "error", err)
@@ -344,9 +394,7 @@ func (w *Writer) commit(g *group, results chan<- error, lost chan<- struct{}) {
 // settle publishes a durable group and answers it, or takes a failed one back. It returns the group to go on with.
 func (w *Writer) settle(ctx context.Context, g, next *group, err error) *group {
 	if err == nil {
-		w.healthy.Store(&storeState{})
-		w.publish(&Commit{World: g.world, Batches: g.changes})
-		g.reply()
+		w.succeed(g)
 		return next
 	}
 	again := next.members
@@ -368,6 +416,15 @@ func (w *Writer) settle(ctx context.Context, g, next *group, err error) *group {
 		w.compute(fresh, p)
 	}
 	return fresh
+}
+
+// succeed publishes and answers what is durable.
+func (w *Writer) succeed(g *group) {
+	if w.StoreError() != nil {
+		w.healthy.Store(&storeState{})
+	}
+	w.publish(&Commit{World: g.world, Batches: g.changes})
+	g.reply()
 }
 
 func (g *group) reply() {

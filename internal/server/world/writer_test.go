@@ -333,3 +333,116 @@ func (s *swapped) Load(ctx context.Context, visit func(store.Entry) error) (stor
 	s.mu.Unlock()
 	return snap, err
 }
+
+// gated holds each append until it is let go.
+type gated struct {
+	store.Store
+	entered, leave chan struct{}
+}
+
+func (g *gated) Append(ctx context.Context, base model.Position, b []store.Batch) error {
+	g.entered <- struct{}{}
+	<-g.leave
+	return g.Store.Append(ctx, base, b)
+}
+
+// A lone write is committed on its caller's goroutine. Those that come meanwhile wait and share the next commit, and a
+// writer that is stopped ends no sooner than both.
+func TestLoneWriteIsWaitedFor(t *testing.T) {
+	g := &gated{newStore(t), make(chan struct{}), make(chan struct{})}
+	w, err := world.Open(t.Context(), world.Config{Store: g, Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: randomUUID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	answers := make(chan error, 4)
+	do := func(name string) {
+		_, err := w.Do(context.Background(), "create", putNetwork(name, "p"))
+		answers <- err
+	}
+	go do("early")
+	select {
+	case <-g.entered:
+		t.Fatal("it was written before Run")
+	case <-time.After(20 * time.Millisecond):
+	}
+	go func() { ended <- w.Run(ctx) }()
+	<-g.entered
+	g.leave <- struct{}{}
+	if err := <-answers; err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond) // until Run has nothing to do
+	go do("first")
+	<-g.entered
+	go do("second")
+	go do("third")
+	time.Sleep(20 * time.Millisecond) // until they wait
+	g.leave <- struct{}{}
+	<-g.entered
+	g.leave <- struct{}{}
+	for range 3 {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	time.Sleep(20 * time.Millisecond) // as above
+	go do("last")
+	<-g.entered
+	stop()
+	select {
+	case err := <-ended:
+		t.Fatalf("the writer has ended in a commit: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	g.leave <- struct{}{}
+	if err := <-answers; err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil || w.Snapshot().Networks.Len() != 5 || w.Snapshot().Position().Revision != 5 {
+		t.Fatalf("%v, %d networks at %s", err, w.Snapshot().Networks.Len(), w.Snapshot().Position())
+	}
+}
+
+// Writes by one caller and by several, with a store that fails now and then, leave what was answered and nothing else.
+func TestLoneAndSharedWritesAgree(t *testing.T) {
+	f := &faulty{Store: newStore(t)}
+	w := open(t, f)
+	var mu sync.Mutex
+	done := map[string]bool{}
+	for round := range 60 {
+		f.mu.Lock()
+		f.before, f.after = nil, nil
+		switch round % 6 {
+		case 2:
+			f.before = errors.New("disk full")
+		case 4:
+			f.after = store.ErrUnknown
+		}
+		f.mu.Unlock()
+		var wg sync.WaitGroup
+		for i := range 1 + round%3*3 {
+			name := fmt.Sprint(round, "-", i)
+			wg.Go(func() {
+				_, err := w.Do(t.Context(), "create", putNetwork(name, "p"))
+				if err != nil && model.KindOf(err) != model.KindUnavailable {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				done[name] = err == nil
+			})
+		}
+		wg.Wait()
+	}
+	again := open(t, f.Store).Snapshot()
+	for name, want := range done {
+		if there := len(slices.Collect(again.Networks.ByName(name))) == 1; there != want {
+			t.Errorf("%s: answered %v, there %v", name, want, there)
+		}
+	}
+	if again.Position() != w.Snapshot().Position() {
+		t.Errorf("reloaded at %s, not %s", again.Position(), w.Snapshot().Position())
+	}
+}

@@ -13,7 +13,7 @@ import (
 func (s *Store) DoneIntents(ctx context.Context, ids []model.UUID) error {
 	return s.wrap("forget intents", s.tx(ctx, func(ctx context.Context, w *writer) error {
 		for _, id := range ids {
-			if _, err := w.delIntent.ExecContext(ctx, id[:]); err != nil {
+			if _, err := w.delIntent.exec(ctx, id[:]); err != nil {
 				return fmt.Errorf("intent %s: %w", id, err)
 			}
 		}
@@ -88,14 +88,14 @@ func (s *Store) Replace(ctx context.Context, snap store.Snapshot, entries func(y
 			if e.Revision > snap.Revision {
 				return fmt.Errorf("entry %s %q has revision %d, the snapshot %d", e.Kind, e.Key, e.Revision, snap.Revision)
 			}
-			_, err := w.putEntry.ExecContext(ctx, e.Kind, e.Key, e.Schema, e.Revision, store.EntrySum(&e), notNil(e.Body))
+			_, err := w.putEntry.exec(ctx, e.Kind, e.Key, e.Schema, e.Revision, store.EntrySum(&e), notNil(e.Body))
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		for _, in := range snap.Intents {
-			if _, err := w.addIntent.ExecContext(ctx, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
+			if _, err := w.addIntent.exec(ctx, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
 				return fmt.Errorf("intent %s: %w", in.ID, err)
 			}
 		}

@@ -27,16 +27,7 @@ func (s *Store) append(ctx context.Context, base model.Position, batches []store
 	if err := s.settle(ctx); err != nil {
 		return fmt.Errorf("an earlier commit is still unknown: %w", err)
 	}
-	err = s.runTx(ctx, func(ctx context.Context, w *writer) error {
-		m, err := w.readMeta(ctx)
-		if err != nil {
-			return err
-		}
-		if m.Position != base {
-			return fmt.Errorf("at %s, store is at %s: %w", base, m.Position, store.ErrConflict)
-		}
-		return s.put(ctx, w, m.Head, batches)
-	})
+	err = s.runTx(ctx, func(ctx context.Context, w *writer) error { return s.put(ctx, w, base, batches) })
 	if !errors.Is(err, errCommit) {
 		return err
 	}
@@ -51,8 +42,12 @@ func (s *Store) append(ctx context.Context, base model.Position, batches []store
 	}
 }
 
-// put writes the rows of batches behind head, in a transaction that has begun.
-func (s *Store) put(ctx context.Context, w *writer, head store.Head, batches []store.Batch) error {
+// put writes the rows of batches behind base, which must be the newest position, in a transaction that has begun.
+func (s *Store) put(ctx context.Context, w *writer, base model.Position, batches []store.Batch) error {
+	head, err := s.advance(ctx, w, base, batches)
+	if err != nil {
+		return err
+	}
 	batches, rows, err := store.Prepare(head, batches)
 	if err != nil {
 		return err
@@ -62,7 +57,7 @@ func (s *Store) put(ctx context.Context, w *writer, head store.Head, batches []s
 		if err := s.step(StepLog); err != nil {
 			return err
 		}
-		if _, err := w.addLog.ExecContext(ctx, b.Revision, b.ID[:], b.Prev[:], b.At.UnixMicro(), rows[i]); err != nil {
+		if _, err := w.addLog.exec(ctx, b.Revision, b.ID[:], b.Prev[:], b.At.UnixMicro(), rows[i]); err != nil {
 			return fmt.Errorf("log revision %d: %w", b.Revision, err)
 		}
 		for j := range b.Mutations {
@@ -75,17 +70,41 @@ func (s *Store) put(ctx context.Context, w *writer, head store.Head, batches []s
 			if err := s.step(StepIntent); err != nil {
 				return err
 			}
-			if _, err := w.addIntent.ExecContext(ctx, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
+			if _, err := w.addIntent.exec(ctx, in.ID[:], in.Kind, notNil(in.Body)); err != nil {
 				return fmt.Errorf("intent %s: %w", in.ID, err)
 			}
 		}
 	}
+	return nil
+}
+
+// advance moves the newest position past batches, if it is base and made by the batch that they follow, and returns what it was. One
+// statement compares and sets; what stands there is read only if that is something else.
+func (s *Store) advance(ctx context.Context, w *writer, base model.Position, batches []store.Batch) (store.Head, error) {
 	if err := s.step(StepMeta); err != nil {
-		return err
+		return store.Head{}, err
 	}
-	last := &batches[len(batches)-1]
-	_, err = w.setHead.ExecContext(ctx, last.Revision, last.ID[:])
-	return err
+	if len(batches) == 0 {
+		_, _, err := store.Prepare(store.Head{Position: base}, batches)
+		return store.Head{}, err
+	}
+	head, last := store.Head{Position: base, Batch: batches[0].Prev}, &batches[len(batches)-1]
+	for read := false; ; read = true {
+		done, err := w.setHead.exec(ctx, last.Revision, last.ID[:], head.Lineage[:], head.Revision, head.Batch[:])
+		if err != nil || done == 1 {
+			return head, err
+		}
+		m, err := w.readMeta(ctx)
+		if err != nil {
+			return head, err
+		}
+		if m.Position != base || read {
+			return head, fmt.Errorf("at %s, store is at %s: %w", base, m.Position, store.ErrConflict)
+		}
+		if head = m.Head; !batches[0].Prev.IsZero() { // another batch made the position: Prepare says so
+			return head, nil
+		}
+	}
 }
 
 func (s *Store) mutate(ctx context.Context, w *writer, revision uint64, m *store.Mutation) error {
@@ -94,10 +113,10 @@ func (s *Store) mutate(ctx context.Context, w *writer, revision uint64, m *store
 	}
 	var err error
 	if m.Body == nil {
-		_, err = w.delEntry.ExecContext(ctx, m.Kind, m.Key)
+		_, err = w.delEntry.exec(ctx, m.Kind, m.Key)
 	} else {
 		e := store.Entry{Kind: m.Kind, Key: m.Key, Schema: m.Schema, Revision: revision, Body: m.Body}
-		_, err = w.putEntry.ExecContext(ctx, m.Kind, m.Key, m.Schema, revision, store.EntrySum(&e), m.Body)
+		_, err = w.putEntry.exec(ctx, m.Kind, m.Key, m.Schema, revision, store.EntrySum(&e), m.Body)
 	}
 	if err != nil {
 		return fmt.Errorf("entry %s %q: %w", m.Kind, m.Key, err)
@@ -157,7 +176,7 @@ func (s *Store) Drop(ctx context.Context, kind, key string, at time.Time) error 
 		if err != nil {
 			return err
 		}
-		return s.put(ctx, w, m.Head, []store.Batch{{ID: id, Revision: m.Revision + 1, At: at, Mutations: []store.Mutation{{Kind: kind, Key: key}}}})
+		return s.put(ctx, w, m.Position, []store.Batch{{ID: id, Revision: m.Revision + 1, At: at, Mutations: []store.Mutation{{Kind: kind, Key: key}}}})
 	}))
 }
 

@@ -31,11 +31,12 @@ type Fault func(Step) error
 
 // writer is the one connection that writes, with its statements prepared.
 type writer struct {
-	conn                                      *sql.Conn
-	begin, commit, rollback                   *sql.Stmt
-	meta, setHead, addLog, putEntry, delEntry *sql.Stmt
-	addIntent, delIntent                      *sql.Stmt
-	stmts                                     []*sql.Stmt // all of them
+	conn                                *sql.Conn
+	begin, commit, rollback             *statement
+	setHead, addLog, putEntry, delEntry *statement
+	addIntent, delIntent                *statement
+	stmts                               []*statement // all of them
+	meta                                *sql.Stmt
 }
 
 func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
@@ -45,12 +46,11 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 	}
 	w := &writer{conn: conn}
 	for _, p := range []struct {
-		to  **sql.Stmt
+		to  **statement
 		sql string
 	}{
 		{&w.begin, "BEGIN IMMEDIATE"}, {&w.commit, "COMMIT"}, {&w.rollback, "ROLLBACK"},
-		{&w.meta, selectMeta},
-		{&w.setHead, "UPDATE meta SET revision = ?, batch = ?"},
+		{&w.setHead, "UPDATE meta SET revision = ?, batch = ? WHERE lineage = ? AND revision = ? AND batch = ?"},
 		{&w.addLog, "INSERT INTO log (revision, batch, prev, at, row) VALUES (?, ?, ?, ?, ?)"},
 		{&w.putEntry, `INSERT INTO entries (kind, key, schema, revision, sum, body) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (kind, key) DO UPDATE SET schema = excluded.schema, revision = excluded.revision,
@@ -59,10 +59,13 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		{&w.addIntent, "INSERT INTO intents (id, kind, body) VALUES (?, ?, ?)"},
 		{&w.delIntent, "DELETE FROM intents WHERE id = ?"},
 	} {
-		if *p.to, err = conn.PrepareContext(ctx, p.sql); err != nil {
+		if *p.to, err = prepare(ctx, conn, p.sql); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare %q: %w", p.sql, err), w.close())
 		}
 		w.stmts = append(w.stmts, *p.to)
+	}
+	if w.meta, err = conn.PrepareContext(ctx, selectMeta); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare %q: %w", selectMeta, err), w.close())
 	}
 	return w, nil
 }
@@ -72,7 +75,10 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 func (w *writer) close() error {
 	var errs []error
 	for _, st := range w.stmts {
-		errs = append(errs, st.Close())
+		errs = append(errs, st.close())
+	}
+	if w.meta != nil {
+		errs = append(errs, w.meta.Close())
 	}
 	return errors.Join(append(errs, w.conn.Close())...)
 }
@@ -128,19 +134,19 @@ func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, w *writer
 	if err := s.step(StepBegin); err != nil {
 		return err
 	}
-	if _, err := s.w.begin.ExecContext(ctx); err != nil {
+	if _, err := s.w.begin.exec(ctx); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	if err := f(ctx, s.w); err != nil {
 		// A rollback that fails leaves a connection that nobody may use again; SQLite undoes the rest when it closes.
-		if _, rerr := s.w.rollback.ExecContext(ctx); rerr != nil {
+		if _, rerr := s.w.rollback.exec(ctx); rerr != nil {
 			return errors.Join(err, s.renewWriter(ctx))
 		}
 		return err
 	}
 	err := s.step(StepCommit)
 	if err == nil {
-		_, err = s.w.commit.ExecContext(ctx)
+		_, err = s.w.commit.exec(ctx)
 	}
 	if err == nil {
 		err = s.step(StepCommitted)
@@ -167,8 +173,8 @@ func full(err error) bool {
 // renewWriter replaces the writer's connection; without one, doubt makes the next caller try again.
 func (s *Store) renewWriter(ctx context.Context) error {
 	if s.w != nil {
-		_, _ = s.w.rollback.ExecContext(ctx) // there may be nothing to roll back
-		_ = s.w.close()                      // it is broken anyway; what counts is that the next one opens
+		_, _ = s.w.rollback.exec(ctx) // there may be nothing to roll back
+		_ = s.w.close()               // it is broken anyway; what counts is that the next one opens
 		s.w = nil
 	}
 	w, err := newWriter(ctx, s.write)
