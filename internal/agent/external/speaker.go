@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	ether "github.com/weft-cloud/weft/internal/agent/frame"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
@@ -262,6 +263,7 @@ func (s *Speaker) resolve(k key, p dataplane.Punt) {
 		s.entries[k] = e
 	}
 	if src, ok := s.sourceOf(p); ok && s.waiting[src] < maxWaitingPort && s.total < maxWaiting {
+		ether.Complete(p.Frame)
 		e.frames = append(e.frames, waitingFrame{src, p.Frame})
 		s.waiting[src]++
 		s.total++

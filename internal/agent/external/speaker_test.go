@@ -2,6 +2,7 @@ package external
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ type plane struct {
 	sentRaw [][]byte
 	learned map[netip.Addr]model.MAC
 	resent  []string
+	whole   [][]byte // of resent
 	known   []dataplane.OutsideNeighbor
 	err     error
 }
@@ -82,6 +84,7 @@ func newRig() *rig {
 	r.Speaker = New(Deps{Plane: r.p, Repeats: 2, Now: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
 		Resend: func(_ model.PortID, b []byte) error {
 			r.p.resent = append(r.p.resent, string(b[len(b)-1:]))
+			r.p.whole = append(r.p.whole, b)
 			return nil
 		},
 		Known: func() ([]dataplane.OutsideNeighbor, error) { return r.p.known, nil }})
@@ -144,6 +147,26 @@ func TestFirstPacketsWait(t *testing.T) {
 	r.hears(netip.MustParseAddr("203.0.113.77"), hopMAC)
 	if r.p.learned[hop] != gwMAC || len(r.p.learned) != 1 {
 		t.Errorf("learned %v: who was not asked for is not taken in", r.p.learned)
+	}
+}
+
+// A stack with checksum offload leaves the checksum to the card, and nothing tells the kernel so of what is put in again.
+func TestWhatWaitedHasItsChecksum(t *testing.T) {
+	r := newRig()
+	syn := frame.IP{SrcMAC: model.MAC{2, 1}, DstMAC: model.MAC{2, 2}, Src: netip.MustParseAddr("10.0.0.5"), Dst: netip.MustParseAddr("203.0.113.1"), Proto: 6, Hops: 64,
+		Payload: make([]byte, 20)}
+	syn.Payload[12], syn.Payload[13] = 0x50, 2
+	if !syn.Checksum() {
+		t.Fatal("no checksum")
+	}
+	want := syn.Bytes()
+	partial := bytes.Clone(want)
+	// The sum over the pseudo-header: 10.0 + 0.5 + 203.0 + 113.1, protocol, length.
+	binary.BigEndian.PutUint16(partial[len(partial)-4:], 0x0a00+0x0005+0xcb00-0xffff+0x7101+6+20)
+	r.punt(dataplane.Punt{Kind: dataplane.PuntExternal, Port: port, External: ext, NextHop: hop, Frame: partial})
+	r.hears(hop, hopMAC)
+	if len(r.p.whole) != 1 || !bytes.Equal(r.p.whole[0], want) {
+		t.Errorf("put in again %x, want %x", r.p.whole, want)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	ether "github.com/weft-cloud/weft/internal/agent/frame"
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
@@ -97,10 +98,11 @@ func Cut(frame []byte, mtu int) ([][]byte, error) {
 	case len(ip) <= mtu:
 		return nil, ErrSmall
 	}
-	ip = append([]byte(nil), ip...)
+	whole := append([]byte(nil), frame[:etherLen+len(ip)]...)
 	if flags&(flagMF|offsets) == 0 {
-		complete(ip, hlen)
+		ether.Complete(whole)
 	}
+	ip = whole[etherLen:]
 	later := laterHeader(ip[:hlen])
 	data := ip[hlen:]
 	offset := int(flags&offsets) * 8
@@ -177,27 +179,6 @@ func laterHeader(head []byte) []byte {
 		out = append(out, 0)
 	}
 	return out
-}
-
-// complete finishes a TCP or UDP checksum which holds only the sum over the pseudo-header (what a guest leaves for its
-// network card to go on from). Any other value is left as it is, right or wrong.
-func complete(ip []byte, hlen int) {
-	at := map[byte]int{6: 16, 17: 6}[ip[9]]
-	data := ip[hlen:]
-	if at == 0 || len(data) < at+2 {
-		return
-	}
-	pseudo := sum(ip[12:20]) + uint32(ip[9]) + uint32(len(data))
-	field := data[at : at+2]
-	if binary.BigEndian.Uint16(field) != fold(pseudo) {
-		return
-	}
-	field[0], field[1] = 0, 0
-	check := ^fold(sum(data) + pseudo)
-	if check == 0 && ip[9] == 17 {
-		check = 0xffff // 0 would mean none (RFC 768)
-	}
-	binary.BigEndian.PutUint16(field, check)
 }
 
 // sum adds up 16-bit words; a last odd byte counts as the upper half of one.

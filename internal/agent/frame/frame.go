@@ -215,11 +215,8 @@ func ParsePacket(b []byte) (IP, error) {
 // Checksum fills in the checksum of the TCP or UDP header in Payload, for the addresses that p has now; it reports false if
 // Payload does not begin with one of them.
 func (p IP) Checksum() bool {
-	at, least := 16, 20
-	if p.Proto == protoUDP {
-		at, least = 6, udpLen
-	}
-	if p.Proto != protoTCP && p.Proto != protoUDP || len(p.Payload) < least {
+	at, ok := p.checksumAt()
+	if !ok {
 		return false
 	}
 	p.Payload[at], p.Payload[at+1] = 0, 0
@@ -249,6 +246,30 @@ func (p IP) Sound() bool {
 	return false
 }
 
+// Complete finishes, in place, the checksum of a TCP or UDP header that holds only the sum over the pseudo-header: that is what a stack
+// with checksum offload leaves for the network card to go on from. A frame that user space puts in again has lost the kernel's mark that
+// this is still to be done, and would reach its receiver broken. Any other value stays as it is, right or wrong, and so does what is no
+// whole TCP or UDP packet.
+func Complete(b []byte) {
+	p, err := ParseIP(b)
+	if err != nil {
+		return
+	}
+	at, ok := p.checksumAt()
+	if ok && binary.BigEndian.Uint16(p.Payload[at:]) == fold(pseudoHeader(p.Src, p.Dst, p.Proto, len(p.Payload))) {
+		p.Checksum()
+	}
+}
+
+// checksumAt is where the checksum is in the TCP or UDP header at the beginning of Payload; false: there is none.
+func (p IP) checksumAt() (int, bool) {
+	at, least := 16, 20
+	if p.Proto == protoUDP {
+		at, least = 6, udpLen
+	}
+	return at, (p.Proto == protoTCP || p.Proto == protoUDP) && len(p.Payload) >= least
+}
+
 // sum adds the 16-bit words of b to acc (RFC 1071).
 func sum(acc uint32, b []byte) uint32 {
 	for ; len(b) >= 2; b = b[2:] {
@@ -268,10 +289,14 @@ func fold(acc uint32) uint16 {
 	return uint16(acc) //nolint:gosec // folded
 }
 
-// pseudo sums the segment behind its pseudo-header (RFC 768; RFC 8200, section 8.1).
+// pseudo sums the segment behind its pseudo-header.
 func pseudo(src, dst netip.Addr, proto uint8, seg []byte) uint32 {
+	return sum(pseudoHeader(src, dst, proto, len(seg)), seg)
+}
+
+// pseudoHeader sums the pseudo-header of a segment of that many bytes (RFC 768; RFC 8200, section 8.1).
+func pseudoHeader(src, dst netip.Addr, proto uint8, n int) uint32 {
 	acc := sum(uint32(proto), src.AsSlice())
 	acc = sum(acc, dst.AsSlice())
-	acc += uint32(len(seg)) //nolint:gosec // at most 65535
-	return sum(acc, seg)
+	return acc + uint32(n) //nolint:gosec // at most 65535
 }

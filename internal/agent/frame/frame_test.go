@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"testing"
@@ -141,4 +142,44 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A checksum that was left to the network card is finished, in both families; what is right stays, and so does what is wrong.
+func TestComplete(t *testing.T) {
+	addr := netip.MustParseAddr
+	for _, ends := range [][2]netip.Addr{{addr("10.0.0.5"), addr("203.0.113.1")}, {addr("2001:db8:a::5"), addr("2001:db8::1")}} {
+		for _, proto := range []uint8{protoTCP, protoUDP} {
+			p := IP{SrcMAC: model.MAC{2, 1}, DstMAC: model.MAC{2, 2}, Src: ends[0], Dst: ends[1], Proto: proto, Hops: 64, Payload: make([]byte, 33)}
+			for i := range p.Payload {
+				p.Payload[i] = byte(i)
+			}
+			if !p.Checksum() {
+				t.Fatal("no checksum")
+			}
+			whole := p.Bytes()
+			at, _ := p.checksumAt()
+			at += len(whole) - len(p.Payload)
+			partial := bytes.Clone(whole)
+			binary.BigEndian.PutUint16(partial[at:], fold(pseudoHeader(p.Src, p.Dst, proto, len(p.Payload))))
+			wrong := bytes.Clone(whole)
+			wrong[at] ^= 0x55
+			for _, tt := range []struct {
+				name     string
+				in, want []byte
+			}{{"left to the card", partial, whole}, {"right", bytes.Clone(whole), whole}, {"wrong", wrong, bytes.Clone(wrong)}} {
+				if Complete(tt.in); !bytes.Equal(tt.in, tt.want) {
+					t.Errorf("protocol %d from %s, %s: %x, want %x", proto, p.Src, tt.name, tt.in, tt.want)
+				}
+			}
+		}
+	}
+	for _, b := range [][]byte{nil, make([]byte, 13), make([]byte, 60)} {
+		if want := bytes.Clone(b); len(b) > 0 {
+			if Complete(b); !bytes.Equal(b, want) {
+				t.Errorf("%x became %x", want, b)
+			}
+		} else {
+			Complete(b)
+		}
+	}
 }
