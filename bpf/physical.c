@@ -162,8 +162,9 @@ static __noinline int unicast_outside(struct __sk_buff *skb, struct pkt *p, stru
 		return drop(skb, p, R_TOO_BIG);
 	p->mtu = n->mtu;
 	m = find_mac(0, p->key.smac);
-	if (p->is_ip && m && m->kind == KIND_ROUTED && restore_router_mac(p, n))
-		return drop(skb, p, R_NOT_FOR_US);
+	/* Where no router has an interface it is what an NDP proxy on that host sends, and stays as it is. */
+	if (p->is_ip && m && m->kind == KIND_ROUTED)
+		restore_router_mac(p, n);
 	return jump_to(skb, p, P_OUTPUT);
 }
 

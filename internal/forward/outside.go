@@ -171,8 +171,8 @@ func (r *run) unicastOutside() {
 	}
 	frame, ok := r.withRouterMAC(r.h.dvr[r.p.src])
 	if !ok {
-		r.drop(reason.NotForUs, "NIC", "routed by another host, but the network has no router")
-		return
+		r.note("deliver", "from an NDP proxy of another host: its DVR MAC %s stays", r.p.src)
+		frame = r.p.frame
 	}
 	r.output(nil, r.h.endpoints[n.Port], frame)
 }

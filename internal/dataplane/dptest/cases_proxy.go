@@ -259,11 +259,17 @@ func proxyCentralCases() []Case {
 	mac, other := GatewayMAC("router-b"), mustAddr("2001:db8:e::11")
 	udp := func(s, d netip.Addr) IP { return IP{Src: s, Dst: d}.UDP(1000, 53, bytesOf(20)) }
 	in := udp(Stranger6, c.addr()).Frame(GatewayMAC("router"), OutsideRouterMAC)
+	near := udp(proxied("red1").addr(), p.gateway()).Frame(GatewayMAC("router"), DVRMAC("compute1"))
+	far := udp(proxied("red1").addr(), other).Frame(mac, DVRMAC("compute1"))
+	tell := Advertise(proxied("red1").addr(), DVRMAC("compute1"), GatewayMAC("router"), p.gateway(), NASolicited|NAOverride)
 	return []Case{
 		north("ND outside for an address that the central part serves", nic("compute2", Solicit(OutsideRouterMAC, OutsideRouter6, c.addr()),
 			Want{Reply: Advertise(c.addr(), GatewayMAC("router"), OutsideRouterMAC, OutsideRouter6, NASolicited|NAOverride)})),
 		north("a packet to an address that the central part serves", nic("compute2", in, Want{To: map[string][]byte{"gateway of router": in}})),
 		north("a packet from an address that the central part serves", c.central(udp), c.central(udp)),
+		north("a proxied address of another host sends to the gateway's own", nic("compute2", near, Want{To: map[string][]byte{"gateway of router": near}})),
+		north("a proxied address of another host sends to another router's gateway", nic("compute2", far, Want{To: map[string][]byte{gw: far}})),
+		north("another host advertises a proxied address to the gateway", nic("compute2", tell, Want{To: map[string][]byte{"gateway of router": tell}})),
 		north("another router's central part asks for a proxied address on the host", Send{From: gw, Frame: Solicit(mac, other, p.addr()),
 			Want: Want{Reply: Advertise(p.addr(), p.hostMAC(), mac, other, NASolicited|NAOverride)}}),
 		north("another router's central part sends to a proxied address on the host", Send{From: gw, Frame: udp(other, p.addr()).Frame(p.hostMAC(), mac),
