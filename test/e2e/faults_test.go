@@ -41,7 +41,7 @@ func well(t *testing.T) {
 }
 
 // pinging sends a hundred echo requests a second until it is stopped, which fails the test for each lost one. Those of the last half second
-// may be on their way then.
+// may be on their way then. Who is asked must be one of answersPings.
 func pinging(t *testing.T, from, to string) (stop func()) {
 	t.Helper()
 	cmd := exec.Command(binary(), "lab", "exec", from, "--", "ping", "-n", "-i", "0.01", to)
@@ -148,6 +148,7 @@ func agentsKilledUnderLoad(t *testing.T) {
 	echo(t, "red3", 7000)
 	must(t, "lab", "exec", "red1", "--", "ping", "-c", "1", "172.16.43.6")
 	before := map[string]map[string]string{"compute1": kernelObjects(t, "compute1"), "compute2": kernelObjects(t, "compute2")}
+	answersPings(t, "blue2")
 	stop := pinging(t, "red1", "172.16.43.6")
 	s := startStream(t, "red1", "172.16.43.6:7000")
 	for range 3 {
@@ -211,6 +212,7 @@ func serverDownForAMinute(t *testing.T, state string) {
 	}
 	echo(t, "blue2", 7001)
 	v6 := v6Of(t, "blue2")
+	answersPings(t, "blue2")
 	stop := pinging(t, "red1", "172.16.43.6")
 	s := startStream(t, "red1", "172.16.43.6:7001")
 	kill(t, "server")

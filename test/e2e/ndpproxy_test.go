@@ -135,6 +135,7 @@ func TestNDPProxy(t *testing.T) {
 func survive(t *testing.T, addr string) {
 	t.Helper()
 	echo(t, "six1", 7)
+	answersPings(t, "six1", "internet")
 	stream := startStream(t, "internet", "["+addr+"]:7")
 	stops := []func(){pinging(t, "internet", addr), pinging(t, "six1", outside6)}
 	kill(t, "agent-controller", "agent-compute1", "agent-compute2", "server")

@@ -91,6 +91,7 @@ func echo(t *testing.T, guest string, port int) {
 // stream is a TCP connection that carries numbers to an echo and back, a hundred a second.
 type stream struct {
 	conn  *net.TCPConn
+	way   string
 	stop  atomic.Bool
 	sent  uint64
 	wrote chan error
@@ -103,7 +104,7 @@ func startStream(t *testing.T, from, to string) *stream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stream{conn: conn, wrote: make(chan error, 1), read: make(chan error, 1)}
+	s := &stream{conn: conn, way: fmt.Sprintf("from %s (%s) to %s", from, conn.LocalAddr(), to), wrote: make(chan error, 1), read: make(chan error, 1)}
 	t.Cleanup(func() { conn.Close() })
 	go func() { s.wrote <- s.write() }()
 	go func() { s.read <- s.check() }()
@@ -149,10 +150,10 @@ func (s *stream) end(t *testing.T) {
 		select {
 		case err := <-c:
 			if err != nil {
-				t.Errorf("TCP stream: %v", err)
+				t.Errorf("TCP stream %s: %v", s.way, err)
 			}
 		case <-time.After(20 * time.Second):
-			t.Error("the TCP stream does not end")
+			t.Errorf("TCP stream %s does not end", s.way)
 			return
 		}
 	}
@@ -166,7 +167,7 @@ func (s *stream) end(t *testing.T) {
 			t.Error(err)
 		} else if lost := info.Total_retrans - info.Dsack_dups; lost > 0 {
 			// What the other end had already was late, not lost (RFC 2883): two cores do much here at once.
-			t.Errorf("%d segments of %d numbers were lost", lost, s.sent)
+			t.Errorf("TCP stream %s: %d segments of %d numbers were lost: %d were sent again, of which %d had come", s.way, lost, s.sent, info.Total_retrans, info.Dsack_dups)
 		}
 	}); err != nil {
 		t.Error(err)
