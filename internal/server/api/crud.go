@@ -21,7 +21,7 @@ func (r *resource[P, E]) serve(c *call, rest []string) error {
 	switch {
 	case len(rest) == 0:
 		switch c.r.Method {
-		case http.MethodGet, http.MethodHead:
+		case http.MethodGet:
 			return r.list(c)
 		case http.MethodPost:
 			return r.doCreate(c)
@@ -31,7 +31,7 @@ func (r *resource[P, E]) serve(c *call, rest []string) error {
 		return errMethod
 	case len(rest) == 1:
 		switch c.r.Method {
-		case http.MethodGet, http.MethodHead:
+		case http.MethodGet:
 			return r.show(c, rest[0])
 		case http.MethodPut:
 			return r.doUpdate(c, rest[0])

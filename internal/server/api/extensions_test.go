@@ -126,12 +126,18 @@ func TestWarnings(t *testing.T) {
 	is(warnings("PUT", "/ports/"+port, object{"port": object{"qos_policy_id": policy, "hints": object{"openvswitch": object{}}}}, 200), "port hints", "QoS")
 	is(warnings("PUT", "/ports/"+port, object{"port": object{"name": "y"}}, 200))
 	is(warnings("PUT", "/ports/"+port, object{"port": object{"qos_policy_id": nil, "hints": nil}}, 200))
+	is(warnings("PUT", "/ports/"+port, object{"port": object{"dns_domain": "example.org."}}, 200), "external DNS")
+	is(warnings("POST", "/networks", object{"network": object{"dns_domain": "example.org."}}, 201), "external DNS")
 	is(warnings("POST", "/trunks", object{"trunk": object{"port_id": port}}, 201), "trunks")
+	subnet := e.subnet(net, "10.0.0.0/24", nil)
+	leg := e.must(200, "PUT", "/routers/"+e.create("router", object{"name": "r"})["id"].(string)+"/add_router_interface", object{"subnet_id": subnet})["port_id"].(string)
+	is(warnings("PUT", "/ports/"+leg, object{"port": object{"name": "leg"}}, 200))
+	is(warnings("PUT", "/ports/"+leg, object{"port": object{"admin_state_up": false}}, 200), "router interfaces")
 	is(warnings("POST", "/metering/metering-labels", object{"metering_label": object{"name": "m"}}, 201), "metering")
 	is(warnings("POST", "/log/logs", object{"log": object{"resource_type": "security_group"}}, 201), "logging")
 	is(warnings("POST", "/routers", object{"router": object{"ha": true}}, 201), "high availability")
 	for _, u := range promise.InUse(e.writer.Snapshot()) {
-		if want := map[string]int{"QoS": 4, "network types": 1, "trunks": 1, "metering": 1, "logging": 1, "high availability": 1}[u.Name]; u.Objects != want {
+		if want := map[string]int{"QoS": 4, "network types": 1, "trunks": 1, "metering": 1, "logging": 1, "high availability": 1, "external DNS": 2, "router interfaces": 1}[u.Name]; u.Objects != want {
 			t.Errorf("%d objects ask for %s, want %d", u.Objects, u.Name, want)
 		}
 	}

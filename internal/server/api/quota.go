@@ -13,7 +13,7 @@ import (
 
 // serveQuotas answers /quotas, /quotas/PROJECT, /quotas/PROJECT/default, /quotas/PROJECT/details and /quotas/tenant.
 func serveQuotas(c *call, rest []string) error {
-	get := c.r.Method == http.MethodGet || c.r.Method == http.MethodHead
+	get := c.r.Method == http.MethodGet
 	switch {
 	case len(rest) == 0 && get:
 		return c.listQuotas()

@@ -10,14 +10,18 @@ import (
 // table is everything that is not carried out, in the order of names.
 var table = []*Gap{
 	{
-		Name: "external DNS", Extensions: []string{"dns-integration", "subnet-dns-publish-fixed-ip"},
-		Asked: "floating IPs with dns_name or dns_domain, subnets with dns_publish_fixed_ip",
-		Why:   "the name is stored and shown; it is published to no DNS service outside the cloud",
+		Name: "external DNS", Extensions: []string{"dns-integration", "dns-domain-ports", "subnet-dns-publish-fixed-ip"},
+		Asked: "networks and ports with dns_domain, floating IPs with dns_name or dns_domain, subnets with dns_publish_fixed_ip",
+		Why:   "names of ports are told to instances of their network, and all names are stored and shown; they are published to no DNS service outside the cloud",
 		parts: []part{
 			by(func(w *world.World) iter.Seq[*model.FloatingIP] { return w.FloatingIPs.All() },
 				func(_ *world.World, f *model.FloatingIP) bool { return f.DNSName != "" || f.DNSDomain != "" }),
 			by(func(w *world.World) iter.Seq[*model.Subnet] { return w.Subnets.All() },
 				func(_ *world.World, s *model.Subnet) bool { return s.PublishDNS }),
+			by(func(w *world.World) iter.Seq[*model.Network] { return w.Networks.All() },
+				func(_ *world.World, n *model.Network) bool { return n.DNSDomain != "" }),
+			by(func(w *world.World) iter.Seq[*model.Port] { return w.Ports.All() },
+				func(_ *world.World, p *model.Port) bool { return p.DNSDomain != "" }),
 		},
 	},
 	{
@@ -80,6 +84,12 @@ var table = []*Gap{
 			by(func(w *world.World) iter.Seq[*model.Router] { return w.Routers.All() },
 				func(_ *world.World, v *model.Router) bool { return !v.GatewayQoS.IsZero() }),
 		},
+	},
+	{
+		Name: "router interfaces", Asked: "routers' interfaces whose admin_state_up is false",
+		Why: "the value is stored and shown; the interface goes on forwarding: remove it from the router to stop it",
+		parts: []part{by(func(w *world.World) iter.Seq[*model.Port] { return w.Ports.All() },
+			func(_ *world.World, p *model.Port) bool { return p.IsRouterInterface() && !p.AdminStateUp })},
 	},
 	{
 		Name: "several segments", Extensions: []string{"segment", "multi-provider"}, Asked: "networks of several segments",
