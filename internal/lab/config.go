@@ -29,9 +29,10 @@ func (r *Record) serverFiles() []file {
 			"nova", "auth_url = http://127.0.0.1:5000", "username = nova", "password = "+r.Passwords.Service,
 			"project_name = service", "user_domain_id = default", "project_domain_id = default", "region_name = RegionOne")},
 		{"ml2_conf.ini", ini(
-			"ml2", "type_drivers = flat,vxlan", "tenant_network_types = vxlan",
+			"ml2", "type_drivers = flat,vlan,vxlan", "tenant_network_types = vxlan",
 			fmt.Sprintf("path_mtu = %d", r.Options.UnderlayMTU), fmt.Sprintf("physical_network_mtus = %s:%d", physnet, externalMTU),
 			"ml2_type_flat", "flat_networks = "+physnet,
+			"ml2_type_vlan", "network_vlan_ranges = "+physnet,
 			"ml2_type_vxlan", "vni_ranges = 10:100",
 			"securitygroup", "enable_security_group = True")},
 		{"weft.conf", ini(append([]string{"weft", fmt.Sprintf("feed_bind = %s:%d", underlayAddr(0), feedPort)}, r.weftOptions("server", "server")...)...)},

@@ -33,6 +33,7 @@ func TestLabThatIsWell(t *testing.T) {
 		t.Run("metrics count what happens", metricsCountWhatHappens)
 		if args[1] == vifs[0] { // nothing in it depends on the kind of interface
 			t.Run("one storms, another boots", func(t *testing.T) { stormHarmsNobody(t, dir) })
+			t.Run("machines on the wire", machinesOnTheWire)
 		}
 		t.Run("doctor finds what is broken", func(t *testing.T) { doctorFindsWhatIsBroken(t, dir, args[1]) })
 	})

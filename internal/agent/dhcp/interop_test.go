@@ -37,9 +37,14 @@ type segment struct {
 	dir  string
 	book *tally.Book
 
-	mu sync.Mutex // guards ep and adv
+	mu sync.Mutex // guards what follows
 	ep *hostplan.Endpoint
 	ad []hostplan.Advertisement
+	// taken is an address that another machine answers ARP for; invalid: none. deaf: DHCP hears only what is sent to all.
+	taken netip.Addr
+	deaf  bool
+	// rebinds counts what was asked of all by who had its address: only who rebinds does (RFC 2131, section 4.3.6).
+	rebinds int
 }
 
 // newSegment needs root; its namespaces go with the test.
@@ -114,6 +119,11 @@ func (s *segment) answer(b []byte) [][]byte {
 		Endpoints: map[model.PortID]*hostplan.Endpoint{portID: s.ep},
 		Networks:  map[model.NetworkID]*hostplan.Network{netID: {ID: netID, Advertisements: s.ad}},
 	}
+	taken, deaf := s.taken, s.deaf
+	const ciaddr = 14 + 20 + 8 + 12
+	if len(b) > ciaddr+4 && binary.BigEndian.Uint16(b[12:]) == 0x0800 && b[23] == 17 && model.MAC(b[:6]) == model.Broadcast && s.ep.DHCP4 != nil && netip.AddrFrom4([4]byte(b[ciaddr:])) == s.ep.DHCP4.Address {
+		s.rebinds++
+	}
 	s.mu.Unlock()
 	if len(b) < 42 || model.MAC(b[6:12]) != vmMAC {
 		return nil
@@ -123,6 +133,11 @@ func (s *segment) answer(b []byte) [][]byte {
 	case kind == 0x0806 && b[21] == 1 && (netip.AddrFrom4([4]byte(b[38:42])) == srvAddr || netip.AddrFrom4([4]byte(b[38:42])) == gwAddr):
 		out := slices.Concat(b[6:12], srvMAC[:], []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 2}, srvMAC[:], b[38:42], b[22:32])
 		return [][]byte{out}
+	case kind == 0x0806 && b[21] == 1 && netip.AddrFrom4([4]byte(b[38:42])) == taken:
+		other := []byte{2, 0, 0, 0, 0, 0x66}
+		return [][]byte{slices.Concat(b[6:12], other, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 2}, other, b[38:42], b[22:32])}
+	case kind == 0x0800 && deaf && model.MAC(b[:6]) != model.Broadcast:
+		return nil
 	case kind == 0x0800 && b[23] == 17 && binary.BigEndian.Uint16(b[36:]) == serverPort4:
 		p.Kind = dataplane.PuntDHCP4
 		return New4(s.book).Handle(p, st)
@@ -263,6 +278,68 @@ request subnet-mask, broadcast-address, routers, domain-name, domain-name-server
 	s.eventually("release", func() bool {
 		return slices.ContainsFunc(s.book.Of(portID).Last, func(e tally.Exchange) bool { return e.Got == "RELEASE" })
 	})
+}
+
+// TestDhclientRebind: whose server does not hear it any more asks all, and goes on with its address.
+func TestDhclientRebind(t *testing.T) {
+	s := newSegment(t)
+	s.set(func(ep *hostplan.Endpoint) {
+		ep.DHCP4.LeaseSeconds = 60
+		ep.DHCP4.Extra = []hostplan.DHCPOption{{Name: "T1", Value: "1"}, {Name: "T2", Value: "3"}}
+	})
+	s.mu.Lock()
+	s.deaf = true
+	s.mu.Unlock()
+	hook, env := s.script()
+	conf := filepath.Join(s.dir, "conf")
+	s.check(os.WriteFile(conf, []byte("initial-interval 1;\nbackoff-cutoff 1;\nrequest subnet-mask;\n"), 0o600))
+	s.client("dhclient", "-4", "-d", "-cf", conf, "-sf", hook, "-lf", filepath.Join(s.dir, "leases"), "-pf", filepath.Join(s.dir, "pid"), "eth0")
+	s.has("172.16.42.10/24")
+	s.eventually("a question to all", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.rebinds > 0
+	})
+	s.eventually("its new lease", func() bool {
+		b, err := os.ReadFile(env)
+		return err == nil && bytes.Contains(b, []byte("\n== RE"))
+	})
+	s.has("172.16.42.10/24")
+}
+
+// TestUdhcpcDecline: a client that finds its address taken declines it, which is kept for the operator; once it is free, it has it.
+func TestUdhcpcDecline(t *testing.T) {
+	s := newSegment(t)
+	s.mu.Lock()
+	s.taken = s.ep.DHCP4.Address
+	s.mu.Unlock()
+	hook, _ := s.script()
+	s.client("udhcpc", "-f", "-i", "eth0", "-s", hook, "-a100", "-A", "1")
+	s.saw("DECLINE", "")
+	if list, err := linux.Addrs(s.ns, "eth0"); err != nil || slices.Contains(list, netip.MustParsePrefix("172.16.42.10/24")) {
+		t.Errorf("it has %v, %v", list, err)
+	}
+	s.mu.Lock()
+	s.taken = netip.Addr{}
+	s.mu.Unlock()
+	s.has("172.16.42.10/24")
+}
+
+// TestDhcpcdInform: who has an address already asks for the rest, and is given no lease.
+func TestDhcpcdInform(t *testing.T) {
+	s := newSegment(t)
+	hook, env := s.script()
+	conf := filepath.Join(s.dir, "conf")
+	s.check(os.WriteFile(conf, []byte("option domain_name_servers, domain_name, interface_mtu\n"), 0o600))
+	s.check(linux.SetUp(s.ns, "eth0"))
+	s.check(linux.AddAddr(s.ns, "eth0", netip.MustParsePrefix("172.16.42.10/24")))
+	s.client("unshare", "-m", "--propagation", "private", "sh", "-c",
+		`mount -t tmpfs tmpfs /var/lib/dhcpcd && mount -t tmpfs tmpfs /run && exec dhcpcd -4 -B -d --inform=172.16.42.10/24 -f `+conf+` -c `+hook+` eth0`)
+	s.saw("INFORM", "ACK")
+	s.environment(env, "reason=INFORM", "new_domain_name_servers=172.16.42.2", "new_domain_name=openstacklocal")
+	if b, err := os.ReadFile(env); err != nil || bytes.Contains(b, []byte("new_dhcp_lease_time")) {
+		t.Errorf("it was given a lease, or: %v", err)
+	}
 }
 
 func TestUdhcpc(t *testing.T) {
