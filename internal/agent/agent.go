@@ -126,8 +126,7 @@ type core struct {
 	central      gateway.Result
 	claims       []hostplan.Problem // of addresses that are served here
 	said         map[hostplan.Problem]bool
-	// appeared is when devices came that were not there when the agent started.
-	appeared map[string]time.Time
+	came         arrivals
 	// inSync: the server has listed all that is this host's business since the agent started. held: it has asked to keep
 	// what it did not list.
 	inSync, held bool
@@ -174,7 +173,7 @@ func New(d Deps) *Agent {
 	return &Agent{
 		Deps: d, started: time.Now(), calls: make(chan func()), reportable: make(chan struct{}, 1), retries: make(chan struct{}, 1), relearn: make(chan struct{}, 1),
 		applies: make(chan dataplane.Desired, 1), savable: make(chan struct{}, 1), saves: make(chan saved, 1),
-		core: core{scope: newScope(d.Config.Host, d.Config.Options), told: newTold(), appeared: map[string]time.Time{}},
+		core: core{scope: newScope(d.Config.Host, d.Config.Options), told: newTold(), came: newArrivals()},
 	}
 }
 
@@ -305,6 +304,7 @@ func (a *Agent) recompile() {
 	}
 	c.compile = false
 	st := c.scope.state()
+	c.came.sawPorts(st, c.inSync, time.Now())
 	if a.state.Swap(st) != st && a.OnState != nil {
 		a.OnState(st)
 	}
@@ -337,15 +337,8 @@ func (a *Agent) narrow(paths map[netip.Addr]uint32) {
 
 func (a *Agent) found(f Found) {
 	c := &a.core
-	for name := range f.Devices {
-		if _, had := c.found.Devices[name]; !had && c.devicesKnown {
-			c.appeared[name] = time.Now()
-		}
-	}
-	for name := range c.appeared {
-		if _, has := f.Devices[name]; !has {
-			delete(c.appeared, name)
-		}
+	if c.devicesKnown {
+		c.came.sawDevices(c.found, f, time.Now())
 	}
 	c.found, c.devicesKnown, c.compile = f, true, true
 	a.say()

@@ -79,8 +79,9 @@ type EndpointStatus struct {
 	Rules   int  `json:"rules"`
 	// Present: the device is there. Programmed: the plane carries the port out.
 	Present bool `json:"present"`
-	// Appeared is when the device came; zero: it was there when the agent started.
+	// Appeared is when the device came, Since when the port came to this host; zero: it was there when the agent started.
 	Appeared   time.Time `json:"appeared,omitzero"`
+	Since      time.Time `json:"since,omitzero"`
 	Programmed bool      `json:"programmed"`
 	// Services: what the port asked of DHCP, router advertisements and so on, and what it was answered.
 	Services *tally.Port `json:"services,omitempty"`
@@ -113,7 +114,7 @@ func (a *Agent) status() Status {
 		e := st.Endpoints[id]
 		_, present := c.found.Devices[e.Device]
 		es := endpointStatus(st, e)
-		es.Present, es.Programmed, es.Appeared = present, c.done.result.Programmed[id], c.appeared[e.Device]
+		es.Present, es.Programmed, es.Appeared, es.Since = present, c.done.result.Programmed[id], c.came.devices[e.Device], c.came.ports[id]
 		if a.Services != nil {
 			if p := a.Services(id); p.Asked > 0 {
 				es.Services = &p

@@ -69,6 +69,10 @@ const patient = 1
 // lately is below half of a day's lease, in which a client asks for nothing.
 const lately = 10 * time.Hour
 
+// together is how long before its port an interface may come when an instance is made: the server is told of the port before, but tells the host
+// when it can.
+const together = 5 * time.Second
+
 // Diagnose walks the chain and stops at the first broken link, which is then the last step.
 func Diagnose(f Facts) []Step {
 	var out []Step
@@ -285,14 +289,25 @@ func (d *diagnosis) asks() Step {
 		if d.ep.Lease == "" {
 			return warn("asks for an address", "enable_dhcp on the subnet, or set the address inside", "it never asked, and no subnet of the port has DHCP")
 		}
-		// What was there before the agent may have asked before.
-		if d.ep.Appeared.IsZero() && d.f.Now.Sub(d.f.Status.StartedAt) < lately {
-			return warn("asks for an address", "nothing, if it had its address before; else start its DHCP client", "not since the agent started, %s ago; %d packets have come from it",
-				d.f.Now.Sub(d.f.Status.StartedAt).Round(time.Second), d.f.Device.Received)
-		}
-		return bad("asks for an address", "start a DHCP client inside; an instance with an address of its own needs "+d.ep.Lease, "since the agent started, it has asked for nothing (DHCP, router advertisements)")
+		return d.neverAsked()
 	}
 	return good("asks for an address", "%d questions, %d answered", d.ep.Services.Asked, d.ep.Services.Answered)
+}
+
+// neverAsked: an instance that was there before the agent, or before its port came to this host (its interface is made first when it is moved
+// here), may have asked before.
+func (d *diagnosis) neverAsked() Step {
+	known, what := d.f.Status.StartedAt, "the agent started"
+	if d.ep.Since.After(known) {
+		known, what = d.ep.Since, "the port came to this host"
+	}
+	heard := !d.ep.Appeared.IsZero() && d.ep.Appeared.Add(together).After(known)
+	if ago := d.f.Now.Sub(known); !heard && ago < lately {
+		return warn("asks for an address", "nothing, if it had its address before; else start its DHCP client", "not since %s, %s ago; %d packets have come from it",
+			what, ago.Round(time.Second), d.f.Device.Received)
+	}
+	return bad("asks for an address", "start a DHCP client inside; an instance with an address of its own needs "+d.ep.Lease,
+		"since %s, it has asked for nothing (DHCP, router advertisements)", what)
 }
 
 func (d *diagnosis) limited() Step {

@@ -21,7 +21,7 @@ var (
 func healthy() Facts {
 	s := &agent.Status{Host: "compute1", InSync: true, StartedAt: time.Unix(1, 0), Endpoints: []agent.EndpointStatus{{
 		Port: portID, Name: "red1", MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 1}, Addresses: []string{"10.0.0.5"}, Device: portID.DeviceName(), Instance: "5e55-vm",
-		AdminUp: true, MTU: 1450, Lease: "10.0.0.5", Present: true, Appeared: time.Unix(50, 0), Programmed: true, Secured: true, Rules: 4, Resolvers: []string{"10.0.0.2"},
+		AdminUp: true, MTU: 1450, Lease: "10.0.0.5", Present: true, Appeared: time.Unix(50, 0), Since: time.Unix(49, 0), Programmed: true, Secured: true, Rules: 4, Resolvers: []string{"10.0.0.2"},
 		Gateways: []agent.GatewayStatus{{Address: netip.MustParseAddr("10.0.0.1"), Router: routerID, Up: true}},
 		Services: &tally.Port{Asked: 4, Answered: 4, Last: []tally.Exchange{
 			{Service: "dhcpv4", Got: "DISCOVER", Answer: "OFFER 10.0.0.5"}, {Service: "dhcpv4", Got: "REQUEST", Answer: "ACK 10.0.0.5"},
@@ -79,6 +79,10 @@ func TestFaults(t *testing.T) {
 		{"program taken off", func(f *Facts) { f.Device.Attached = false }, "program attached", "no program"},
 		{"instance silent", func(f *Facts) { f.Device.Received = 0 }, "instance speaks", "not one packet"},
 		{"no DHCP client", func(f *Facts) { ep(f).Services = nil }, "asks for an address", "asked for nothing"},
+		{"no DHCP client, told of the port a little late", func(f *Facts) { ep(f).Services, ep(f).Since = nil, time.Unix(52, 0) }, "asks for an address", "asked for nothing"},
+		{"no DHCP client for half a day after it was moved here", func(f *Facts) {
+			ep(f).Services, ep(f).Since, f.Now = nil, time.Unix(90, 0), time.Unix(90, 0).Add(lately)
+		}, "asks for an address", "since the port came to this host"},
 		{"a storm of questions", func(f *Facts) {
 			ep(f).Services.Asked, ep(f).Services.Limited = 5000, 900
 			ep(f).Services.Services = map[string]tally.Share{"dns": {Asked: 4000}, "ra": {Asked: 1000, Limited: 900}}
@@ -125,7 +129,8 @@ func TestWarnings(t *testing.T) {
 		{"a packet from an old address", func(f *Facts) { f.Drops["spoofed_ip"], f.Lately["spoofed_ip"] = 1, 1 }, "uses its own address"},
 		{"packets that no rule allows", func(f *Facts) { f.Drops["policy_egress"] = 1 }, "security groups allow"},
 		{"UDP 4789 taken since", func(f *Facts) { f.TunnelPort = "nc (pid 8)" }, "data plane works"},
-		{"agent restarted", func(f *Facts) { ep(f).Services, ep(f).Appeared = nil, time.Time{} }, "asks for an address"},
+		{"agent restarted", func(f *Facts) { ep(f).Services, ep(f).Appeared, ep(f).Since = nil, time.Time{}, time.Time{} }, "asks for an address"},
+		{"bound here again", func(f *Facts) { ep(f).Services, ep(f).Since = nil, time.Unix(90, 0) }, "asks for an address"},
 		{"DHCP switched off", func(f *Facts) { ep(f).Lease, ep(f).Resolvers = "", nil }, "asks for an address"},
 		{"static address", func(f *Facts) { ep(f).Services, ep(f).Lease = nil, "" }, "asks for an address"},
 	} {
