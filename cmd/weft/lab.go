@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -39,7 +41,9 @@ func newLabUpCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Demo = !noDemo
-			r, err := lab.Up(cmd.Context(), o, ebpf.Probe, newProgress(cmd.OutOrStdout()))
+			ctx, stop := untilHangup(cmd.Context())
+			defer stop()
+			r, err := lab.Up(ctx, o, ebpf.Probe, newProgress(cmd.OutOrStdout()))
 			if err != nil {
 				return err
 			}
@@ -63,7 +67,9 @@ func newLabDownCmd() *cobra.Command {
 		Short: "Remove the lab and everything that it made, also after a crash",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := lab.Down(cmd.Context())
+			ctx, stop := untilHangup(cmd.Context())
+			defer stop()
+			err := lab.Down(ctx)
 			if errors.Is(err, lab.ErrNoLab) {
 				fmt.Fprintln(cmd.OutOrStdout(), "No lab is up.")
 				return nil
@@ -83,8 +89,21 @@ func withLab(fn func(cmd *cobra.Command, args []string, r *lab.Record) error) fu
 		if err != nil {
 			return err
 		}
+		ctx, stop := untilHangup(cmd.Context())
+		defer stop()
+		cmd.SetContext(ctx)
 		return fn(cmd, args, r)
 	}
+}
+
+// untilHangup is ctx until the terminal goes away, unless that is to be survived (nohup): what was begun is then undone as after
+// an interruption. That nobody reads what is printed any more stops nothing.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // caught, not ignored: a process started from here would inherit that
+	if signal.Ignored(unix.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, unix.SIGHUP)
 }
 
 func newLabBootCmd() *cobra.Command {

@@ -26,7 +26,9 @@ func main() {
 	if errors.As(err, &code) {
 		os.Exit(int(code))
 	}
-	fmt.Fprintln(os.Stderr, "weft: "+err.Error())
+	if !errors.Is(err, syscall.EPIPE) { // who has stopped reading knows
+		fmt.Fprintln(os.Stderr, "weft: "+err.Error())
+	}
 	os.Exit(1)
 }
 

@@ -43,7 +43,7 @@ func checkMachine(o Options, probe func() error) error {
 		func() error { return checkOptions(o) },
 		checkPorts,
 		func() error { return checkStateDir(o.StateDir) },
-		func() error { return checkKernel(o, probe) },
+		func() error { return checkKernel("/dev/net/tun", probe) },
 		checkNames,
 	} {
 		if err := check(); err != nil {
@@ -93,6 +93,9 @@ func checkStateDir(dir string) error {
 	at := dir
 	for err = unix.ENOENT; errors.Is(err, unix.ENOENT); at = filepath.Dir(at) {
 		var st unix.Statfs_t
+		if unix.Access(at, unix.W_OK) == unix.EROFS { //nolint:errorlint // a system call's own number
+			return fmt.Errorf("--state-dir %s: %s is read-only: name a directory that can be written", dir, at)
+		}
 		if err = unix.Statfs(at, &st); err == nil && st.Bavail*uint64(st.Bsize) < minFree { //nolint:gosec // a block size
 			return fmt.Errorf("--state-dir %s: %d MiB free, the lab wants %d: make room or name another place", dir, st.Bavail*uint64(st.Bsize)>>20, minFree>>20) //nolint:gosec // a block size
 		}
@@ -103,15 +106,17 @@ func checkStateDir(dir string) error {
 	return nil
 }
 
-// checkKernel tries what the lab needs, and compares no versions. probe does so for the data plane.
-func checkKernel(o Options, probe func() error) error {
+// checkKernel tries what the lab needs, and compares no versions. probe does so for the data plane, tun is the device by which taps are made: instances
+// may have them, and each agent has one for the services that it offers.
+func checkKernel(tun string, probe func() error) error {
 	if err := probe(); err != nil {
 		return kernelLacks("what the data plane needs", err)
 	}
-	if _, err := os.Stat("/dev/net/tun"); o.VIF == "tap" && err != nil {
-		return kernelLacks("tap devices (try `modprobe tun`, or --vif veth)", err)
+	f, err := os.OpenFile(tun, os.O_RDWR, 0)
+	if err != nil {
+		return kernelLacks("tap devices (try `modprobe tun`; in a container, let it have "+tun+")", err)
 	}
-	return nil
+	return f.Close()
 }
 
 func kernelLacks(what string, err error) error {

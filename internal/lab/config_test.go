@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -95,13 +96,16 @@ func TestKernelIsRefusedByWhatItLacks(t *testing.T) {
 		"too old":       {fmt.Errorf("the kernel lacks bpf_loop: %w", unix.EINVAL), "Linux 6.1 or newer"},
 		"not permitted": {fmt.Errorf("load a program: %w", unix.EPERM), "CAP_BPF"},
 	} {
-		err := checkKernel(Options{VIF: "veth"}, func() error { return x.err })
+		err := checkKernel(os.DevNull, func() error { return x.err })
 		if err == nil || !strings.Contains(err.Error(), x.want) || !errors.Is(err, x.err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := checkKernel(Options{VIF: "veth"}, func() error { return nil }); err != nil {
+	if err := checkKernel(os.DevNull, func() error { return nil }); err != nil {
 		t.Error(err)
+	}
+	if err := checkKernel("/dev/net/none", func() error { return nil }); err == nil || !strings.Contains(err.Error(), "modprobe tun") {
+		t.Errorf("no tap devices: %v", err)
 	}
 }
 

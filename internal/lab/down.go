@@ -74,6 +74,9 @@ func (r *Record) removeStateDir() error {
 		err = errors.Join(err, os.RemoveAll(r.path(e.Name())))
 	}
 	for _, dir := range r.Undo.Dirs {
+		if _, serr := os.Lstat(dir); errors.Is(serr, fs.ErrNotExist) {
+			continue // a read-only file system says so of what is not there, too
+		}
 		if rerr := os.Remove(dir); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && !errors.Is(rerr, unix.ENOTEMPTY) {
 			err = errors.Join(err, rerr)
 		}
@@ -81,10 +84,20 @@ func (r *Record) removeStateDir() error {
 	return err
 }
 
-// noSpace adds the cure to an error that comes of a full disk.
-func noSpace(err error) error {
-	// A process that came to the same end has written it into its log, whose end is part of the error.
-	if err != nil && (errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error())) {
+// full reports whether root can write nothing more below dir. Where there is no telling, it can.
+func full(dir string) bool {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil {
+		return false
+	}
+	const least = 64 << 10                                                    // bytes: what is less is no room for a page of a database and a line of a log
+	return st.Bfree*uint64(st.Bsize) < least || st.Files > 0 && st.Ffree == 0 //nolint:gosec // a block size
+}
+
+// noSpace adds the cure to an error that comes of a full disk below dir.
+func noSpace(err error, dir string) error {
+	// A process that came to the same end has written it into its log, whose end is part of the error, or could not even do that.
+	if err != nil && (errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error()) || full(dir)) {
 		return fmt.Errorf("%w: the disk is full; make room, or use --state-dir on another one", err)
 	}
 	return err

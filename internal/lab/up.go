@@ -52,22 +52,42 @@ func Up(ctx context.Context, o Options, probe func() error, tell Progress) (*Rec
 	if err != nil {
 		return nil, errors.Join(err, l.removeRunDir())
 	}
+	room, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go watchRoom(room, o.StateDir, stop)
 	for _, s := range r.steps() {
 		done := tell(s.name)
-		err := s.do(ctx)
+		err := s.do(room)
 		if err == nil {
-			err = ctx.Err()
+			err = room.Err()
 		}
 		done(err)
 		if err != nil {
 			if ctx.Err() != nil {
 				err = errors.New("interrupted")
+			} else if room.Err() != nil {
+				err = context.Cause(room)
 			}
 			return nil, r.undo(l, s.name, err)
 		}
 	}
 	r.Ready = true
 	return r, r.save()
+}
+
+// watchRoom stops what is being done when the disk is full: else each process would wait in vain for others that cannot even log why.
+func watchRoom(ctx context.Context, dir string, stop context.CancelCauseFunc) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(300 * time.Millisecond):
+			if full(dir) {
+				stop(fmt.Errorf("write below %s: %w", dir, unix.ENOSPC))
+				return
+			}
+		}
+	}
 }
 
 func alreadyUp(r *Record) error {
@@ -79,7 +99,7 @@ func alreadyUp(r *Record) error {
 
 // undo removes everything after a failed step.
 func (r *Record) undo(l *lock, name string, err error) error {
-	err = fmt.Errorf("%s: %w", name, noSpace(err))
+	err = fmt.Errorf("%s: %w", name, noSpace(err, r.Options.StateDir))
 	if derr := r.down(context.Background(), l); derr != nil {
 		return fmt.Errorf("%w\nand what was made could not all be removed; run `weft lab down` again: %w", err, derr)
 	}

@@ -19,7 +19,17 @@ import (
 func upTime(t *testing.T) time.Duration {
 	t.Helper()
 	began := time.Now()
-	if _, err := weft("lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state")); err != nil {
+	// Nobody reads what it prints: it goes on.
+	cmd := exec.Command(binary(), "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"))
+	unread, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread.Close()
+	cmd.Stdout = out
+	err = cmd.Run()
+	out.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	d := time.Since(began)
@@ -31,6 +41,7 @@ func TestDownRestoresTheMachineAfterAKill(t *testing.T) {
 	crashes(t, syscall.SIGKILL, func(t *testing.T, _ error) { must(t, "lab", "down") })
 }
 
+// Interrupted, and when its terminal goes away.
 func TestInterruptLeavesNothing(t *testing.T) {
 	crashes(t, syscall.SIGINT, func(t *testing.T, err error) {
 		if err == nil { // it was done before the signal came
@@ -49,6 +60,10 @@ func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
 	const moments = 10
 	for i := slices.Index(vifs, vif()); i < moments; i += len(vifs) {
 		at := time.Duration((float64(i) + rand.Float64()) / moments * float64(whole))
+		sig := sig
+		if sig == syscall.SIGINT && i%5 > 2 {
+			sig = syscall.SIGHUP
+		}
 		t.Run(fmt.Sprintf("%s after %s", sig, at.Round(time.Millisecond)), func(t *testing.T) {
 			var out strings.Builder
 			cmd := exec.Command(binary(), "lab", "up", "--state-dir", filepath.Join(t.TempDir(), "state"), "--vif", vif())
@@ -61,6 +76,10 @@ func crashes(t *testing.T, sig syscall.Signal, clean func(*testing.T, error)) {
 				t.Log(err)
 			}
 			err := cmd.Wait()
+			if err != nil && out.Len() == 0 && cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+				after(t, before) // it ended while it was still being loaded, before it had begun
+				return
+			}
 			if err != nil {
 				err = fmt.Errorf("%w: %s", err, out.String())
 			}
@@ -126,6 +145,30 @@ func TestDiskFillsUpHalfway(t *testing.T) {
 		refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state"), "--vif", vifs[i%2]}, "disk is full", "--state-dir", "was removed")
 		unmount(t, small)
 	}
+	// Its last byte goes while the lab is being made: nobody can even log why nothing goes on.
+	small := t.TempDir()
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=70m"); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(filepath.Join(small, "state", "log")); err != nil {
+				continue
+			}
+			f, err := os.Create(filepath.Join(small, "fill"))
+			for err == nil {
+				_, err = f.Write(make([]byte, 1<<20))
+			}
+			f.Close()
+			return
+		}
+	}()
+	began := time.Now()
+	refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state")}, "disk is full", "--state-dir", "was removed")
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %s to say so", took)
+	}
+	unmount(t, small)
 	after(t, before)
 }
 
@@ -149,7 +192,9 @@ func TestMissingFeaturesAreNamed(t *testing.T) {
 	if err := syscall.Mount("tmpfs", "/dev/net", "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, []string{"lab", "up", "--state-dir", dir, "--vif", "tap"}, "tap devices", "modprobe tun", "--vif veth")
+	for _, vif := range vifs { // agents need them for themselves
+		refused(t, []string{"lab", "up", "--state-dir", dir, "--vif", vif}, "tap devices", "modprobe tun")
+	}
 	if err := syscall.Unmount("/dev/net", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -174,6 +219,12 @@ func TestRefusalsNameTheCure(t *testing.T) {
 	}
 	refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state")}, "MiB free", "make room")
 	unmount(t, small)
+	if err := syscall.Mount("tmpfs", small, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{"lab", "up", "--state-dir", filepath.Join(small, "state")}, small, "read-only", "name a directory")
+	unmount(t, small)
+	refused(t, []string{"lab", "up", "--state-dir", "/proc/state"}, "/proc/state", "MiB free")
 	ln, err := net.Listen("tcp", "127.0.0.1:9696")
 	if err != nil {
 		t.Fatal(err)
