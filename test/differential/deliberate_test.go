@@ -17,6 +17,7 @@ var deliberate = []struct {
 	{regexp.MustCompile(`/ID: 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
 	{regexp.MustCompile(`/port_associations: 404 LocalIPNotFound / 400 LocalIP\w+$`), "what is beneath nothing is not found: the parent is named", ""},
 	{regexp.MustCompile(`/routers: 404 AvailabilityZoneNotFound / 409 Conflict$`), "of two faults that Neutron's parts find each for itself, and join to one, the first is told", ""},
+	{regexp.MustCompile(`rule_type\.drivers\[\]\.name: "weft" / "openvswitch"$`), "who is asked about QoS", ""},
 	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either", ""},
 	{regexp.MustCompile(`network-ip-availabilities/ID: 404 NetworkNotFound / 404 HTTPNotFound$`), "what was not found is named", ""},
 	{regexp.MustCompile(`^GET .*\?: status 404 \w+NotFound / 200 $`), "a marker that is not there is 404 in every list", `[?&]marker=`},
