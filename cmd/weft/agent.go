@@ -175,7 +175,8 @@ func openPlane(cfg *config.Agent, log *slog.Logger) (dataplane.Plane, agent.Devi
 		if cfg.VXLANPort != ebpf.VXLANPort {
 			return nil, nil, fmt.Errorf("[agent] vxlan_udp_port = %d: the ebpf data plane uses %d only", cfg.VXLANPort, ebpf.VXLANPort)
 		}
-		p, err := ebpf.New(ebpf.Config{PinDir: cfg.PinDir, Redirect: cfg.Redirect, Logger: log})
+		p, err := ebpf.New(ebpf.Config{PinDir: cfg.PinDir, Redirect: cfg.Redirect, Logger: log,
+			Limits: ebpf.Limits{ConnShare: uint32(cfg.ConnectionsPerPort)}}) //nolint:gosec // within its bounds
 		if err != nil {
 			return nil, nil, fmt.Errorf("ebpf data plane: %w", err)
 		}

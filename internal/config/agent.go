@@ -12,6 +12,8 @@ type Agent struct {
 	Server string
 	// PinDir is where BPF maps and links are pinned.
 	PinDir string
+	// ConnectionsPerPort is how many connections one port may hold.
+	ConnectionsPerPort int
 	// NetnsDir is where the network namespaces of routers are.
 	NetnsDir string
 	// DataPlane is "ebpf", "ovs" or "null".

@@ -7,6 +7,8 @@ func (l *Loaded) agentOptions(t *table) {
 	t.str(&a.DataPlane, "data_plane", "ebpf", "What carries the packets: ebpf; ovs (Open vSwitch); null (nothing, for tests of the control plane).").oneOf("ebpf", "ovs", "null")
 	t.str(&a.Redirect, "redirect", "auto", "How the eBPF data plane hands a packet to a port: auto (the fastest that the port allows), plain (seen by a tcpdump on the host's side).").oneOf("auto", "plain")
 	t.str(&a.PinDir, "pin_dir", "/sys/fs/bpf/weft", "Where BPF maps and links are pinned; on a BPF file system.").must(nonEmpty(&a.PinDir))
+	t.integer(&a.ConnectionsPerPort, "connections_per_port", "16384", "How many connections one port may hold of this host's table of 131072; past it, the port's new ones are refused (conn_table_full).").
+		between(&a.ConnectionsPerPort, 1, 131072)
 
 	t.str(&a.NetnsDir, "netns_dir", "/run/netns", "Where the network namespaces of routers are; ip-netns(8) looks in the default only.").must(nonEmpty(&a.NetnsDir))
 

@@ -53,7 +53,7 @@ func explainSender(r reason.Reason) (Advice, bool) {
 	case reason.StormLimit:
 		return Advice{"the port has used up its share of broadcast or of requests to the host", "find the loop or the storm in the instance"}, true
 	case reason.ConnTableFull:
-		return Advice{"the port has used up its share of the connection table", "close connections, or raise the share in the agent's configuration"}, true
+		return Advice{"the port has used up its share of the connection table", "close connections, or raise [weft] connections_per_port on the host"}, true
 	}
 	return Advice{}, false
 }
