@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -358,6 +359,9 @@ func (s *Service) awaitActive(ctx context.Context, port string, plugged <-chan s
 			plugged = nil
 		case <-time.After(wait):
 		case <-ctx.Done():
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // the server was deleted, or this process ends
+				return fmt.Errorf("wait for port %s: %w", port, ctx.Err())
+			}
 			return fmt.Errorf("port %s is still %s after %s: its host has not programmed it; see the agent's log and `openstack network agent list`", port, status, s.deps.Plugged)
 		}
 	}
