@@ -102,8 +102,8 @@ func (on *serverListeners) close() {
 }
 
 // garbagePercent is how much a server's memory may grow, in percent of what lives, before garbage is collected (GOGC, which
-// the environment may set instead). After the work of make bench-api 100,000 ports kept 2.5 KB each with Go's 100, and keep
-// 2.0 KB with 60; with 50 it was no less.
+// the environment may set instead). After the work of make bench-api 100,000 ports kept a fifth less with 60 than with Go's
+// 100, and with 50 hardly less than that (docs/api.md has what it is now).
 const garbagePercent = 60
 
 func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {

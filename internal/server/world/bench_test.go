@@ -27,11 +27,11 @@ func BenchmarkPutPort(b *testing.B) {
 	for range 100000 {
 		tx.Ports.Put(port())
 	}
-	w = tx.end()
+	w, _ = tx.end()
 	b.ReportAllocs()
 	for b.Loop() {
 		tx := begin(w, w.pos.Revision+1, 1)
 		tx.Ports.Put(port())
-		w = tx.end()
+		w, _ = tx.end()
 	}
 }

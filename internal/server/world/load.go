@@ -74,7 +74,7 @@ func load(ctx context.Context, s store.Store) (*World, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load world: %w", err)
 	}
-	w := tx.end()
+	w, _ := tx.end()
 	w.pos, w.batch = snap.Position, snap.Batch
 	return w, nil
 }

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// maxItems bounds the nodes of all trees: a transaction copies the nodes on its way down. One port of 100,000 costs 34 KB of
+// maxItems bounds the nodes of all trees: a transaction copies the nodes on its way down. One port of 100,000 costs 32 KB of
 // copies so (BenchmarkPutPort).
 const (
 	maxItems = 23

@@ -312,11 +312,11 @@ func (w *Writer) compute(g *group, p *pending) {
 		return
 	}
 	b.Prev = g.world.batch
-	g.world = tx.end()
-	g.world.batch = b.ID
-	p.world = g.world
+	made, changes := tx.end()
+	made.batch = b.ID
+	g.world, p.world = made, made
 	g.batches = append(g.batches, b)
-	g.changes = append(g.changes, Batch{Revision: tx.revision, Changes: tx.changes})
+	g.changes = append(g.changes, Batch{Revision: tx.revision, Changes: changes})
 	g.bytes += size
 }
 
@@ -480,9 +480,9 @@ func (w *Writer) follow(now *World, batches []store.Batch) error {
 				return err
 			}
 		}
-		c.World = tx.end()
-		c.World.batch = b.ID
-		c.Batches = append(c.Batches, Batch{b.Revision, tx.changes})
+		made, changes := tx.end()
+		made.batch = b.ID
+		c.World, c.Batches = made, append(c.Batches, Batch{b.Revision, changes})
 	}
 	w.publish(c)
 	return nil
