@@ -54,6 +54,11 @@ func TestActionOrder(t *testing.T) {
 	// An address that is sent twice is one.
 	e.must(200, "PUT", "/address-groups/"+group+"/add_addresses", object{"addresses": []string{"10.7.0.0/24", "10.7.0.9/24"}})
 	e.must(200, "PUT", "/subnetpools/"+pool+"/remove_prefixes", object{"prefixes": []string{"10.8.0.0/16"}})
+	for _, tags := range []any{"x", []any{7, "blue"}, []string{"a", "a"}, []string{""}, nil} {
+		e.refused(400, "InvalidInput", "PUT", "/networks/"+n+"/tags", object{"tags": tags})
+		e.refused(400, "HTTPBadRequest", "POST", "/ports", object{"port": object{"network_id": n, "tags": tags}})
+	}
+	e.refused(400, "InvalidInput", "PUT", "/networks/"+n+"/tags", object{})
 	// All subports or none.
 	e.refused(404, "PortNotFound", "PUT", "/trunks/"+trunk+"/add_subports", object{"sub_ports": []any{vlan(child, 7), vlan(none, 8)}})
 	e.must(200, "PUT", "/trunks/"+trunk+"/add_subports", object{"sub_ports": []any{vlan(child, 7)}})

@@ -53,7 +53,6 @@ func portResource(ru *rules.Rules) *ports {
 	r.attr("tags").inPost().convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 		tags, err := tagsValue(v)
 		slices.Sort(tags)
-		tags = slices.Compact(tags)
 		return func(p *model.Port, _ *rules.PortExtra) { p.Tags = tags }, err
 	})
 	return r

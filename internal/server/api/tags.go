@@ -11,8 +11,8 @@ import (
 	"github.com/weft-cloud/weft/internal/server/world"
 )
 
-// maxTag bounds a tag's length in characters (neutron-lib: TagPluginBase).
-const maxTag = 60
+// maxTag bounds a tag's length in characters (neutron/extensions/tagging.py, MAX_TAG_LEN).
+const maxTag = 255
 
 // maxTags bounds the number of tags of one object.
 const maxTags = 50
@@ -34,7 +34,7 @@ func (r *resource[P, E]) serveTags(c *call, id string, rest []string) error {
 		return r.showTags(c, id, tag, len(rest) == 1)
 	case c.r.Method == http.MethodPut && len(rest) == 1:
 		if err := checkTags([]string{tag}); err != nil {
-			return err
+			return model.Invalid("%v.", err)
 		}
 		return r.setTags(c, id, http.StatusCreated, func(tags []string) ([]string, error) { return append(tags, tag), nil })
 	case c.r.Method == http.MethodPut:
@@ -69,33 +69,41 @@ func (c *call) readTags() ([]string, error) {
 	}
 	v, ok := body.get("tags")
 	if !ok {
-		return nil, model.Errf(model.KindInvalid, "HTTPBadRequest", "Invalid tags body")
+		return nil, model.Invalid("Invalid tags body.")
 	}
-	return tagsValue(v)
+	tags, err := tagsValue(v)
+	if err != nil {
+		return nil, model.Invalid("%v.", err)
+	}
+	return tags, nil
 }
 
-// tagsValue reads a list of tags.
+// tagsValue reads a list of tags, each of which may be there once.
 func tagsValue(v Value) ([]string, error) {
 	if v.kind != isList {
-		return nil, badRequest("Invalid input for tags. Reason: '%s' is not a list.", v)
+		return nil, reasonf("'%s' is not a list", v)
 	}
 	tags := make([]string, len(v.items))
 	for i, item := range v.items {
 		if item.kind != isString {
-			return nil, badRequest("Invalid input for tags. Reason: '%s' is not a valid string.", item)
+			return nil, reasonf("'%s' is not a valid string", item)
+		}
+		if slices.Contains(tags[:i], item.text) {
+			return nil, reasonf("Duplicate items in the list: '%s'", item)
 		}
 		tags[i] = item.text
 	}
 	return tags, checkTags(tags)
 }
 
+// checkTags tests tags; its errors are reasons.
 func checkTags(tags []string) error {
 	for _, t := range tags {
 		if utf8.RuneCountInString(t) > maxTag {
-			return badRequest("Invalid input for tags. Reason: '%s' exceeds maximum length of %d.", t, maxTag)
+			return reasonf("'%s' exceeds maximum length of %d", t, maxTag)
 		}
 		if t == "" {
-			return badRequest("Invalid input for tags. Reason: a tag must not be empty.")
+			return reasonf("a tag must not be empty")
 		}
 	}
 	return nil
