@@ -226,14 +226,16 @@ func (r *run) news(addr netip.Addr, mac model.MAC) bool {
 	if _, ok := r.spokenFor(addr); ok {
 		return true
 	}
-	c, ok := r.h.byAddr[at]
-	return ok && r.h.endpoints[c.neighbor.Port] != nil
+	return r.localAt(addr) != nil
 }
 
-// localAt is the endpoint here that has the address on the frame's network; nil: none.
+// localAt is the endpoint here that has the address on the frame's network; nil: none. What a router, the host itself or a floating IP
+// answers for is no endpoint's, whatever an address pair says.
 func (r *run) localAt(addr netip.Addr) *hostplan.Endpoint {
 	at := netAddr{r.net.ID, addr}
-	if c, ok := r.h.byAddr[at]; ok && r.h.fips[at] == nil {
+	_, router := r.h.legAddrs[at]
+	_, service := r.h.services[at]
+	if c, ok := r.h.byAddr[at]; ok && !router && !service && r.h.fips[at] == nil {
 		return r.h.endpoints[c.neighbor.Port]
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/dataplane"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
 
@@ -152,7 +153,13 @@ func askedCases() []Case {
 	ns := Solicit(machineMAC, m6.addr(), m6.gateway())
 	na := Advertise(m6.gateway(), m6.leg(), machineMAC, m6.addr(), NARouter|NASolicited|NAOverride)
 	answer := Advertise(m6.addr(), machineMAC, DVRMAC("compute1"), LinkLocal(DVRMAC("compute1")), NASolicited|NAOverride)
+	served := func(c *Cloud) {
+		c.Networks[0].Services = []hostplan.Service{{Address: addr("red1", false), MAC: model.MAC{0xfa, 0x16, 0x3e, 0xdd, 0, 1}, DNS: true}}
+	}
+	resolver := ARP{Op: 1, SenderMAC: machineMAC, Sender: m4.addr(), Target: addr("red1", false)}.Frame(model.Broadcast)
 	return []Case{
+		{"machine on the wire: who has an instance's address?", RoutedProvider, []Send{at("compute1", resolver, Want{ToHost: true, To: map[string][]byte{"red1": resolver}})}},
+		{"machine on the wire: who has a DHCP port's address, which an instance claims, too?", both(RoutedProvider, served), []Send{at("compute1", resolver, Want{ToHost: true})}},
 		{"machine on the wire: who has the gateway?", RoutedProvider, []Send{at("compute1", who.Frame(model.Broadcast), Want{Reply: told}), at("compute1", who.Frame(m4.leg()), Want{Reply: told})}},
 		{"machine on the wire: who has the gateway, where another host speaks for it", RoutedProvider, []Send{at("compute2", who.Frame(model.Broadcast), Want{ToHost: true})}},
 		{"machine on the wire: somebody claims the gateway's address", RoutedProvider, []Send{at("compute1", claims, Want{ToHost: true, Told: true})}},
