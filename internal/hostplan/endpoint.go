@@ -85,10 +85,10 @@ func comparePair(a, b AddressPair) int {
 }
 
 // neighbor compiles what others may know of a port: every port that is somewhere, but for the legs of distributed routers
-// (they are on every host). nil: none.
+// (they are on every host); and of one that an instance may have, but is nowhere, its names. nil: none.
 func (c *Compiler) neighbor(id model.PortID) *Neighbor {
 	p := c.idx.ports[id]
-	if p == nil || p.at == "" || !unicast(p.MAC) || c.networks.m[p.NetworkID] == nil {
+	if p == nil || p.at == "" && p.role != roleInstance || !unicast(p.MAC) || c.networks.m[p.NetworkID] == nil {
 		return nil
 	}
 	n := &Neighbor{Port: id, Network: p.NetworkID, MAC: p.MAC, Host: p.at, DNSName: p.DNSName, DNSDomain: p.DNSDomain}
@@ -97,7 +97,7 @@ func (c *Compiler) neighbor(id model.PortID) *Neighbor {
 			n.Addresses = append(n.Addresses, ip.Address)
 		}
 	}
-	if p.role != roleInstance {
+	if p.role != roleInstance || p.at == "" {
 		return n
 	}
 	n.Open = !p.PortSecurity

@@ -128,10 +128,13 @@ func TestSemantics(t *testing.T) {
 		check func(s *State) any
 		want  any
 	}{
-		{"an unbound port is no neighbour", func(w *world) { w.Ports[portID(2)].Host = "" },
-			func(s *State) any { return s.Neighbors[portID(2)] == nil }, true},
-		{"a port whose binding failed is no neighbour and no reason to flood", func(w *world) { w.Ports[portID(3)].VIFType = model.VIFBindingFailed },
-			func(s *State) any { return s.Neighbors[portID(3)] == nil && len(s.Networks[netID(2)].Flood) == 0 }, true},
+		{"an unbound port is nowhere, and has its names", func(w *world) {
+			p := w.Ports[portID(2)]
+			p.Host, p.DNSName, p.AddressPairs = "", "spare", []model.AddressPair{{Prefix: pfx("172.16.42.100/32")}}
+		}, func(s *State) any { return *s.Neighbors[portID(2)] }, Neighbor{Port: portID(2), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2},
+			Addresses: []netip.Addr{adr("172.16.42.5")}, DNSName: "spare"}},
+		{"a port whose binding failed is nowhere and no reason to flood", func(w *world) { w.Ports[portID(3)].VIFType = model.VIFBindingFailed },
+			func(s *State) any { return s.Neighbors[portID(3)].Host == "" && len(s.Networks[netID(2)].Flood) == 0 }, true},
 		{"a centralized router's leg is a neighbour at its gateway host", func(w *world) { w.router1().Router.Distributed = false },
 			func(s *State) any { return len(s.Routers) == 0 && s.Neighbors[portID(11)] == nil }, true}, // its owner still says distributed
 		{"legacy leg", func(w *world) {

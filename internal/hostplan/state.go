@@ -41,7 +41,7 @@ type State struct {
 	// that this host, alone of all, serves on the physical network. They have no Device, and no Policy.
 	Outsiders map[model.PortID]*Endpoint
 	// Neighbors are all addressable ports of the Networks, local ones included, as the feed tells them (l2population):
-	// what a router's next hop and an ARP or ND question resolve to.
+	// what a router's next hop, an ARP or ND question and a name resolve to; the last also if the port is nowhere.
 	Neighbors map[model.PortID]*Neighbor
 	// AddressSets are what security group rules name as their remote side: remote groups and address groups.
 	AddressSets map[model.UUID]*AddressSet
@@ -330,6 +330,6 @@ type Neighbor struct {
 	// DNSName and DNSDomain are the port's dns_name and dns_domain; "": by the address, and the network's. They are names of
 	// the Addresses.
 	DNSName, DNSDomain string
-	// Host is where the port is; State.Host for a local one; "" if it is bound nowhere (it then resolves to nothing).
+	// Host is where the port is; State.Host for a local one; "" if no agent plugs it in (only its names then resolve).
 	Host string
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -320,8 +321,9 @@ func speaksOnTheWire(t *testing.T, admin *client) {
 	router := admin.show("router", "create", "--distributed", "on-the-wire")["id"].(string)
 	admin.do("router", "add", "port", router, port)
 	t.Logf("a router on a flat network answers %v after the client had its answer", answers(t, "internet", "203.0.113.250"))
-	if out, err := output(exec.Command("ip", "netns", "exec", "weft-internet", "traceroute", "-n", "-q", "1", "-w", "2", "-m", "3", "203.0.113.250")); err == nil && !strings.Contains(out, "203.0.113.250") {
-		t.Errorf("traceroute:\n%s", out)
+	out, err := output(exec.Command("ip", "netns", "exec", "weft-internet", "traceroute", "-n", "-q", "1", "-w", "2", "-m", "3", "203.0.113.250"))
+	if hops := regexp.MustCompile(`(?m)^ *\d+ .*$`).FindAllString(out, -1); err != nil || len(hops) != 1 || !strings.HasPrefix(hops[0], " 1  203.0.113.250 ") {
+		t.Errorf("traceroute: %v\n%s", err, out)
 	}
 	admin.do("router", "remove", "port", router, port)
 	admin.do("router", "delete", router)

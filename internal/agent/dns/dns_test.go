@@ -41,8 +41,7 @@ func cloud() *hostplan.State {
 			portN(2): {Port: portN(2), Network: netN(1)}, portN(4): {Port: portN(4), Network: netN(2)},
 		},
 		Outsiders: map[model.PortID]*hostplan.Endpoint{ // machines on the wires of both networks
-			portN(6): {Port: portN(6), Network: netN(1), DNSName: "metal", Addresses: []netip.Prefix{netip.PrefixFrom(addrs(6)[0], 24), netip.PrefixFrom(addrs(6)[1], 64)}},
-			portN(7): {Port: portN(7), Network: netN(2), Addresses: []netip.Prefix{netip.PrefixFrom(addrs(7)[0], 24)}},
+			portN(6): {Port: portN(6), Network: netN(1)}, portN(7): {Port: portN(7), Network: netN(2)},
 		},
 		Neighbors: map[model.PortID]*hostplan.Neighbor{
 			portN(2): {Port: portN(2), Network: netN(1), DNSName: "Web", Addresses: addrs(2)},
@@ -50,6 +49,8 @@ func cloud() *hostplan.State {
 			portN(3): {Port: portN(3), Network: netN(1), Host: "elsewhere", Addresses: addrs(3),
 				Pairs: []hostplan.AddressPair{{Prefix: netip.PrefixFrom(addrs(2)[0], 32)}, {Prefix: netip.PrefixFrom(addrs(50)[0], 32)}}},
 			portN(5): {Port: portN(5), Network: netN(1), Host: "elsewhere", DNSName: "mail", DNSDomain: "red.example.", Addresses: addrs(5)},
+			portN(6): {Port: portN(6), Network: netN(1), DNSName: "metal", Addresses: addrs(6)},
+			portN(7): {Port: portN(7), Network: netN(2), Addresses: addrs(7)},
 			portN(4): {Port: portN(4), Network: netN(2), DNSName: "db", DNSDomain: "corp.example.", Addresses: addrs(2)},
 		},
 	}
@@ -212,7 +213,7 @@ func TestNames(t *testing.T) {
 		{"for itself", 6, "metal.openstacklocal.", dnsmessage.TypeALL, "Success 10.0.0.6 fd00::6"},
 		{"for its reverse", 6, "6.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, "Success metal.openstacklocal."},
 		{"and for nobody on another wire", 6, "host-10-0-0-7.openstacklocal.", dnsmessage.TypeA, "NameError"},
-		{"an instance is told on no host", 2, "host-10-0-0-6.openstacklocal.", dnsmessage.TypeA, "NameError"},
+		{"an instance asks for a machine on the wire", 2, "metal.openstacklocal.", dnsmessage.TypeALL, "Success 10.0.0.6 fd00::6"},
 		{"a port that is gone", 9, "web.openstacklocal.", dnsmessage.TypeA, "Refused"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -385,7 +386,7 @@ func TestCut(t *testing.T) {
 		n := portN(byte(100 + i))
 		st.Neighbors[n] = &hostplan.Neighbor{Port: n, Network: netN(1), DNSName: "many", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})}}
 	}
-	z := newZone(st, zoneOf{network: netN(1)})
+	z := newZone(st, netN(1))
 	q, _, _ := parse(query("many.openstacklocal.", dnsmessage.TypeA, 0))
 	a := z.answer(q.q)
 	if got := len(build(q, a, false)); got > plain {

@@ -62,7 +62,7 @@ type Server struct {
 
 	mu    sync.Mutex // guards what follows
 	state *hostplan.State
-	zones map[zoneOf]*zone // of state
+	zones map[model.NetworkID]*zone // of state
 	busy  map[model.PortID]int
 	all   int
 }
@@ -75,7 +75,7 @@ func New(d Deps) *Server {
 	if d.Timeout == 0 {
 		d.Timeout = 2 * time.Second
 	}
-	return &Server{d: d, zones: map[zoneOf]*zone{}, busy: map[model.PortID]int{}}
+	return &Server{d: d, zones: map[model.NetworkID]*zone{}, busy: map[model.PortID]int{}}
 }
 
 // ServeUDP answers datagrams until ctx ends; it closes c.
@@ -319,11 +319,11 @@ func (s *Server) zone(port model.PortID) *zone {
 	if st == nil || st.Served(port) == nil {
 		return nil
 	}
-	id := zoneOf{st.Served(port).Network, st.Outsiders[port] != nil}
+	id := st.Served(port).Network
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != st {
-		s.state, s.zones = st, map[zoneOf]*zone{}
+		s.state, s.zones = st, map[model.NetworkID]*zone{}
 	}
 	if s.zones[id] == nil {
 		s.zones[id] = newZone(st, id)

@@ -19,16 +19,8 @@ type zone struct {
 	subnets []hostplan.Subnet
 }
 
-// zoneOf is whose names they are: a network's, as its instances know them, or as the machines on its wire do, which know those of each other
-// besides. The others are told to the host that serves the wire alone, and instances get the same answer on every host.
-type zoneOf struct {
-	network model.NetworkID
-	wire    bool
-}
-
 // newZone collects the names of a network: each port's dns_name, or what Neutron makes of its address.
-func newZone(st *hostplan.State, of zoneOf) *zone {
-	id := of.network
+func newZone(st *hostplan.State, id model.NetworkID) *zone {
 	net := st.Networks[id]
 	if net == nil {
 		return &zone{}
@@ -38,16 +30,6 @@ func newZone(st *hostplan.State, of zoneOf) *zone {
 		if n.Network == id {
 			z.add(n.DNSName, n.DNSDomain, n.Addresses)
 		}
-	}
-	for _, m := range st.Outsiders {
-		if !of.wire || m.Network != id {
-			continue
-		}
-		fixed := make([]netip.Addr, len(m.Addresses))
-		for i, p := range m.Addresses {
-			fixed[i] = p.Addr()
-		}
-		z.add(m.DNSName, m.DNSDomain, fixed)
 	}
 	for _, r := range st.Routers {
 		for _, leg := range r.Interfaces {

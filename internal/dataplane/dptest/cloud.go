@@ -482,6 +482,9 @@ func comparePairs(a, b hostplan.AddressPair) int {
 func neighbor(p Port) *hostplan.Neighbor {
 	n := &hostplan.Neighbor{Port: PortID(p.Name), Network: NetworkID(p.Network), MAC: PortMAC(p.Name), Host: p.Host}
 	n.Addresses = append(n.Addresses, p.Addresses...)
+	if p.Host == "" {
+		return n
+	}
 	n.Open = p.Open
 	for _, pair := range p.Pairs {
 		if !p.Open {

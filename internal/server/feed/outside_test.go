@@ -106,6 +106,26 @@ func TestOutsiders(t *testing.T) {
 	})
 }
 
+// TestOutsidersHaveNames: a port that no agent plugs in is told to others on its network as one that is nowhere and has names, whatever host its
+// binding names, and to no host as its own to plug in.
+func TestOutsidersHaveNames(t *testing.T) {
+	pair := []model.AddressPair{{Prefix: netip.MustParsePrefix("10.0.0.9/32")}}
+	plugged := &model.Port{Host: "c1", VIFType: model.VIFTap, DNSName: "web", AddressPairs: pair}
+	if m := publicBody(plugged); m.Host != "c1" || len(m.AddressPairs) != 1 || !visible(plugged) || !endpoint(plugged) {
+		t.Errorf("plugged in: %v", m)
+	}
+	for _, p := range []*model.Port{
+		{VIFType: model.VIFUnbound},
+		{Host: "c1", VIFType: model.VIFBindingFailed},
+		{Host: "c1", VNICType: model.VNICBaremetal, VIFType: model.VIFOther},
+	} {
+		p.DNSName, p.AddressPairs = "metal", pair
+		if m := publicBody(p); m.Host != "" || m.DnsName != "metal" || m.AddressPairs != nil || !visible(p) || endpoint(p) {
+			t.Errorf("%s: %v; visible %v, an endpoint %v", p.VIFType, m, visible(p), endpoint(p))
+		}
+	}
+}
+
 // behindRouter: a distributed router's interface is enough for a provider network to be served, and the one who serves it is told to speak for
 // the router, and of the router and of the networks behind it, as if it had a port there.
 func behindRouter(t *rapid.T, b *bench, network model.NetworkID, mirrors map[string]*mirror, holders func() []string) {

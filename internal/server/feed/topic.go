@@ -56,8 +56,7 @@ func encode(m proto.Message) body {
 	return body{b, wire.Version(b)}
 }
 
-// visible reports whether others on its network may know of the port: it is somewhere, and no router's leg (those are
-// told with their router).
+// visible reports whether others on its network may know of the port: it is no router's leg (those are told with their router).
 func visible(p *model.Port) bool {
 	if routerOf(p) != (model.RouterID{}) {
 		return false
@@ -68,12 +67,21 @@ func visible(p *model.Port) bool {
 	case model.OwnerFloatingIP:
 		return false
 	}
-	return p.PluggedIn()
+	return p.PluggedIn() || outsider(p)
 }
 
 // endpoint reports whether the port is its host's to plug in. A network:dhcp port is on every host, and on none.
 func endpoint(p *model.Port) bool {
-	return visible(p) && p.Host != "" && p.DeviceOwner != model.OwnerDHCP
+	return visible(p) && !outsider(p) && p.Host != "" && p.DeviceOwner != model.OwnerDHCP
+}
+
+// publicBody is what others on its network are told of a port. One that no agent plugs in is nowhere to them, but has its names.
+func publicBody(p *model.Port) *wire.Port {
+	m := wire.FromPort(p)
+	if outsider(p) {
+		m.Host, m.AddressPairs, m.Learned = "", nil, nil
+	}
+	return m
 }
 
 // routerOf is the router that the port is a leg of (internal, SNAT or gateway); zero if it is none's.
@@ -108,7 +116,7 @@ func lookup(w *world.World, k key) (b body, ok bool) {
 		}
 	case wire.Kind_KIND_PORT:
 		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && visible(p) {
-			return encode(wire.FromPort(p)), true
+			return encode(publicBody(p)), true
 		}
 	case wire.Kind_KIND_ENDPOINT:
 		if p := w.Ports.Get(model.PortID{UUID: u}); p != nil && endpoint(p) {
