@@ -58,6 +58,7 @@ func TestFloatingIPRefusals(t *testing.T) {
 		{"address without port", "BadRequest", 400, object{"floating_network_id": public, "fixed_ip_address": "10.0.0.10"}},
 		{"no router", "ExternalGatewayForFloatingIPNotFound", 404, object{"floating_network_id": public, "port_id": behind}},
 		{"gone port", "PortNotFound", 404, object{"floating_network_id": public, "port_id": public}},
+		{"the port before the QoS policy", "ExternalGatewayForFloatingIPNotFound", 404, object{"floating_network_id": public, "port_id": behind, "qos_policy_id": public}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e.t = t
@@ -65,6 +66,7 @@ func TestFloatingIPRefusals(t *testing.T) {
 		})
 	}
 	e.t = t
+	e.as("stranger").refused(404, "PortNotFound", "POST", "/floatingips", object{"floatingip": object{"floating_network_id": public, "port_id": port}})
 	for range 4 { // six addresses: the subnet's gateway, the router's, and these
 		e.create("floatingip", object{"floating_network_id": public})
 	}

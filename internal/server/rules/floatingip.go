@@ -36,9 +36,6 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 		return errFloating("Network %s does not contain any IPv4 subnet", n.ID)
 	}
 	f.ID = model.FloatingIPID{UUID: tx.NewUUID()}
-	if err := changeQoSPolicy(tx, by, model.QoSPolicyID{}, f.QoSPolicy); err != nil {
-		return err
-	}
 	p := &model.Port{NetworkID: n.ID, AdminStateUp: true, DeviceID: f.ID.String(), DeviceOwner: model.OwnerFloatingIP, VNICType: model.VNICNormal, PropagateUplinkStatus: true}
 	ask := &PortExtra{}
 	if x.Address.IsValid() || !x.Subnet.IsZero() {
@@ -62,6 +59,9 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 	if err := r.leadTo(tx, by, f, x); err != nil {
 		return err
 	}
+	if err := changeQoSPolicy(tx, by, model.QoSPolicyID{}, f.QoSPolicy); err != nil {
+		return err
+	}
 	tx.FloatingIPs.Put(f)
 	return nil
 }
@@ -69,11 +69,7 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 // UpdateFloatingIP puts f, which is old with what the client changed. An empty update (blank) makes it lead nowhere, as
 // in the API's first days.
 func (r *Rules) UpdateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x *FloatingIPExtra, blank bool) error {
-	if old := tx.FloatingIPs.Get(f.ID); old != nil && old.QoSPolicy != f.QoSPolicy {
-		if err := changeQoSPolicy(tx, by, old.QoSPolicy, f.QoSPolicy); err != nil {
-			return err
-		}
-	}
+	old := tx.FloatingIPs.Get(f.ID)
 	if blank {
 		x.Port = Some(model.PortID{})
 	}
@@ -85,6 +81,11 @@ func (r *Rules) UpdateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 			x.Port.V = f.Port
 		}
 		if err := r.leadTo(tx, by, f, x); err != nil {
+			return err
+		}
+	}
+	if old != nil && old.QoSPolicy != f.QoSPolicy {
+		if err := changeQoSPolicy(tx, by, old.QoSPolicy, f.QoSPolicy); err != nil {
 			return err
 		}
 	}
@@ -130,9 +131,9 @@ func (r *Rules) leadTo(tx *world.Tx, by *Actor, f *model.FloatingIP, x *Floating
 		}
 		return nil
 	}
-	p := tx.Ports.Get(x.Port.V)
-	if p == nil {
-		return model.NotFound("Port", idText(x.Port.V.UUID))
+	p, err := portFor(tx, by, x.Port.V)
+	if err != nil {
+		return err
 	}
 	at, err := fixedFor(by, f, p, x.FixedIP)
 	if err != nil {

@@ -20,7 +20,7 @@ type SubPortRequest struct {
 	Incomplete error
 }
 
-// portFor is a port that an actor may put into a trunk.
+// portFor is the port of an id, if the actor may know of it: their own, or one on a network of theirs.
 func portFor(tx *world.Tx, by *Actor, id model.PortID) (*model.Port, error) {
 	if p := tx.Ports.Get(id); p != nil {
 		n := tx.Networks.Get(p.NetworkID)
