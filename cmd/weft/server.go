@@ -164,6 +164,7 @@ func (p *serverParts) attend(ctx context.Context, g *errgroup.Group, on *serverL
 	g.Go(func() error { return p.rememberBeats(ctx) })
 	g.Go(func() error { return p.trimLog(ctx) })
 	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
+	g.Go(func() error { return ignore(p.gate.revoked(ctx), context.Canceled) })
 	g.Go(func() error { return p.serveStatus(ctx, on.status) })
 	if p.metrics != nil {
 		g.Go(func() error { return p.metrics.Serve(ctx, on.metrics, p.log) })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -18,6 +19,8 @@ type gate struct {
 	auth   identity.Authenticator
 	policy *policy.Engine
 	follow *policy.Follower
+	// revoked follows Keystone's revocations until its context ends.
+	revoked func(context.Context) error
 }
 
 func newGate(cfg *config.Server, log *slog.Logger) (*gate, error) {
@@ -35,7 +38,7 @@ func newGate(cfg *config.Server, log *slog.Logger) (*gate, error) {
 		log.Warn("policy", "notice", n)
 	}
 	g := &gate{auth: identity.NoAuth{}, policy: engine,
-		follow: &policy.Follower{Engine: engine, Read: read, Every: policyEvery, Log: log}}
+		follow: &policy.Follower{Engine: engine, Read: read, Every: policyEvery, Log: log}, revoked: func(context.Context) error { return nil }}
 	if cfg.AuthStrategy == "noauth" {
 		return g, nil
 	}
@@ -43,6 +46,7 @@ func newGate(cfg *config.Server, log *slog.Logger) (*gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("[keystone_authtoken]: %w", err)
 	}
-	g.auth = identity.New(identity.Deps{Config: cfg.Keystone, Client: client, Now: time.Now, Log: log})
+	keystone := identity.New(identity.Deps{Config: cfg.Keystone, Client: client, Now: time.Now, Log: log})
+	g.auth, g.revoked = keystone, keystone.Follow
 	return g, nil
 }

@@ -88,7 +88,7 @@ func goneServer(t *table) {
 	t.gone("validated tokens are kept in this process's memory, see token_cache_time", "memcached_servers", "memcache_security_strategy",
 		"memcache_secret_key", "memcache_use_advanced_pool", "memcache_pool_dead_retry", "memcache_pool_maxsize", "memcache_pool_socket_timeout",
 		"memcache_pool_unused_timeout", "memcache_pool_conn_get_timeout", "memcache_tls_enabled", "memcache_sasl_enabled", "cache", "signing_dir",
-		"revocation_cache_time", "check_revocations_for_cached", "hash_algorithms", "include_service_catalog", "enforce_token_bind")
+		"check_revocations_for_cached", "hash_algorithms", "include_service_catalog", "enforce_token_bind")
 	t.gone("a request without a token is always refused with 401", "delay_auth_decision")
 	t.gone("a service user's password is used, never a fixed token", "admin_token")
 	t.gone("Weft asks only the endpoint of auth_url", "interface", "service_type")

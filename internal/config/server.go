@@ -74,7 +74,9 @@ type Keystone struct {
 	// PublicURL is what a client without a token is told (WWW-Authenticate).
 	PublicURL string
 	// CacheTime is how long a token's validity is believed without asking again; 0 = ask each time.
-	CacheTime            time.Duration
+	CacheTime time.Duration
+	// RevocationTime is how often Keystone is asked what was revoked; 0 = never.
+	RevocationTime       time.Duration
 	ServiceTokenRoles    []string
 	ServiceTokenRequired bool
 }

@@ -46,6 +46,7 @@ func (l *Loaded) settle() []*Error {
 	s.Keystone.defaultDomains()
 	s.Nova.defaultDomains()
 	s.Keystone.CacheTime = max(s.Keystone.CacheTime, 0)
+	s.Keystone.RevocationTime = max(s.Keystone.RevocationTime, 0)
 	a.BridgeMappings, err = parsePairs(l.raw.bridgeMappings, true)
 	add("ovs", "bridge_mappings", err)
 	if l.raw.distributed && !l.src.given("DEFAULT", "agent_mode") {

@@ -63,9 +63,15 @@ type state struct {
 	Order     map[string][]string       `json:"order"` // ids by collection, oldest first
 	Passwords map[string]string         `json:"passwords"`
 	Grants    []grant                   `json:"grants"`
-	Revoked   map[string]time.Time      `json:"revoked"` // audit id → when the token would have expired
+	Revoked   map[string]revoked        `json:"revoked_tokens"` // by audit id
 	// RevokedBefore: tokens of that user issued before that time are void (password changed, disabled).
 	RevokedBefore map[string]time.Time `json:"revoked_before"`
+}
+
+// revoked is when a token was revoked, and when it would have expired.
+type revoked struct {
+	At      time.Time `json:"at"`
+	Expires time.Time `json:"expires"`
 }
 
 // Service answers the Identity API.
@@ -93,6 +99,9 @@ func New(d Deps) (*Service, error) {
 		if err := json.Unmarshal(b, &s.st); err != nil {
 			return nil, fmt.Errorf("read identity store %s: %w", d.Path, err)
 		}
+		if s.st.Revoked == nil {
+			s.st.Revoked = map[string]revoked{}
+		}
 	}
 	s.routes()
 	return s, nil
@@ -104,7 +113,7 @@ func fault(status int, message string) any {
 
 func (s *Service) bootstrap() {
 	s.st = state{Key: randomHex(32), Docs: map[string]map[string]doc{}, Order: map[string][]string{},
-		Passwords: map[string]string{}, Revoked: map[string]time.Time{}, RevokedBefore: map[string]time.Time{}}
+		Passwords: map[string]string{}, Revoked: map[string]revoked{}, RevokedBefore: map[string]time.Time{}}
 	s.put("domains", doc{"id": defaultDomain, "name": "Default", "enabled": true, "description": "The default domain", "options": doc{}, "tags": []string{}})
 	for _, r := range []string{"admin", "manager", "member", "reader", "service"} {
 		s.put("roles", doc{"id": randomHex(16), "name": r, "domain_id": nil, "description": nil, "options": doc{}})
@@ -177,8 +186,8 @@ func (s *Service) named(kind, name string) string {
 
 // save writes the file whole; whoever changes st calls it before answering.
 func (s *Service) save() error {
-	for audit, until := range s.st.Revoked {
-		if s.deps.Now().After(until) {
+	for audit, r := range s.st.Revoked {
+		if s.deps.Now().After(r.Expires) {
 			delete(s.st.Revoked, audit)
 		}
 	}

@@ -140,6 +140,17 @@ func TestTokenLife(t *testing.T) {
 	}
 	check("revoked", admin, 404)
 	check("the other one", second, 200)
+	for since, want := range map[string]int{"": 1, "?since=2026-01-02T03:04:05.000000Z": 1, "?since=2026-01-02T03:04:05.000001Z": 0} {
+		code, out, _ := c.do("GET", "/v3/OS-REVOKE/events"+since, nil, "X-Auth-Token", neutron)
+		if events, _ := out["events"].([]any); code != 200 || len(events) != want {
+			t.Errorf("revocations%s: %d %v, want %d", since, code, out, want)
+		} else if want == 1 && events[0].(doc)["audit_id"] != tok["audit_ids"].([]any)[0] {
+			t.Errorf("revoked %v, want %v", events[0], tok["audit_ids"])
+		}
+	}
+	if code, _, _ := c.do("GET", "/v3/OS-REVOKE/events?since=yesterday", nil, "X-Auth-Token", neutron); code != 400 {
+		t.Errorf("since yesterday: %d", code)
+	}
 	c.now = c.now.Add(time.Hour)
 	if code, _, _ := c.do("GET", "/v3/projects", nil, "X-Auth-Token", second); code != 401 {
 		t.Errorf("expired: %d", code)

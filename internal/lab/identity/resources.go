@@ -55,6 +55,7 @@ func (s *Service) routes() {
 	s.Handle("POST /v3/auth/tokens", s.locked(s.postToken))
 	s.Handle("GET /v3/auth/tokens", s.locked(s.getToken)) // and HEAD
 	s.Handle("DELETE /v3/auth/tokens", s.locked(s.deleteToken))
+	s.Handle("GET /v3/OS-REVOKE/events", s.locked(s.revocations))
 	s.Handle("GET /v3/auth/catalog", s.locked(func(r *http.Request) (*rest.Response, error) {
 		c, err := s.caller(r)
 		if err != nil {
@@ -309,6 +310,9 @@ func (s *Service) destroy(r *http.Request, k kind) (*rest.Response, error) {
 		return nil, rest.Errf(http.StatusForbidden, "Cannot delete a domain that is enabled, please disable it first.")
 	}
 	s.remove(k.plural, id)
+	if k.plural == "users" {
+		s.st.RevokedBefore[id] = s.deps.Now()
+	}
 	delete(s.st.Passwords, id)
 	s.st.Grants = slices.DeleteFunc(s.st.Grants, func(g grant) bool {
 		return g.User == id || g.Project == id || g.Role == id || g.Domain == id

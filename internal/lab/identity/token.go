@@ -53,7 +53,7 @@ func (s *Service) verify(token string) (c claims, ok bool) {
 	if err != nil || len(b) < 16 || !hmac.Equal(b[:16], s.mac(b[16:])) || json.Unmarshal(b[16:], &c) != nil {
 		return c, false
 	}
-	if _, revoked := s.st.Revoked[c.Audit]; revoked || !s.deps.Now().Before(c.Expires) || c.Issued.Before(s.st.RevokedBefore[c.User]) {
+	if _, void := s.st.Revoked[c.Audit]; void || !s.deps.Now().Before(c.Expires) || c.Issued.Before(s.st.RevokedBefore[c.User]) {
 		return c, false
 	}
 	u, ok := s.st.Docs["users"][c.User]
@@ -368,9 +368,39 @@ func (s *Service) deleteToken(r *http.Request) (*rest.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.st.Revoked[c.Audit] = c.Expires
+	s.st.Revoked[c.Audit] = revoked{s.deps.Now(), c.Expires}
 	if err := s.save(); err != nil {
 		return nil, err
 	}
 	return rest.NoContent()
+}
+
+// revocations tells administrators and services what was revoked since a moment (OS-REVOKE): tokens by their audit ids, and all of a user's.
+func (s *Service) revocations(r *http.Request) (*rest.Response, error) {
+	who, err := s.caller(r)
+	if err != nil {
+		return nil, err
+	}
+	if !who.admin() && !slices.Contains(who.roles, "service") {
+		return nil, rest.Errf(http.StatusForbidden, "You are not authorized to perform the requested action: identity:list_revoke_events.")
+	}
+	var since time.Time
+	if text := r.URL.Query().Get("since"); text != "" {
+		if since, err = time.Parse(time.RFC3339, text); err != nil {
+			return nil, rest.Errf(http.StatusBadRequest, "since: %q is no time such as 2026-01-02T03:04:05.000000Z.", text)
+		}
+	}
+	events := []doc{}
+	event := func(key, id string, at time.Time) {
+		if text := at.UTC().Format(timeFormat); !at.Before(since) {
+			events = append(events, doc{key: id, "issued_before": text, "revoked_at": text})
+		}
+	}
+	for audit, r := range s.st.Revoked {
+		event("audit_id", audit, r.At)
+	}
+	for user, at := range s.st.RevokedBefore {
+		event("user_id", user, at)
+	}
+	return &rest.Response{Status: http.StatusOK, Body: doc{"events": events, "links": doc{"next": nil, "previous": nil, "self": r.URL.Path}}}, nil
 }

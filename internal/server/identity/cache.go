@@ -60,6 +60,19 @@ func (c *cache) put(k tokenKey, tok *token, ends time.Time) {
 	}
 }
 
+// forget drops all known to be good that a test finds.
+func (c *cache) forget(test func(*token) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for el := c.order.Front(); el != nil; {
+		next := el.Next()
+		if t := el.Value.(*entry).tok; t != nil && test(t) {
+			c.drop(el)
+		}
+		el = next
+	}
+}
+
 func (c *cache) drop(el *list.Element) {
 	delete(c.at, el.Value.(*entry).key)
 	c.order.Remove(el)

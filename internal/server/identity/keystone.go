@@ -41,7 +41,7 @@ type Deps struct {
 
 // Keystone asks Keystone (Identity API v3) about each token, as the service's own user, and believes the answer for
 // Config.CacheTime and never past the token's end. Requests with one and the same token wait for one and the same
-// question. Safe for concurrent use; it has no goroutine of its own.
+// question. What Keystone revokes meanwhile is forgotten while Follow runs. Safe for concurrent use; it has no goroutine of its own.
 type Keystone struct {
 	cfg       config.Keystone
 	client    *http.Client
@@ -192,38 +192,46 @@ func (k *Keystone) warn(now time.Time, err error) {
 	k.log.Warn("keystone cannot be asked about tokens; requests are refused with 503", "error", err)
 }
 
-// fetch is GET /v3/auth/tokens. If Keystone does not know our own token any more, a new one is got, once.
+// fetch is GET /v3/auth/tokens.
 func (k *Keystone) fetch(ctx context.Context, text string, allowExpired bool) (*token, error) {
-	url := k.cfg.AuthURL + "/v3/auth/tokens?nocatalog=1"
+	path := "/v3/auth/tokens?nocatalog=1"
 	if allowExpired {
-		url += "&allow_expired=1"
+		path += "&allow_expired=1"
 	}
+	a, err := k.get(ctx, path, http.Header{
+		"X-Subject-Token": {text},
+		// Keystone shows tokens with access rules only to those who say that they will keep them.
+		"Openstack-Identity-Access-Rules": {"1"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("validate a token: %w", err)
+	}
+	switch a.status {
+	case http.StatusOK:
+		return parseToken(a.body)
+	case http.StatusNotFound:
+		return nil, errBad
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, fmt.Errorf("validate a token: Keystone answers %d to user %s; give him the role admin or service in his project", a.status, k.cfg.Username)
+	default:
+		return nil, fmt.Errorf("validate a token: Keystone answers %d", a.status)
+	}
+}
+
+// get is a GET as the service's own user. If Keystone does not know our own token any more, a new one is got, once.
+func (k *Keystone) get(ctx context.Context, path string, header http.Header) (*answer, error) {
 	rejected := ""
 	for try := 0; ; try++ {
 		own, err := k.ownToken(ctx, rejected)
 		if err != nil {
 			return nil, err
 		}
-		a, err := k.do(ctx, http.MethodGet, url, nil, http.Header{
-			"X-Auth-Token": {own}, "X-Subject-Token": {text},
-			// Keystone shows tokens with access rules only to those who say that they will keep them.
-			"Openstack-Identity-Access-Rules": {"1"},
-		})
-		if err != nil {
-			return nil, fmt.Errorf("validate a token: %w", err)
+		header.Set("X-Auth-Token", own)
+		a, err := k.do(ctx, http.MethodGet, k.cfg.AuthURL+path, nil, header)
+		if err != nil || a.status != http.StatusUnauthorized || try > 0 {
+			return a, err
 		}
-		switch {
-		case a.status == http.StatusOK:
-			return parseToken(a.body)
-		case a.status == http.StatusNotFound:
-			return nil, errBad
-		case a.status == http.StatusUnauthorized && try == 0:
-			rejected = own
-		case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-			return nil, fmt.Errorf("validate a token: Keystone answers %d to user %s; give him the role admin or service in his project", a.status, k.cfg.Username)
-		default:
-			return nil, fmt.Errorf("validate a token: Keystone answers %d", a.status)
-		}
+		rejected = own
 	}
 }
 

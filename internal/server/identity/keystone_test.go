@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -34,10 +35,17 @@ type fake struct {
 	release chan struct{} // if not nil, validations wait for it
 	query   string        // of the last validation
 	now     func() time.Time
-	login   []byte // last body
+	login   []byte           // last body
+	revoked []map[string]any // what OS-REVOKE tells
+	silent  int              // if not 0, what it answers in place of that
+	polled  atomic.Int32
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v3/OS-REVOKE/events" {
+		f.revocations(w, r)
+		return
+	}
 	if r.URL.Path != "/v3/auth/tokens" {
 		http.NotFound(w, r)
 		return
@@ -82,6 +90,21 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.write(w, t)
+}
+
+func (f *fake) revocations(w http.ResponseWriter, r *http.Request) {
+	defer f.polled.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := time.Parse("2006-01-02T15:04:05.000000Z", r.URL.Query().Get("since")); err != nil || r.Header.Get("X-Auth-Token") != f.own {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if f.silent != 0 {
+		w.WriteHeader(f.silent)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"events": f.revoked})
 }
 
 func (f *fake) write(w http.ResponseWriter, token map[string]any) {
@@ -253,6 +276,65 @@ func TestCache(t *testing.T) {
 	}
 	if n := b.logins.Load(); n != 1 {
 		t.Errorf("%d logins, want 1", n)
+	}
+}
+
+// TestFollow: what Keystone revokes is asked about again, and nothing else is; one that does not tell is named once, and the token is believed as long as
+// without Follow.
+func TestFollow(t *testing.T) {
+	b := newBench(t, func(c *config.Keystone) { c.RevocationTime = time.Millisecond })
+	for _, name := range []string{"ann", "bob"} {
+		b.token(name, time.Hour, "member")["audit_ids"] = []string{"audit-" + name, "chain-" + name}
+	}
+	ask := func(name string, want int32) {
+		t.Helper()
+		if _, err := b.ask("X-Auth-Token", name); err != nil || b.asked.Load() != want {
+			t.Errorf("%s: %v after %d questions, want %d", name, err, b.asked.Load(), want)
+		}
+	}
+	ask("ann", 1)
+	ask("bob", 2)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.k.Follow(ctx) }()
+	told := func(silent int, events ...map[string]any) {
+		t.Helper()
+		b.mu.Lock()
+		b.revoked, b.silent = events, silent
+		b.mu.Unlock()
+		for n := b.polled.Load() + 2; b.polled.Load() < n; {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	type event = map[string]any
+	none := func() { told(0) }
+	for i, e := range []event{
+		{"audit_id": "audit-ann"},
+		{"audit_chain_id": "chain-ann"},
+		{"user_id": "u-ann", "project_id": "p1", "issued_before": "2026-11-22T09:00:00.000000Z"},
+		{"user_id": "u-ann", "role_id": "id-member"},
+	} {
+		told(0, e)
+		none()
+		ask("ann", int32(3+i))
+		ask("bob", int32(3+i))
+	}
+	told(0, event{"user_id": "u-ann", "project_id": "another"}, event{"domain_id": "another"}, event{"OS-TRUST:trust_id": "another"})
+	ask("ann", 6)
+	told(0, event{"domain_id": "default"})
+	none()
+	ask("ann", 7)
+	ask("bob", 8)
+	told(http.StatusForbidden, event{"domain_id": "default"})
+	told(http.StatusForbidden, event{"domain_id": "default"})
+	ask("ann", 8)
+	none()
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if n := strings.Count(b.log.String(), "does not tell which tokens were revoked"); n != 1 || !strings.Contains(b.log.String(), "identity:list_revoke_events") {
+		t.Errorf("said %d times:\n%s", n, &b.log)
 	}
 }
 

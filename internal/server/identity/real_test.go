@@ -233,6 +233,23 @@ func TestRealKeystone(t *testing.T) {
 	_, err = forUser("gAAAAAnonsense")
 	wantKind(t, err, model.KindUnauthorized)
 
+	last, other := now(), login(password, project)
+	for _, text := range []string{token, other} {
+		if _, err := ask("GET", "/", text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := k.good.len()
+	call(t, http.MethodDelete, url+"/v3/auth/tokens", login(password, project), nil, "X-Subject-Token", other)
+	if _, err := k.forgetRevoked(t.Context(), last.Add(overlap)); err != nil {
+		t.Fatal(err)
+	}
+	if n := k.good.len(); n != kept-1 {
+		t.Errorf("of %d tokens %d are kept after one was revoked", kept, n)
+	}
+	_, err = ask("GET", "/", other)
+	wantKind(t, err, model.KindUnauthorized)
+
 	call(t, http.MethodDelete, url+"/v3/auth/tokens", login(password, project), nil, "X-Subject-Token", token)
 	if _, err := ask("GET", "/", token); err != nil {
 		t.Errorf("revoked, but within token_cache_time: %v", err)

@@ -16,6 +16,8 @@ type token struct {
 	// rules bound what an application credential is for; nil: no bounds.
 	rules []accessRule
 	bound bool
+	// ids are those by which Keystone may revoke it: its own (audit), the user's, project's, domains', roles' and trust's.
+	ids []string
 }
 
 // accessRule is one request that an application credential allows.
@@ -43,7 +45,13 @@ type body struct {
 		Roles          []named         `json:"roles"`
 		IsAdminProject *bool           `json:"is_admin_project"`
 		ExpiresAt      time.Time       `json:"expires_at"`
-		AppCredential  *struct {
+		AuditIDs       []string        `json:"audit_ids"`
+		Trust          *struct {
+			ID      string `json:"id"`
+			Trustor named  `json:"trustor_user"`
+			Trustee named  `json:"trustee_user"`
+		} `json:"OS-TRUST:trust"`
+		AppCredential *struct {
 			AccessRules *[]struct {
 				Method  string `json:"method"`
 				Path    string `json:"path"`
@@ -79,7 +87,7 @@ func parseToken(text []byte) (*token, error) {
 	for _, r := range t.Roles {
 		c.Roles = append(c.Roles, r.Name)
 	}
-	out := &token{caller: c}
+	out := &token{caller: c, ids: b.ids()}
 	if t.AppCredential != nil && t.AppCredential.AccessRules != nil {
 		out.bound = true
 		for _, r := range *t.AppCredential.AccessRules {
@@ -89,6 +97,25 @@ func parseToken(text []byte) (*token, error) {
 		}
 	}
 	return out, nil
+}
+
+// ids are what a revocation of the token may name.
+func (b *body) ids() []string {
+	t := &b.Token
+	ids := append([]string{t.User.ID, t.User.Domain.ID}, t.AuditIDs...)
+	if p := t.Project; p != nil {
+		ids = append(ids, p.ID, p.Domain.ID)
+	}
+	if d := t.Domain; d != nil {
+		ids = append(ids, d.ID)
+	}
+	if r := t.Trust; r != nil {
+		ids = append(ids, r.ID, r.Trustor.ID, r.Trustee.ID)
+	}
+	for _, r := range t.Roles {
+		ids = append(ids, r.ID)
+	}
+	return ids
 }
 
 // allows reports whether the token may be used for the request at all.

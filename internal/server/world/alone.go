@@ -15,9 +15,6 @@ type remainder struct {
 // nothing to compute meanwhile, and to hand it to Run, to the commit beside it and back wakes threads that find nothing to do.
 // false: it was not begun. Anything but success is left to Run.
 func (w *Writer) alone(r *request) bool {
-	if r.ctx.Err() != nil {
-		return false
-	}
 	select {
 	case w.turn <- struct{}{}:
 	default:

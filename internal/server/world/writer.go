@@ -125,6 +125,9 @@ func (w *Writer) StoreError() error { return w.healthy.Load().err }
 // unavailable means that it was certainly not done. Cancelling ctx withdraws a write that has not begun; one that has
 // is waited for, since its outcome would not be known otherwise.
 func (w *Writer) Do(ctx context.Context, op string, rule Rule) (*World, error) {
+	if err := ctx.Err(); err != nil { // else it would be chance whether it begins
+		return nil, err
+	}
 	only := w.callers.Add(1) == 1
 	defer w.callers.Add(-1)
 	r := &request{op: op, rule: rule, ctx: ctx, answer: make(chan answer, 1)}
