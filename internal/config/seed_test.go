@@ -50,7 +50,7 @@ func TestSeedController(t *testing.T) {
 			ProjectName: "services", UserDomainID: "default", ProjectDomainID: "default",
 			Timeout: 10 * time.Second, Retries: 3,
 		},
-		PublicURL: "http://10.1.4.71:5000/", CacheTime: 300 * time.Second, ServiceTokenRoles: []string{"service"},
+		PublicURL: "http://10.1.4.71:5000/", CacheTime: 300 * time.Second, RevocationTime: 10 * time.Second, ServiceTokenRoles: []string{"service"},
 	}
 	if d := cmp.Diff(want, s.Keystone); d != "" {
 		t.Error("[keystone_authtoken]", d)
