@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dptest"
 	"github.com/weft-cloud/weft/internal/forward"
 )
 

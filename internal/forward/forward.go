@@ -1,7 +1,7 @@
 // Package forward decides in plain Go what becomes of a packet.
 //
 // It takes what hostplan compiled (one State per host) and a frame, and says which frames come out where, byte by byte,
-// or why none does. It is the oracle that both data planes are compared with (internal/dataplane/dptest), and the
+// or why none does. It is the oracle that both data planes are compared with (internal/dptest), and the
 // engine of `weft trace`. The order of its stages and the content of every answer are the ones of docs/pipeline.md: where
 // the two differ, one of them is wrong.
 //

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/dptest"
 	"github.com/weft-cloud/weft/internal/forward"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"

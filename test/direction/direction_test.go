@@ -36,8 +36,9 @@ var rules = []rule{
 	{"internal/agent", []string{"internal/server", "internal/lab"}, "the agent never imports the server's side"},
 	{"internal/dataplane/ebpf", []string{"internal/dataplane/ovs", "internal/server", "internal/agent", "internal/lab"}, "planes do not know each other, nor who drives them"},
 	{"internal/dataplane/ovs", []string{"internal/dataplane/ebpf", "internal/server", "internal/agent", "internal/lab"}, "planes do not know each other, nor who drives them"},
+	{"internal/dptest", []string{"internal/dataplane/ebpf", "internal/dataplane/ovs", "internal/linux", "internal/server", "internal/agent"}, "the suite of all planes knows none of them"},
 	{"internal/linux", []string{"internal/server", "internal/agent", "internal/dataplane", "internal/lab"}, "linux wraps the kernel and nothing of ours"},
-	{"cmd/weft", []string{"github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/google/go-cmp"}, "the shipped binary links no test helper"},
+	{"cmd/weft", []string{"github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/google/go-cmp", "internal/dptest"}, "the shipped binary links no test helper"},
 }
 
 // kernel lists the only packages that may import what touches the kernel.

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/dptest"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/model"

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/dptest"
 	"github.com/weft-cloud/weft/internal/forward"
 	"github.com/weft-cloud/weft/internal/linux"
 )

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dptest"
 	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/model"
 )

@@ -6,8 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/dptest"
 )
 
 // flooding is flows from one port against a table, beside replied connections of another port.

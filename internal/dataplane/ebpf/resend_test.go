@@ -10,7 +10,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/agent/fragment"
 	"github.com/weft-cloud/weft/internal/dataplane"
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dptest"
 	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/model"
 )

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dptest"
 )
 
 // A reset whose sequence number is far from what was last sent ends no connection, one in the window does; a flood of them

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/ipv6"
 
 	"github.com/weft-cloud/weft/internal/dataplane"
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dptest"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
 )

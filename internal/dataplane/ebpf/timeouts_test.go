@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
 	"github.com/weft-cloud/weft/internal/dataplane/reason"
+	"github.com/weft-cloud/weft/internal/dptest"
 )
 
 // aging is what leads to a state of a connection of red1's, whose group lets everything out and nothing in.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/weft-cloud/weft/internal/dataplane/dptest"
+	"github.com/weft-cloud/weft/internal/dptest"
 )
 
 // Who was heard to have an address of several ports' is known to the next build and to the one that it is rolled back to, as long as
