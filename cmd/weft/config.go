@@ -44,12 +44,22 @@ func (f *configFlags) load(load func([]config.Source, string) (*config.Loaded, e
 
 // loadOrLab is load; where nobody says which configuration, it is that of the server of the lab that is up, if one is.
 func (f *configFlags) loadOrLab(load func([]config.Source, string) (*config.Loaded, error)) (*config.Loaded, error) {
-	if len(f.files)+len(f.dirs) == 0 && f.stateDir == "" {
-		if r, err := lab.Load(); err == nil {
-			f.files = r.ServerConfig()
-		}
+	if r := f.lab(); r != nil {
+		f.files = r.ServerConfig()
 	}
 	return f.load(load)
+}
+
+// lab is the lab that is up, if one is and nobody says which configuration.
+func (f *configFlags) lab() *lab.Record {
+	if len(f.files)+len(f.dirs) > 0 || f.stateDir != "" {
+		return nil
+	}
+	r, err := lab.Load()
+	if err != nil {
+		return nil
+	}
+	return r
 }
 
 // daemon is the RunE of a process that stays: it reads the configuration, makes the logger, tells of options that have no

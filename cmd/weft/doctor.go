@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,30 +16,38 @@ import (
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/dataplane/ebpf"
 	"github.com/weft-cloud/weft/internal/doctor"
+	"github.com/weft-cloud/weft/internal/lab"
 	"github.com/weft-cloud/weft/internal/linux"
 )
 
 func newDoctorCmd() *cobra.Command {
 	var flags configFlags
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor INSTANCE",
 		Short: "Find the first broken link between an instance of this host and its network, and the cure",
 		Long: "INSTANCE is the id of an instance or of a port (or its first characters), a port's name, an address, a MAC or an interface.\n" +
-			"The command runs on the instance's own host, as root. Its exit status is 1 if a link is broken.",
+			"The command runs on the instance's own host, as root; without --config-file beside a lab that is up, it goes to the\n" +
+			"host of the lab that has the instance, which may be named there. Its exit status is 1 if a link is broken.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
+			defer cancel()
+			if r := flags.lab(); r != nil {
+				return doctorInLab(ctx, r, args[0], asJSON)
+			}
 			l, err := flags.load(config.LoadAgent)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
-			defer cancel()
 			f, err := doctorFacts(ctx, &l.Agent, args[0])
 			if err != nil {
 				return err
 			}
 			steps := doctor.Diagnose(f)
-			printSteps(cmd.OutOrStdout(), steps)
+			if err := printSteps(cmd.OutOrStdout(), steps, asJSON); err != nil {
+				return err
+			}
 			if _, broken := doctor.Broken(steps); broken {
 				return exitCode(1)
 			}
@@ -45,7 +55,47 @@ func newDoctorCmd() *cobra.Command {
 		},
 	}
 	flags.bind(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: the links in order, the last one broken or none")
 	return cmd
+}
+
+// doctorInLab becomes the doctor of the host of the lab that has the instance; it returns only if it cannot.
+func doctorInLab(ctx context.Context, r *lab.Record, want string, asJSON bool) error {
+	id, host, ok, err := r.Locate(ctx, want)
+	if !ok {
+		id = want
+		known := hostsThatKnow(ctx, r, want)
+		switch {
+		case len(known) == 1:
+			host = known[0]
+		case len(known) > 1:
+			return fmt.Errorf("the hosts %s each have a port %q: use the name or id of an instance", strings.Join(known, ", "), want)
+		case err != nil:
+			return err
+		}
+	}
+	i := slices.IndexFunc(r.Hosts(), func(h lab.Host) bool { return h.Name == host })
+	if i < 0 {
+		return fmt.Errorf("no host of the lab has an instance, port, address, MAC or interface %q: see `weft lab status`", want)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this binary: %w", err)
+	}
+	h := r.Hosts()[i]
+	args := append([]string{exe, "doctor"}, r.AgentConfig(h)...)
+	return becomeIn(h.Netns, exe, append(args, fmt.Sprintf("--json=%t", asJSON), "--", id))
+}
+
+// hostsThatKnow are the hosts of the lab whose agents know a port by that word.
+func hostsThatKnow(ctx context.Context, r *lab.Record, want string) []string {
+	var out []string
+	for _, h := range r.Hosts() {
+		if s, err := agent.ReadStatus(ctx, r.AgentDir(h.Name)); err == nil && doctor.Knows(&s, want) {
+			out = append(out, h.Name)
+		}
+	}
+	return out
 }
 
 // doctorFacts asks the agent and the kernel.
@@ -114,7 +164,10 @@ func portDrops(ctx context.Context, dir, device string, f *doctor.Facts) {
 	}, nil)
 }
 
-func printSteps(out io.Writer, steps []doctor.Step) {
+func printSteps(out io.Writer, steps []doctor.Step, asJSON bool) error {
+	if asJSON {
+		return printJSON(out, steps)
+	}
 	for _, s := range steps {
 		mark := "ok   "
 		switch {
@@ -123,9 +176,13 @@ func printSteps(out io.Writer, steps []doctor.Step) {
 		case !s.OK:
 			mark = "BROKEN"
 		}
-		fmt.Fprintf(out, "%-6s  %-22s  %s\n", strings.TrimSpace(mark), s.Name, s.Found)
+		text := fmt.Sprintf("%-6s  %-22s  %s\n", strings.TrimSpace(mark), s.Name, s.Found)
 		if s.Cure != "" {
-			fmt.Fprintf(out, "%-6s  %-22s  → %s\n", "", "", s.Cure)
+			text += fmt.Sprintf("%-6s  %-22s  → %s\n", "", "", s.Cure)
+		}
+		if _, err := io.WriteString(out, text); err != nil {
+			return err
 		}
 	}
+	return nil
 }

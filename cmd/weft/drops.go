@@ -17,7 +17,6 @@ import (
 
 	"github.com/weft-cloud/weft/internal/agent/drops"
 	"github.com/weft-cloud/weft/internal/config"
-	"github.com/weft-cloud/weft/internal/lab"
 )
 
 // dropsFlags are what of the drops is asked for.
@@ -59,14 +58,12 @@ hosts of the lab are asked.`,
 
 // dropsDirs are the state directories of the agents to ask, and the names of instances by port id.
 func dropsDirs(ctx context.Context, flags *configFlags) ([]string, map[string]string, error) {
-	if len(flags.files)+len(flags.dirs) == 0 && flags.stateDir == "" {
-		if r, err := lab.Load(); err == nil {
-			var dirs []string
-			for _, h := range r.Hosts() {
-				dirs = append(dirs, r.AgentDir(h.Name))
-			}
-			return dirs, labNames(ctx, r.ServerDir()), nil
+	if r := flags.lab(); r != nil {
+		var dirs []string
+		for _, h := range r.Hosts() {
+			dirs = append(dirs, r.AgentDir(h.Name))
 		}
+		return dirs, labNames(ctx, r.ServerDir()), nil
 	}
 	l, err := flags.load(config.LoadAgent)
 	if err != nil {

@@ -158,16 +158,21 @@ func newLabExecCmd() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("run %s: %w", args[0], err)
 			}
-			// The thread that changes its namespace becomes the command: nothing of this process remains.
-			runtime.LockOSThread()
-			if err := linux.JoinNetns(ns); err != nil {
-				return err
-			}
-			return unix.Exec(path, args, os.Environ())
+			return becomeIn(ns, path, args)
 		}),
 	}
 	cmd.Flags().SetInterspersed(false) // the command's own flags are none of ours, with and without --
 	return cmd
+}
+
+// becomeIn makes this process that command in a network namespace; it returns only if it cannot.
+func becomeIn(netns, path string, args []string) error {
+	// The thread that changes its namespace becomes the command: nothing of this process remains.
+	runtime.LockOSThread()
+	if err := linux.JoinNetns(netns); err != nil {
+		return err
+	}
+	return unix.Exec(path, args, os.Environ())
 }
 
 func newLabEnvCmd() *cobra.Command {

@@ -6,6 +6,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -51,13 +52,13 @@ type Device struct {
 
 // Step is one link of the chain.
 type Step struct {
-	Name string
+	Name string `json:"name"`
 	// OK false: the link is broken; Found says how, Cure what to do.
-	OK    bool
-	Found string
-	Cure  string
-	// Warning: not broken, but wrong.
-	Warning bool
+	OK    bool   `json:"ok"`
+	Found string `json:"found"`
+	Cure  string `json:"cure,omitempty"`
+	// Warning: not broken, but wrong; OK is false then, too.
+	Warning bool `json:"warning,omitempty"`
 }
 
 // clockLimit is how far clocks may be apart before times in logs, leases and certificates mislead.
@@ -100,6 +101,14 @@ func DeviceOf(f Facts) string {
 	return d.ep.Device
 }
 
+// Knows reports whether a host's agent knows a port, or several, by that word.
+func Knows(s *agent.Status, want string) bool {
+	d := diagnosis{f: Facts{Want: want, Status: s}}
+	want = strings.ToLower(want)
+	_, astray := d.astray(want)
+	return astray || slices.ContainsFunc(s.Endpoints, func(e agent.EndpointStatus) bool { return matches(&e, want) })
+}
+
 // Broken is the step that explains the trouble; ok false: all links hold.
 func Broken(steps []Step) (Step, bool) {
 	if n := len(steps); n > 0 && !steps[n-1].OK && !steps[n-1].Warning {
@@ -139,15 +148,16 @@ func (d *diagnosis) agent() Step {
 
 func (d *diagnosis) feed() Step {
 	s := d.f.Status
+	reason := cmp.Or(s.Server.Error, "the agent is still trying for the first time")
 	switch {
 	case s.Server.Connected && s.Held:
 		return warn("server connected", "check that the server was restored on purpose, then release the host", "yes, but it asks to delete nothing until an operator confirms")
 	case s.Server.Connected:
 		return good("server connected", "%s", s.Server.Server)
 	case s.InSync || len(s.Endpoints) > 0:
-		return warn("server connected", "check [weft] server, the certificates and the way to the server; what is new since then is not known here", "no: %s; working from what is known", s.Server.Error)
+		return warn("server connected", "check [weft] server, the certificates and the way to the server; what is new since then is not known here", "no: %s; working from what is known", reason)
 	}
-	return bad("server connected", "check [weft] server, the certificates and the way to the server", "no: %s; and nothing is known from before", s.Server.Error)
+	return bad("server connected", "check [weft] server, the certificates and the way to the server", "no: %s; and nothing is known from before", reason)
 }
 
 // port finds the endpoint that was asked about.

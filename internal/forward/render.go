@@ -166,7 +166,11 @@ func Summary(frame []byte) string {
 	if len(frame) < ethLen {
 		return fmt.Sprintf("%d bytes, too short for Ethernet", len(frame))
 	}
-	head := fmt.Sprintf("%s > %s ", p.src, p.dst)
+	to := p.dst.String()
+	if p.dst == (model.MAC{}) { // a next hop outside: the host asks for it when a packet is really sent
+		to = "(MAC to be asked for)"
+	}
+	head := fmt.Sprintf("%s > %s ", p.src, to)
 	switch {
 	case p.etherType == etherARP && len(frame) >= ethLen+arpLen:
 		return head + arpText(p.l3())

@@ -125,7 +125,7 @@ func TestTraceOutside(t *testing.T) {
 		want       []string
 		lacks      string
 	}{
-		{"by a floating IP", "red1", dptest.Stranger, []string{"leaves as 203.0.113.101", "physical network external", "sent out of the cloud"}, "central part"},
+		{"by a floating IP", "red1", dptest.Stranger, []string{"leaves as 203.0.113.101", "> (MAC to be asked for) 203.0.113.101", "physical network external", "sent out of the cloud"}, "central part"},
 		{"by the central part", "red3", dptest.Stranger, []string{"to host compute2", "central part of router", "leaves as the gateway's 203.0.113.10",
 			"one of 1024 to 65535", "203.0.113.10 > 198.51.100.7", "sent out of the cloud"}, ""},
 		{"by the central part, IPv6", "red3", dptest.Stranger6, []string{"to host compute2", "sent out of the cloud"}, "leaves as"},

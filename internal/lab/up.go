@@ -219,7 +219,7 @@ func (r *Record) serverSpec() (proc.Spec, error) {
 
 func (r *Record) agentSpec(h Host) (proc.Spec, error) {
 	exe, err := os.Executable()
-	args := append([]string{exe, "agent"}, r.configArgs(h.Name, r.agentFiles(h))...)
+	args := append([]string{exe, "agent"}, r.AgentConfig(h)...)
 	return proc.Spec{Name: agentJob(h.Name), Netns: h.Netns, Args: args}, err
 }
 

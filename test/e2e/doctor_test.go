@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +38,24 @@ func says(text string, words ...string) bool {
 		}
 	}
 	return false
+}
+
+// doctorGoesToTheHost: beside a lab the doctor is told no configuration and finds the host by itself, for people and for programs.
+func doctorGoesToTheHost(t *testing.T) {
+	in := labStatus(t).Instances[0]
+	for _, word := range []string{in.Name, in.ID, in.MAC, in.Device} {
+		if out, err := weft("doctor", word); err != nil || !says(out, "ok", "agent runs", "host "+in.Host) || !says(out, "ok", "port on this host", in.MAC) {
+			t.Errorf("weft doctor %s: %v\n%s", word, err, out)
+		}
+	}
+	out, err := weft("doctor", in.Name, "--json")
+	var steps []struct{ OK bool }
+	if err := errors.Join(err, json.Unmarshal([]byte(out), &steps)); err != nil || len(steps) < 10 || !steps[0].OK {
+		t.Errorf("weft doctor --json: %v\n%s", err, out)
+	}
+	if out, err := weft("doctor", "nobody"); err == nil || !strings.Contains(err.Error(), `"nobody"`) {
+		t.Errorf("weft doctor nobody: %v\n%s", err, out)
+	}
 }
 
 // strangers sends packets from an address that the port has not, and from a MAC: its own or another.

@@ -35,6 +35,7 @@ func TestLabThatIsWell(t *testing.T) {
 			t.Run("one storms, another boots", func(t *testing.T) { stormHarmsNobody(t, dir) })
 			t.Run("machines on the wire", machinesOnTheWire)
 		}
+		t.Run("doctor goes to the host", doctorGoesToTheHost)
 		t.Run("doctor finds what is broken", func(t *testing.T) { doctorFindsWhatIsBroken(t, dir, args[1]) })
 	})
 }
@@ -182,8 +183,8 @@ type status struct {
 }
 
 type instance struct {
-	Name, Host, Network, Status, Device string
-	Addresses                           []string
+	Name, ID, Host, Network, Status, Device, MAC string
+	Addresses                                    []string
 }
 
 func labStatus(t *testing.T) status {
