@@ -167,7 +167,7 @@ func TestHealthy(t *testing.T) {
 func TestKnows(t *testing.T) {
 	s := *healthy().Status
 	twin := s.Endpoints[0]
-	twin.Port = model.PortID{model.UUID{9}}
+	twin.Port = model.PortID{UUID: model.UUID{9}}
 	s.Endpoints = append(s.Endpoints, twin)
 	for want, known := range map[string]bool{"red1": true, "10.0.0.5": true, "FA:16:3E:00:00:01": true, "10.0.0.50": false, "abc": false, "": false} {
 		if got := Knows(&s, want); got != known {
