@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -17,23 +16,25 @@ var Broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // ParseMAC reads aa:bb:cc:dd:ee:ff in either case, also with '-' for ':'.
 func ParseMAC(s string) (MAC, error) {
-	var m MAC
-	if len(s) != 17 {
+	m, ok := macOf(s)
+	if !ok {
 		return MAC{}, fmt.Errorf("%q: %w", s, ErrBadMAC)
-	}
-	sep := s[2]
-	if sep != ':' && sep != '-' {
-		return MAC{}, fmt.Errorf("%q: %w", s, ErrBadMAC)
-	}
-	for i := range m {
-		if i > 0 && s[3*i-1] != sep {
-			return MAC{}, fmt.Errorf("%q: %w", s, ErrBadMAC)
-		}
-		if _, err := hex.Decode(m[i:i+1], []byte(s[3*i:3*i+2])); err != nil {
-			return MAC{}, fmt.Errorf("%q: %w", s, ErrBadMAC)
-		}
 	}
 	return m, nil
+}
+
+func macOf[S string | []byte](s S) (m MAC, ok bool) {
+	if len(s) != 17 || s[2] != ':' && s[2] != '-' {
+		return MAC{}, false
+	}
+	for i := range m {
+		high, low := unhex[s[3*i]], unhex[s[3*i+1]]
+		if i > 0 && s[3*i-1] != s[2] || high|low == noDigit {
+			return MAC{}, false
+		}
+		m[i] = high<<4 | low
+	}
+	return m, true
 }
 
 // IsZero reports whether m is "none".
@@ -67,9 +68,9 @@ func (m *MAC) UnmarshalText(b []byte) error {
 		*m = MAC{}
 		return nil
 	}
-	v, err := ParseMAC(string(b))
-	if err != nil {
-		return err
+	v, ok := macOf(b)
+	if !ok {
+		return fmt.Errorf("%q: %w", b, ErrBadMAC)
 	}
 	*m = v
 	return nil

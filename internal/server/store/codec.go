@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
+	"unsafe"
 )
 
 // The bytes of a log row, the same in every store. All integers are unsigned varints (encoding/binary) unless said:
@@ -23,6 +25,7 @@ var errCodec = errors.New("log row does not decode")
 
 // EncodeBatch appends the log row of b to buf.
 func EncodeBatch(buf []byte, b *Batch) []byte {
+	buf = slices.Grow(buf, b.bound())
 	start := len(buf)
 	buf = append(buf, logFormat)
 	buf = binary.AppendUvarint(buf, uint64(len(b.Mutations)))
@@ -43,9 +46,23 @@ func EncodeBatch(buf []byte, b *Batch) []byte {
 		in := &b.Intents[i]
 		buf = append(buf, in.ID[:]...)
 		buf = appendString(buf, in.Kind)
-		buf = appendString(buf, string(in.Body))
+		buf = append(binary.AppendUvarint(buf, uint64(len(in.Body))), in.Body...)
 	}
 	return binary.BigEndian.AppendUint32(buf, batchSum(b, buf[start:]))
+}
+
+// bound is at least how long the log row of b is.
+func (b *Batch) bound() int {
+	n := 1 + 2*binary.MaxVarintLen64 + 4
+	for i := range b.Mutations {
+		m := &b.Mutations[i]
+		n += len(m.Kind) + len(m.Key) + len(m.Body) + 4*binary.MaxVarintLen64
+	}
+	for i := range b.Intents {
+		in := &b.Intents[i]
+		n += len(in.ID) + len(in.Kind) + len(in.Body) + 2*binary.MaxVarintLen64
+	}
+	return n
 }
 
 // DecodeBatch fills b's mutations and intents from a log row; b's ID, Prev and Revision must be set. The bodies alias row.
@@ -105,9 +122,10 @@ func EntrySum(e *Entry) uint32 {
 	binary.BigEndian.PutUint16(head[10:], uint16(len(e.Kind)))
 	binary.BigEndian.PutUint16(head[12:], uint16(len(e.Key)))
 	sum := crc32.Checksum(head[:], castagnoli)
-	name := make([]byte, 0, 128)
-	name = append(append(name, e.Kind...), e.Key...)
-	return crc32.Update(crc32.Update(sum, castagnoli, name), castagnoli, e.Body)
+	for _, name := range []string{e.Kind, e.Key} {
+		sum = crc32.Update(sum, castagnoli, unsafe.Slice(unsafe.StringData(name), len(name)))
+	}
+	return crc32.Update(sum, castagnoli, e.Body)
 }
 
 func appendString(buf []byte, s string) []byte {

@@ -14,6 +14,7 @@ type expand[T, V any] func(v *T, yield func(V))
 type index[T any] interface {
 	copy() index[T]
 	replace(old, new *T)
+	// build fills an empty index with rows in the order of keys.
 	build(rows []*T)
 }
 
@@ -46,9 +47,13 @@ func (x *lookup[T, V]) replace(old, new *T) {
 }
 
 func (x *lookup[T, V]) build(rows []*T) {
-	buildFrom(x.tree, rows, func(v *T, yield func(narrow)) {
-		x.expand(v, func(value V) { yield(x.place(v, value)) })
-	})
+	items := make([]item[narrow], 0, len(rows))
+	var row *T
+	add := func(value V) { items = append(items, item[narrow]{x.place(row, value), unsafe.Pointer(row)}) }
+	for _, row = range rows {
+		x.expand(row, add)
+	}
+	x.tree.build(sorted(items, 1))
 }
 
 // ordered is the order of rows by a value of type V, and among equal values by key.
@@ -70,7 +75,13 @@ func (x *ordered[T, V]) replace(old, new *T) {
 }
 
 func (x *ordered[T, V]) build(rows []*T) {
-	buildFrom(x.tree, rows, func(v *T, yield func(wide)) { x.expand(v, func(value V) { yield(x.place(value)) }) })
+	items := make([]item[wide], 0, len(rows))
+	var row *T
+	add := func(value V) { items = append(items, item[wide]{x.place(value), unsafe.Pointer(row)}) }
+	for _, row = range rows {
+		x.expand(row, add)
+	}
+	x.tree.build(sorted(items, len(wide{})))
 }
 
 // replaceIn swaps old for new, either of which may be nil, at the places that they have. What stays where it was is
@@ -96,14 +107,33 @@ func replaceIn[P place, T any](t *tree[P], old, new *T, places func(v *T, yield 
 	}
 }
 
-// buildFrom fills an empty tree with all rows.
-func buildFrom[P place, T any](t *tree[P], rows []*T, places func(v *T, yield func(P))) {
-	items := make([]item[P], 0, len(rows))
-	for _, v := range rows {
-		places(v, func(p P) { items = append(items, item[P]{p, unsafe.Pointer(v)}) })
+// sorted orders items by the first words of their places, and leaves those that are alike in the order that they have: rows come in
+// the order of their keys, by which the rest is ordered. It may use the items' memory. (It sorts by one byte after the other, the last
+// first, which takes a tenth of the time of comparing.)
+func sorted[P place](items []item[P], words int) []item[P] {
+	from, to := items, make([]item[P], len(items))
+	for word := words - 1; word >= 0; word-- {
+		for shift := 0; shift < 64; shift += 8 {
+			var begin [256]int // of each byte's items; first, how many there are
+			for i := range from {
+				begin[byte(from[i].at[word]>>shift)]++
+			}
+			if slices.Contains(begin[:], len(from)) {
+				continue
+			}
+			n := 0
+			for b, size := range begin {
+				begin[b], n = n, n+size
+			}
+			for i := range from {
+				b := byte(from[i].at[word] >> shift)
+				to[begin[b]] = from[i]
+				begin[b]++
+			}
+			from, to = to, from
+		}
 	}
-	slices.SortFunc(items, func(a, b item[P]) int { return t.compare(&a, &b) })
-	t.build(items)
+	return from
 }
 
 // with yields the rows that index number i lists under value, in the order of keys.

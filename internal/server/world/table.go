@@ -4,11 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"unsafe"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/world/rowjson"
 )
 
 // spec is what never changes about a table.
@@ -20,8 +24,9 @@ type spec[K, T any] struct {
 	place   func(K) wide         // the key in the order of rows: one of each
 	meta    func(*T) *model.Meta // nil: no standard attributes
 	project func(*T) string      // nil: not counted per project
-	share   func(*T, words)      // makes texts that many rows have one; nil: they have none
+	shared  []string             // fields with texts that many rows have, by their names in the store
 	indexes []func(*spec[K, T]) index[T]
+	decoder func() *rowjson.Decoder[T] // made when it is needed first
 }
 
 // Table is the objects of one kind in the order of their keys, with their indexes. Objects in it are never written. Who
@@ -35,6 +40,7 @@ type Table[K, T any] struct {
 }
 
 func newTable[K, T any](s spec[K, T]) Table[K, T] {
+	s.decoder = sync.OnceValue(func() *rowjson.Decoder[T] { return rowjson.New[T](s.shared...) })
 	t := Table[K, T]{spec: &s, rows: newTree[wide](nil)}
 	for _, build := range s.indexes {
 		t.idx = append(t.idx, build(t.spec))
@@ -177,7 +183,7 @@ func (t *Table[K, T]) bind(tx *Tx) { t.tx, t.own = tx, false }
 // load decodes a stored after-image and puts it, keeping its own revision and times. It returns what was there before
 // and what is there now.
 func (t *Table[K, T]) load(body []byte, revision uint64) (before, after any, err error) {
-	v, err := t.decode(body, revision, words{})
+	v, err := t.decode(body, revision, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,16 +194,13 @@ func (t *Table[K, T]) load(body []byte, revision uint64) (before, after any, err
 }
 
 // decode makes an object of a stored after-image. It may run beside anything else.
-func (t *Table[K, T]) decode(body []byte, revision uint64, known words) (any, error) {
+func (t *Table[K, T]) decode(body []byte, revision uint64, known rowjson.Words) (any, error) {
 	v := new(T)
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := t.spec.decoder().Decode(body, v, known); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
 	if t.spec.meta != nil {
 		t.spec.meta(v).Revision = revision
-	}
-	if t.spec.share != nil {
-		t.spec.share(v, known)
 	}
 	return v, nil
 }
@@ -222,12 +225,15 @@ func (t *Table[K, T]) fill(rows []any) error {
 		}
 	}
 	t.rows.build(items)
-	var building sync.WaitGroup
+	var building errgroup.Group
+	building.SetLimit(runtime.GOMAXPROCS(0)) // each takes twice the memory of what it makes
 	for _, x := range t.idx {
-		building.Go(func() { x.build(all) })
+		building.Go(func() error {
+			x.build(all)
+			return nil
+		})
 	}
-	building.Wait()
-	return nil
+	return building.Wait()
 }
 
 // drop removes the row of a key in the store's text and returns it; a row that is not there is no error.
