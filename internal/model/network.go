@@ -84,10 +84,12 @@ const (
 )
 
 // AutoAddressed reports whether ports get their address in s by EUI-64 of their MAC and without asking (SLAAC or
-// DHCPv6 stateless).
+// DHCPv6 stateless). Either mode says so: who hears such advertisements makes that address, whatever else was said.
 func (s *Subnet) AutoAddressed() bool {
-	return s.AddressMode == ModeSLAAC || s.AddressMode == ModeStateless
+	return autoMode(s.AddressMode) || autoMode(s.RAMode)
 }
+
+func autoMode(m string) bool { return m == ModeSLAAC || m == ModeStateless }
 
 // IPVersion is 4 or 6.
 func (s *Subnet) IPVersion() int {

@@ -21,15 +21,21 @@ func addrValue(v Value) (netip.Addr, error) {
 
 // cidrValue reads an address with a length; the host's bits must be zero.
 func cidrValue(v Value) (netip.Prefix, error) {
+	p, err := subnetValue(v)
+	if err == nil && p != p.Masked() {
+		return netip.Prefix{}, reasonf("'%s' isn't a recognized IP subnet cidr, '%s' is recommended.", v.text, p.Masked())
+	}
+	return p, err
+}
+
+// subnetValue reads an address and the length of its prefix; the address may be any of the range.
+func subnetValue(v Value) (netip.Prefix, error) {
 	if v.kind != isString {
 		return netip.Prefix{}, reasonf("'%s' is not a valid IP subnet.", v)
 	}
 	p, err := netip.ParsePrefix(v.text)
 	if err != nil || p.Addr().Zone() != "" || p.Addr().Is4In6() {
 		return netip.Prefix{}, reasonf("'%s' is not a valid IP subnet.", v)
-	}
-	if p != p.Masked() {
-		return netip.Prefix{}, reasonf("'%s' isn't a recognized IP subnet cidr, '%s' is recommended.", v.text, p.Masked())
 	}
 	return p, nil
 }

@@ -211,7 +211,7 @@ func pairsValue(v Value) ([]model.AddressPair, error) {
 			case "ip_address":
 				if a, err := addrValue(m.value); err == nil {
 					pair.Prefix, pair.Host = netip.PrefixFrom(a, a.BitLen()), true
-				} else if pair.Prefix, err = cidrValue(m.value); err != nil {
+				} else if pair.Prefix, err = subnetValue(m.value); err != nil { // shown as sent; the range is what counts
 					return nil, reasonf("'%s' is not a valid IP address or subnet.", m.value)
 				}
 			case "mac_address":

@@ -95,8 +95,8 @@ func subnetAddresses(r *subnets) {
 		if _, err := netip.ParsePrefix(v.text); err != nil || v.kind != isString {
 			return nil, model.Invalid("%s is not in a CIDR format.", v)
 		}
-		p, err := cidrValue(v)
-		return func(s *model.Subnet, _ *rules.SubnetExtra) { s.CIDR = p }, err
+		p, err := subnetValue(v)
+		return func(s *model.Subnet, _ *rules.SubnetExtra) { s.CIDR = p.Masked() }, err
 	})
 	cidr.filterBy(func(_ *View, values []string) (func(*model.Subnet) bool, error) {
 		return func(s *model.Subnet) bool { return slices.Contains(values, s.CIDR.String()) }, nil

@@ -95,3 +95,17 @@ func TestAddressScopes(t *testing.T) {
 		t.Errorf("onboard: %d %s", code, answer)
 	}
 }
+
+// A pool that all may use is of no use to those who may not use its scope.
+func TestSharedPoolOfOwnScope(t *testing.T) {
+	e := newEnv(t, nil)
+	for _, shared := range []bool{false, true} {
+		scope := e.must(201, "POST", "/address-scopes", object{"address_scope": object{"name": "s", "ip_version": 4, "shared": shared}})["id"]
+		pool := object{"subnetpool": object{"name": "p", "prefixes": []string{"10.0.0.0/8"}, "shared": true, "address_scope_id": scope}}
+		if shared {
+			e.must(201, "POST", "/subnetpools", pool)
+		} else {
+			e.refused(400, "InvalidInput", "POST", "/subnetpools", pool)
+		}
+	}
+}

@@ -47,15 +47,24 @@ func (r *Rules) allocatorFor(tx *world.Tx, p *model.Port) (*allocator, error) {
 	any := false
 	for s := range tx.Subnets.ByNetwork(p.NetworkID) {
 		any = true
-		if len(s.ServiceTypes) == 0 || slices.Contains(s.ServiceTypes, p.DeviceOwner) {
+		if serves(s, p.DeviceOwner) {
 			a.subnets = append(a.subnets, s)
 		}
 	}
 	if any && a.subnets == nil {
 		return nil, model.Errf(model.KindConflict, "IpAddressGenerationFailureNoMatchingSubnet",
-			"No valid service subnet for the given device owner.")
+			"No valid service subnet for the given device owner, network %s, service type %s.", p.NetworkID, p.DeviceOwner)
 	}
+	// A subnet that is for such ports comes before one that is for all.
+	slices.SortStableFunc(a.subnets, func(x, y *model.Subnet) int {
+		return min(len(y.ServiceTypes), 1) - min(len(x.ServiceTypes), 1)
+	})
 	return a, a.route()
+}
+
+// serves reports whether a subnet is for ports of an owner. One with DHCP has room for its DHCP ports, whomever it is for.
+func serves(s *model.Subnet, owner string) bool {
+	return len(s.ServiceTypes) == 0 || slices.Contains(s.ServiceTypes, owner) || (owner == model.OwnerDHCP && s.EnableDHCP)
 }
 
 // taken reports whether somebody else has an address, or this port has just been given it.
@@ -137,7 +146,7 @@ func (a *allocator) requested(want []FixedIPRequest) error {
 		}
 		if s.AutoAddressed() && !isRouterLeg(a.port.DeviceOwner) && q.Addr != eui64(s.CIDR, a.port.MAC) {
 			return model.Errf(model.KindInvalid, "AllocationOnAutoAddressSubnet",
-				"IPv6 address %s can not be directly assigned to a port on subnet %s as the subnet is configured for automatic addresses", q.Addr, s.ID)
+				"IPv6 address %s cannot be directly assigned to a port on subnet %s as the subnet is configured for automatic addresses", q.Addr, s.ID)
 		}
 		if a.taken(s.ID, q.Addr) {
 			return errAllocated(q.Addr, s.ID)

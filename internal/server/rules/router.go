@@ -110,10 +110,10 @@ func changeKind(old, v *model.Router, x *RouterExtra) error {
 	if x.HA.Set {
 		v.HA = x.HA.V
 	}
-	if v.Distributed != old.Distributed && old.AdminStateUp {
+	if v.Distributed != old.Distributed && (old.AdminStateUp || v.AdminStateUp) {
 		return badRequest("router", "Cannot change the 'distributed' attribute of active routers. Please set router admin_state_up to False prior to upgrade")
 	}
-	if v.HA != old.HA && old.AdminStateUp {
+	if v.HA != old.HA && v.AdminStateUp { // the same request may switch it off, as in Neutron
 		return badRequest("router", "Cannot change HA attribute of active routers. Please set router admin_state_up to False prior to upgrade")
 	}
 	return nil

@@ -50,6 +50,9 @@ func (r *Rules) CreateSubnet(tx *world.Tx, by *Actor, s *model.Subnet, x *Subnet
 	if s.IPVersion() == 6 && n.MTU < minMTU6 {
 		return model.Invalid("The network's MTU %d is too small for an IPv6 subnet, minimum is %d.", n.MTU, minMTU6)
 	}
+	if len(x.Pools.V) == 0 {
+		x.Pools.Set = false // a new subnet without pools would be of no use: none asked for are those of the range
+	}
 	if err := setPools(s, x.Pools); err != nil {
 		return err
 	}
@@ -272,7 +275,7 @@ func checkModes(s, old *model.Subnet) error {
 			return model.Invalid("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.")
 		}
 	}
-	if (s.RAMode == model.ModeSLAAC || s.RAMode == model.ModeStateless || s.AutoAddressed()) && s.CIDR.Bits() != 64 {
+	if s.AutoAddressed() && s.CIDR.Bits() != 64 {
 		return model.Invalid("Invalid CIDR %s for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64.", s.CIDR)
 	}
 	return nil

@@ -63,6 +63,9 @@ func (r *Rules) CreateSubnetPool(tx *world.Tx, by *Actor, p *model.SubnetPool, x
 	}
 	tx.SubnetPools.Put(p)
 	if x.Shared.V {
+		if scopeReached(&tx.World, &model.RBACPolicy{ObjectID: p.ID.UUID, Target: model.TargetAll}) != nil {
+			return model.Invalid("Subnet pool %s cannot be shared: its address scope %s is not; share the scope first.", p.ID, p.AddressScope)
+		}
 		share(tx, p.ProjectID, model.KindSubnetPool, p.ID.UUID, model.ActionShared)
 	}
 	return nil
@@ -306,7 +309,7 @@ func cut(tx *world.Tx, p *model.SubnetPool, s *model.Subnet, length int) (netip.
 		}
 	}
 	if q := p.DefaultQuota; q != nil && *q > 0 && used+units(p.Prefixes[0].Addr(), length) > float64(*q) {
-		return netip.Prefix{}, model.Errf(model.KindOverQuota, "SubnetPoolQuotaExceeded", "Per-project subnet pool prefix quota exceeded.")
+		return netip.Prefix{}, model.Errf(model.KindOverQuota, "SubnetPoolQuotaExceeded", "Per-tenant subnet pool prefix quota exceeded.")
 	}
 	free := subtract(p.Prefixes, taken)
 	if s.CIDR.IsValid() {
