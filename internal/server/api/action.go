@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+	"io"
 	"slices"
 	"strings"
 
@@ -23,12 +25,18 @@ func (r *resource[P, E]) act(c *call, id, op string, do func(tx *world.Tx, v P, 
 	})
 }
 
-// malformed answers a body that is no JSON. Neutron has two readers of bodies: one for what its core and a few newer parts
-// serve, another for everything else and for what is beneath an object.
+// core tells whether the request is for a collection that Neutron serves by its newer way: its core and a few newer parts.
+// There the object is looked for before it is found that a body says nothing, and filters are tested for one object, too.
+func (c *call) core() bool {
+	path := strings.Split(strings.TrimSuffix(strings.Trim(strings.TrimPrefix(c.r.URL.Path, "/v2.0"), "/"), ".json"), "/")
+	return len(path) <= 2 && slices.Contains([]string{"networks", "subnets", "ports", "network_segment_ranges", "local_ips", "ndp_proxies"},
+		strings.ReplaceAll(path[0], "-", "_"))
+}
+
+// malformed answers a body that is no JSON. Neutron has two readers of bodies: one for its core, another for everything else and for
+// what is beneath an object.
 func (c *call) malformed() error {
-	switch path := strings.Split(strings.Trim(strings.TrimPrefix(c.r.URL.Path, "/v2.0"), "/"), "/"); {
-	case len(path) > 2:
-	case slices.Contains([]string{"networks", "subnets", "ports", "network_segment_ranges", "local_ips", "ndp_proxies"}, path[0]):
+	if c.core() {
 		return errNoObject
 	}
 	return model.Errf(model.KindInvalid, "MalformedRequestBody", "Malformed request body: Cannot understand JSON.")
@@ -36,3 +44,21 @@ func (c *call) malformed() error {
 
 // errNoObject answers a body that is JSON but has no attributes.
 var errNoObject = badRequest("Body contains invalid data")
+
+// errEmpty answers a body that has nothing.
+var errEmpty = badRequest("Resource body required")
+
+// errDeleteBody answers a DELETE with a body.
+var errDeleteBody = badRequest("Request body is not supported in DELETE.")
+
+// sendsBody reports whether the request has a body, and reads nothing more of it.
+func (c *call) sendsBody() (bool, error) {
+	if c.r.ContentLength >= 0 {
+		return c.r.ContentLength > 0, nil
+	}
+	n, err := c.r.Body.Read(make([]byte, 1))
+	if n == 0 && err != nil && !errors.Is(err, io.EOF) {
+		return false, badRequest("The body could not be read: %v", err)
+	}
+	return n > 0, nil
+}

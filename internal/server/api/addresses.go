@@ -140,9 +140,6 @@ func poolsValue(v Value) ([]model.AddrRange, error) {
 
 // fixedIPsValue reads fixed_ips; a list of dictionaries with subnet_id, ip_address or both.
 func fixedIPsValue(v Value) ([]rules.FixedIPRequest, error) {
-	if v.kind == isNull {
-		return nil, nil
-	}
 	if v.kind != isList {
 		return nil, reasonf("Invalid data format for fixed IP: '%s'.", v)
 	}

@@ -289,10 +289,10 @@ func textValue(v Value, max int) (string, error) {
 }
 
 func parseBool(s string) (value, ok bool) {
-	switch strings.ToLower(s) {
-	case "true", "1":
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "true", "1", "t", "on", "y", "yes":
 		return true, true
-	case "false", "0":
+	case "false", "0", "f", "off", "n", "no":
 		return false, true
 	}
 	return false, false
@@ -308,6 +308,13 @@ func boolValue(v Value) (bool, error) {
 }
 
 func intValue(v Value) (int64, error) {
+	if v.kind == isBool { // which Python counts among the integers
+		n := int64(0)
+		if v.text == "true" {
+			n = 1
+		}
+		return n, nil
+	}
 	if v.kind == isNumber || v.kind == isString {
 		if n, err := strconv.ParseInt(strings.TrimSpace(v.text), 10, 64); err == nil {
 			return n, nil

@@ -25,7 +25,12 @@ func (r *resource[P, E]) serve(c *call, rest []string) error {
 			return r.list(c)
 		case http.MethodPost:
 			return r.doCreate(c)
-		case http.MethodPut, http.MethodDelete:
+		case http.MethodPut: // of nothing: Neutron reads the body first
+			if _, err := r.readUpdate(c); err != nil {
+				return err
+			}
+			return r.missing("None")
+		case http.MethodDelete:
 			return r.missing("None")
 		}
 		return errMethod
@@ -56,10 +61,14 @@ func (r *resource[P, E]) pathName() string { return r.path }
 
 func (r *resource[P, E]) show(c *call, id string) error {
 	q, err := parseQuery(c.r.URL.RawQuery, 0)
+	x := c.view()
+	if err == nil && c.core() {
+		q.loose = c.s.deps.LooseFilters
+		_, _, err = r.asked(x, q)
+	}
 	if err != nil {
 		return err
 	}
-	x := c.view()
 	x.One = true
 	v, err := r.find(x, id)
 	if err != nil {
@@ -91,6 +100,9 @@ func (r *resource[P, E]) doCreate(c *call) error {
 	ids := make([]model.UUID, len(objects))
 	action := "create_" + r.policy
 	w, err := c.do(action, func(tx *world.Tx) error {
+		if err := r.checkPlace(c, tx, objects); err != nil {
+			return err
+		}
 		if err := r.checkQuota(c, tx, objects); err != nil {
 			return err
 		}
@@ -131,6 +143,21 @@ func (r *resource[P, E]) doCreate(c *call) error {
 	return nil
 }
 
+// checkPlace tests where new objects are put by callers who may not put them anywhere.
+func (r *resource[P, E]) checkPlace(c *call, tx *world.Tx, objects []*wanted[P, E]) error {
+	if r.place == nil || c.by.Admin || c.by.AdvSvc {
+		return nil
+	}
+	for _, o := range objects {
+		var none P
+		v, _ := r.make(o, none)
+		if err := r.place(tx, c.by, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *resource[P, E]) checkQuota(c *call, tx *world.Tx, objects []*wanted[P, E]) error {
 	if r.quota == "" {
 		return nil
@@ -148,11 +175,17 @@ func (r *resource[P, E]) checkQuota(c *call, tx *world.Tx, objects []*wanted[P, 
 }
 
 func (r *resource[P, E]) doUpdate(c *call, id string) error {
+	if c.core() && r.keyless(c) {
+		return r.nothingSent(c, id)
+	}
 	want, err := r.readUpdate(c)
 	if err != nil {
 		return err // even of what has no update: Neutron finds read-only attributes first
 	}
 	if r.update == nil {
+		if _, err := r.find(c.view(), id); err != nil {
+			return err
+		}
 		return errMethod
 	}
 	action := "update_" + r.policy
@@ -175,14 +208,38 @@ func (r *resource[P, E]) doUpdate(c *call, id string) error {
 	return nil
 }
 
+// nothingSent is the fault of a PUT to a core resource whose body does not have the resource's name: the object is looked
+// for, and policy asked, before that is found.
+func (r *resource[P, E]) nothingSent(c *call, id string) error {
+	x := c.view()
+	v, err := r.find(x, id)
+	if err != nil {
+		return err
+	}
+	if err := r.allowed(x, "update_"+r.policy, nil, v); err != nil {
+		return r.conceal(id, err)
+	}
+	return r.noKey()
+}
+
 func (r *resource[P, E]) doDelete(c *call, id string) error {
 	if r.remove == nil {
 		return errMethod
 	}
+	sent, err := c.sendsBody()
+	if err != nil {
+		return err
+	}
+	if sent && !c.core() {
+		return errDeleteBody
+	}
 	action := "delete_" + r.policy
-	_, err := r.change(c, id, action, func(tx *world.Tx, old P) error {
+	_, err = r.change(c, id, action, func(tx *world.Tx, old P) error {
 		if err := r.allowed(c.viewOf(&tx.World), action, nil, old); err != nil {
 			return r.conceal(id, err)
+		}
+		if sent {
+			return errDeleteBody // found last
 		}
 		return r.remove(tx, c.by, old)
 	})

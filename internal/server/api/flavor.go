@@ -33,8 +33,13 @@ func flavorResource(ru *rules.Rules) *flavors {
 	ignoredOwner(r)
 	r.text("name", func(f *T) *string { return &f.Name }).rw()
 	ownDescription(r).inPut().limit(longText)
-	r.text("service_type", func(f *T) *string { return &f.ServiceType }).must()
-	r.flag("enabled", func(f *T) *bool { return &f.Enabled }).rw().initially(func(f *T, _ *X) { f.Enabled = true })
+	r.text("service_type", func(f *T) *string { return &f.ServiceType }).must().convert(func(v Value) (assign[T, X], error) {
+		if v.kind != isString || !slices.Contains(rules.ServiceTypes, v.text) {
+			return nil, model.Errf(model.KindInvalid, "InvalidServiceType", "Invalid service type: %s.", v)
+		}
+		return func(f *T, _ *X) { f.ServiceType = v.text }, nil
+	})
+	flagOrNull(r.flag("enabled", func(f *T) *bool { return &f.Enabled })).rw().initially(func(f *T, _ *X) { f.Enabled = true })
 	r.derived("service_profiles", func(b []byte, f *T, _ *View) []byte {
 		return appendList(b, f.Profiles, func(b []byte, p model.ServiceProfileID) []byte { return appendUUID(b, p.UUID) })
 	}).rw().convert(func(v Value) (assign[T, X], error) {
@@ -51,6 +56,17 @@ func flavorResource(ru *rules.Rules) *flavors {
 		"next_providers":   func(c *call, id string, rest []string) error { return nextProviders(c, r, id, rest) },
 	}
 	return r
+}
+
+// flagOrNull makes a flag take null for false, as it is stored.
+func flagOrNull[P, E any](a *attribute[P, E]) *attribute[P, E] {
+	parse := a.parse
+	return a.convert(func(v Value) (assignment[P, E], error) {
+		if v.kind == isNull {
+			v = Value{kind: isBool, text: "false"}
+		}
+		return parse(v)
+	})
 }
 
 // uuidList reads a list of identifiers without repetitions.
@@ -172,7 +188,7 @@ func serviceProfileResource(ru *rules.Rules) *serviceProfiles {
 	type T = model.ServiceProfile
 	type X = rules.FlavorExtra
 	r := &serviceProfiles{
-		name: "service_profile", plural: "service_profiles", path: "service_profiles", word: "ServiceProfile",
+		name: "service_profile", plural: "service_profiles", path: "service_profiles", word: "ServiceProfile", loaded: true,
 		gone:   "Service Profile %s could not be found.",
 		source: table(func(w *world.World) *world.Table[model.ServiceProfileID, T] { return &w.ServiceProfiles.Table }),
 		id:     func(p *T) model.UUID { return p.ID.UUID },
@@ -187,8 +203,15 @@ func serviceProfileResource(ru *rules.Rules) *serviceProfiles {
 	ignoredOwner(r)
 	ownDescription(r).inPut().limit(longText)
 	r.text("driver", func(p *T) *string { return &p.Driver }).rw().limit(longText)
-	r.text("metainfo", func(p *T) *string { return &p.Metainfo }).rw().limit(4096)
-	r.flag("enabled", func(p *T) *bool { return &p.Enabled }).rw().initially(func(p *T, _ *X) { p.Enabled = true })
+	r.text("metainfo", func(p *T) *string { return &p.Metainfo }).rw().limit(4096).convert(func(v Value) (assign[T, X], error) {
+		text := ""
+		if v.truthy() {
+			text = v.String() // anything, as text
+		}
+		_, err := textValue(Value{kind: isString, text: text}, 4096)
+		return func(p *T, _ *X) { p.Metainfo = text }, err
+	})
+	flagOrNull(r.flag("enabled", func(p *T) *bool { return &p.Enabled })).rw().initially(func(p *T, _ *X) { p.Enabled = true })
 	return r
 }
 

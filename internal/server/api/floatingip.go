@@ -54,8 +54,8 @@ func floatingIPResource(ru *rules.Rules) *floatingIPs {
 		filterBy(func(x *View, values []string) (func(*T) bool, error) {
 			return func(f *T) bool { return slices.Contains(values, floatingStatus(f, x)) }, nil
 		})
-	r.text("dns_name", func(f *T) *string { return &f.DNSName }).inPost().limit(63).check(checkDNSName)
-	r.text("dns_domain", func(f *T) *string { return &f.DNSDomain }).inPost().check(checkDomain)
+	lowered(r.text("dns_name", func(f *T) *string { return &f.DNSName }).inPost(), floatingFault)
+	lowered(r.text("dns_domain", func(f *T) *string { return &f.DNSDomain }).inPost(), domainFault)
 	r.uuid("qos_policy_id", func(f *T) *model.UUID { return &f.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)
 	r.derived("port_details", appendPortDetails)
 	r.derived("port_forwardings", func(b []byte, f *T, x *View) []byte {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -27,62 +28,129 @@ func (r *resource[P, E]) make(w *wanted[P, E], base P) (P, E) {
 	return v, x
 }
 
+// noKey is the fault of a body without the resource's name.
+func (r *resource[P, E]) noKey() error {
+	return badRequest("Unable to find '%s' in request body", r.name)
+}
+
+// keyless reports whether a body says nothing of the resource.
+func (r *resource[P, E]) keyless(c *call) bool {
+	body, err := c.json()
+	if err != nil {
+		return errors.Is(err, errEmpty)
+	}
+	_, one := body.get(r.name)
+	_, several := body.get(r.name + "s")
+	return body.kind == isObject && !one && !several
+}
+
+// envelope reads the body of POST or PUT, which is an object that has something.
+func (r *resource[P, E]) envelope(c *call) (Value, error) {
+	body, err := c.json()
+	switch {
+	case err != nil && !errors.Is(err, errEmpty):
+		return body, err
+	case c.core():
+		if err != nil || body.kind == isObject && len(body.members) == 0 {
+			return body, r.noKey()
+		}
+	case c.r.Method == http.MethodPut && (err != nil || body.kind != isObject && body.kind != isList):
+		return body, model.Errf(model.KindInvalid, "BadRequest", "Bad body request: Invalid format: %s.", pyBytes(c.raw))
+	case err != nil || !body.truthy():
+		return body, errEmpty
+	}
+	if body.kind != isObject {
+		return body, errNoObject
+	}
+	return body, nil
+}
+
 // readCreate reads the body of POST; bulk tells whether it was a list.
 func (r *resource[P, E]) readCreate(c *call) (objects []*wanted[P, E], bulk bool, err error) {
-	body, err := c.body()
+	body, err := r.envelope(c)
 	if err != nil {
 		return nil, false, err
 	}
-	if one, ok := body.get(r.name); ok {
-		w, err := r.readOne(c, one, true)
-		return []*wanted[P, E]{w}, false, err
+	if list, ok := body.get(r.name + "s"); ok && r.plural == r.name+"s" { // by that name alone does Neutron know several
+		objects, err = r.readBulk(c, list)
+		return objects, true, err
 	}
-	list, ok := body.get(r.plural)
-	if !ok {
-		return nil, false, badRequest("Unable to find '%s' in request body", r.name)
+	one, err := r.inner(body)
+	if err != nil {
+		return nil, false, err
 	}
-	if c.s.deps.NoBulk {
-		return nil, true, badRequest("Bulk operation not supported")
+	w, err := r.readOne(c, one, true)
+	return []*wanted[P, E]{w}, false, err
+}
+
+// readBulk reads several objects to be created.
+func (r *resource[P, E]) readBulk(c *call, list Value) (objects []*wanted[P, E], err error) {
+	items := list.items
+	switch {
+	case c.s.deps.NoBulk:
+		return nil, badRequest("Bulk operation not supported")
+	case !list.truthy():
+		return nil, badRequest("Resources required")
+	case list.kind == isString, list.kind == isObject: // letters and keys are no objects
+		return nil, r.notAnObject()
+	case list.kind != isList:
+		return nil, errNoObject
 	}
-	if list.kind != isList || len(list.items) == 0 {
-		return nil, false, badRequest("Resources required")
-	}
-	for _, item := range list.items {
-		if inner, ok := item.get(r.name); ok && len(item.members) == 1 {
+	for _, item := range items {
+		if inner, ok := item.get(r.name); ok {
 			item = inner
+		} else if item.kind == isNull || item.kind == isNumber || item.kind == isBool {
+			return nil, errNoObject
 		}
 		w, err := r.readOne(c, item, true)
 		if err != nil {
-			return nil, true, err
+			return nil, err
 		}
 		objects = append(objects, w)
 	}
-	return objects, true, nil
+	return objects, nil
+}
+
+// inner is the object that a body has beneath the resource's name.
+func (r *resource[P, E]) inner(body Value) (Value, error) {
+	one, ok := body.get(r.name)
+	if !ok || one.kind == isNull {
+		return one, r.noKey()
+	}
+	return one, nil
 }
 
 // readUpdate reads the body of PUT.
 func (r *resource[P, E]) readUpdate(c *call) (*wanted[P, E], error) {
-	body, err := c.body()
+	body, err := r.envelope(c)
 	if err != nil {
 		return nil, err
 	}
-	one, ok := body.get(r.name)
-	if !ok {
-		return nil, badRequest("Unable to find '%s' in request body", r.name)
+	if _, bulk := body.get(r.name + "s"); bulk && c.core() {
+		return nil, badRequest("Bulk operation not supported")
+	}
+	one, err := r.inner(body)
+	if err != nil {
+		return nil, err
 	}
 	return r.readOne(c, one, false)
+}
+
+func (r *resource[P, E]) notAnObject() error {
+	return badRequest("Object '%s' contains invalid data", r.name)
 }
 
 // readOne reads one object, in Neutron's order: project, unknown attributes, what may be sent, values.
 func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E], error) {
 	if obj.kind != isObject {
-		return nil, badRequest("Unable to find '%s' in request body", r.name)
+		return nil, r.notAnObject()
 	}
-	w := &wanted[P, E]{given: make([]string, 0, len(obj.members))}
+	w := &wanted[P, E]{given: make([]string, 0, len(obj.members)+1)}
+	if err := c.checkProject(obj); err != nil {
+		return nil, err
+	}
 	if create && r.setProject != nil {
-		if err := r.readProject(c, obj, w); err != nil {
-			return nil, err
-		}
+		r.readProject(c, obj, w)
 	}
 	var unknown []string
 	for _, m := range obj.members {
@@ -98,7 +166,7 @@ func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E]
 	if err := r.checkGiven(w, create); err != nil {
 		return nil, err
 	}
-	for _, a := range r.attrs {
+	for _, a := range r.inOrder {
 		v, ok := obj.get(a.name)
 		if !ok {
 			if create && a.absent != nil {
@@ -120,9 +188,9 @@ func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E]
 	return w, nil
 }
 
-// readProject finds whose the new object is to be.
-func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) error {
-	w.project = c.by.Project
+// checkProject refuses two names of a project that differ, and another project than the caller's from whoever may not act for it;
+// also where that would say nothing, as Neutron.
+func (c *call) checkProject(obj Value) error {
 	project, ok1 := obj.get("project_id")
 	tenant, ok2 := obj.get("tenant_id")
 	switch {
@@ -131,34 +199,34 @@ func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) error 
 	case !ok1 && ok2:
 		project = tenant
 	}
-	if ok1 || ok2 {
-		if project.kind == isString {
-			w.project = project.text
-		}
-		if w.project != c.by.Project && !c.by.Admin && !c.by.AdvSvc {
-			return badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges")
+	if (ok1 || ok2) && (project.kind != isString || project.text != c.by.Project) && !c.by.Admin && !c.by.AdvSvc {
+		return badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges")
+	}
+	return nil
+}
+
+// readProject finds whose the new object is to be.
+func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) {
+	w.project = c.by.Project
+	for _, name := range []string{"tenant_id", "project_id"} {
+		if v, ok := obj.get(name); ok && v.kind == isString {
+			w.project = v.text
 		}
 	}
 	p := w.project
 	w.assigns = append(w.assigns, func(v P, _ E) { r.setProject(v, p) })
-	return nil
 }
 
 // checkGiven tests that everything sent may be sent, and that nothing required is missing.
 func (r *resource[P, E]) checkGiven(w *wanted[P, E], create bool) error {
-	if !create {
-		for _, name := range w.given {
-			if a := r.byName[name]; !a.put || a.parse == nil {
-				return badRequest("Cannot update read-only attribute %s", name)
-			}
-		}
-		return nil
-	}
-	for _, a := range r.attrs {
+	for _, a := range r.inOrder {
+		given := w.has(a.name)
 		switch {
-		case a.required && !w.has(a.name):
+		case !create && given && (!a.put || a.parse == nil):
+			return badRequest("Cannot update read-only attribute %s", a.name)
+		case create && a.required && !given:
 			return badRequest("Failed to parse request. Required attribute '%s' not specified", a.name)
-		case (!a.post || a.parse == nil) && w.has(a.name):
+		case create && (!a.post || a.parse == nil) && given:
 			return badRequest("Attribute '%s' not allowed in POST", a.name)
 		}
 	}

@@ -52,11 +52,7 @@ func (r *resource[P, E]) links(c *call, b []byte, q *query, rows []P) []byte {
 
 // page is the rows that a query asks for, in order.
 func (r *resource[P, E]) page(x *View, q *query) ([]P, error) {
-	match, err := r.matcher(x, q)
-	if err != nil {
-		return nil, err
-	}
-	less, err := r.order(q)
+	match, less, err := r.asked(x, q)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +83,17 @@ func (r *resource[P, E]) page(x *View, q *query) ([]P, error) {
 		slices.Reverse(out)
 	}
 	return out, nil
+}
+
+// asked is the filter and the order of a query. What is wrong with filters is found first, with the limit last.
+func (r *resource[P, E]) asked(x *View, q *query) (match func(P) bool, less func(a, b P) int, err error) {
+	if match, err = r.matcher(x, q); err == nil {
+		less, err = r.order(q)
+	}
+	if err == nil {
+		err = q.badLimit
+	}
+	return match, less, err
 }
 
 // sorted gathers, sorts and cuts when the order is not that of ids. With a limit it keeps the best rows only.
@@ -136,23 +143,37 @@ func (h *best[P]) add(v P) {
 
 // order is the comparison that a query asks for, nil for the order of ids.
 func (r *resource[P, E]) order(q *query) (func(a, b P) int, error) {
+	if len(q.keys) != len(q.dirs) {
+		return nil, badRequest("The number of sort_keys and sort_dirs must be same")
+	}
 	type key struct {
 		compare func(a, b P) int
 		sign    int
 	}
 	var keys []key
-	for _, s := range q.sort {
-		a := r.byName[s.name]
+	var noKeys, noDirs []string
+	for i, name := range q.keys {
+		a, dir := r.byName[name], q.dirs[i]
 		if a == nil || a.compare == nil {
-			return nil, badRequest("%s is invalid attribute for sort_keys", pyList([]string{s.name}))
+			noKeys = append(noKeys, name)
+			continue
 		}
 		sign := 1
-		if s.desc {
+		switch dir {
+		case "asc":
+		case "desc":
 			sign = -1
+		default:
+			noDirs = append(noDirs, dir)
 		}
 		keys = append(keys, key{a.compare, sign})
 	}
-	if len(keys) == 0 || (q.sort[0].name == "id" && !q.sort[0].desc) {
+	switch {
+	case noKeys != nil:
+		return nil, badRequest("%s is invalid attribute for sort_keys", pyList(noKeys))
+	case noDirs != nil:
+		return nil, badRequest("%s is invalid value for sort_dirs, valid value is 'asc' and 'desc'", pyList(noDirs))
+	case len(keys) == 0 || (q.keys[0] == "id" && q.dirs[0] == "asc"):
 		return nil, nil
 	}
 	turn := 1

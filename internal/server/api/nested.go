@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -40,11 +41,18 @@ func (r *resource[P, E]) wellFormed(c *call, rest []string) error {
 		_, _, err = r.readCreate(c)
 	case len(rest) == 1 && c.r.Method == http.MethodPut:
 		_, err = r.readUpdate(c)
+	case !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}, c.r.Method):
+		err = errMethod
+	case c.r.Method == http.MethodDelete && len(rest) == 1:
+		var sent bool
+		if sent, err = c.sendsBody(); err == nil && sent {
+			err = errDeleteBody
+		}
 	case len(rest) == 0 && c.r.Method == http.MethodGet:
 		var q *query
 		if q, err = parseQuery(c.r.URL.RawQuery, c.s.deps.MaxPage); err == nil {
 			q.loose = c.s.deps.LooseFilters
-			_, err = r.matcher(c.view(), q)
+			_, _, err = r.asked(c.view(), q)
 		}
 	}
 	return err

@@ -47,7 +47,7 @@ func networkResource(ru *rules.Rules) *networks {
 		when(func(n *model.Network, x *View) bool { return n.External || x.Created })
 	r.flag("port_security_enabled", func(n *model.Network) *bool { return &n.PortSecurity }).rw().guardAny().
 		initially(func(n *model.Network, _ *rules.NetworkExtra) { n.PortSecurity = true })
-	r.text("dns_domain", func(n *model.Network) *string { return &n.DNSDomain }).rw().check(checkDomain)
+	lowered(r.text("dns_domain", func(n *model.Network) *string { return &n.DNSDomain }).rw(), domainFault)
 	r.uuid("qos_policy_id", func(n *model.Network) *model.UUID { return &n.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)
 	networkTransparency(r, ru)
 	sharedAttr(r)
@@ -182,23 +182,16 @@ func merge(to *rules.SegmentRequest, q rules.SegmentRequest) {
 }
 
 func setType(q *rules.SegmentRequest, v Value) (err error) {
-	if v.kind != isNull {
-		q.Type, err = textValue(v, 32)
-	}
+	q.Type, err = textValue(v, 32)
 	return err
 }
 
 func setPhysnet(q *rules.SegmentRequest, v Value) (err error) {
-	if v.kind != isNull {
-		q.Physnet, err = textValue(v, 64)
-	}
+	q.Physnet, err = textValue(v, 64)
 	return err
 }
 
 func setSegmentationID(q *rules.SegmentRequest, v Value) (err error) {
-	if v.kind == isNull {
-		return nil
-	}
 	if q.SegmentationID, err = intValue(v); err == nil && q.SegmentationID < 0 {
 		return model.Invalid("segmentation_id out of range (1 through 16777215).")
 	}
@@ -207,6 +200,9 @@ func setSegmentationID(q *rules.SegmentRequest, v Value) (err error) {
 
 // segmentsValue reads segments, a list of provider attributes.
 func segmentsValue(v Value) (assign[model.Network, rules.NetworkExtra], error) {
+	if !v.truthy() { // of whatever type
+		return func(*model.Network, *rules.NetworkExtra) {}, nil
+	}
 	items, err := listValue(v)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,9 @@ func portResource(ru *rules.Rules) *ports {
 		project:    func(p *model.Port) string { return p.ProjectID },
 		setProject: func(p *model.Port, project string) { p.ProjectID = project },
 		create:     ru.CreatePort,
+		place: func(tx *world.Tx, by *rules.Actor, p *model.Port) error {
+			return ru.MayPut(tx, by, p.NetworkID, "port")
+		},
 		update: func(tx *world.Tx, by *rules.Actor, c Change[model.Port, rules.PortExtra]) error {
 			return ru.UpdatePort(tx, by, c.Old, c.New, c.X)
 		},
@@ -202,6 +205,9 @@ func pairsValue(v Value) ([]model.AddressPair, error) {
 	var out []model.AddressPair
 	for _, item := range v.items {
 		var pair model.AddressPair
+		if item.kind != isObject {
+			return nil, reasonf("'%s' is not a dictionary.", item)
+		}
 		ip, ok := item.get("ip_address")
 		if !ok || ip.kind != isString {
 			return nil, model.Errf(model.KindInvalid, "AllowedAddressPairsMissingIP", "AllowedAddressPair must contain ip_address")
@@ -253,7 +259,7 @@ func portSecurity(r *ports) {
 		for _, item := range items {
 			u, err := uuidValue(item, false)
 			if err != nil {
-				return nil, model.Invalid("'%s' is not an integer or uuid.", item)
+				return nil, reasonf("'%s' is not a valid UUID.", item)
 			}
 			if slices.Contains(ids, model.SecurityGroupID{UUID: u}) {
 				return nil, reasonf("Duplicate items in the list: '%s'.", item)
@@ -310,8 +316,8 @@ func dictValue(v Value) (json.RawMessage, error) {
 
 // portDNS declares dns_name, dns_domain and dns_assignment.
 func portDNS(r *ports) {
-	r.text("dns_name", func(p *model.Port) *string { return &p.DNSName }).rw().limit(63).check(checkDNSName)
-	r.text("dns_domain", func(p *model.Port) *string { return &p.DNSDomain }).rw().check(checkDomain)
+	lowered(r.text("dns_name", func(p *model.Port) *string { return &p.DNSName }).rw(), hostFault)
+	lowered(r.text("dns_domain", func(p *model.Port) *string { return &p.DNSDomain }).rw(), domainFault)
 	r.derived("dns_assignment", func(b []byte, p *model.Port, x *View) []byte {
 		domain := x.Rules.Config().DNSDomain
 		return appendList(b, p.FixedIPs, func(b []byte, f model.FixedIP) []byte {
@@ -337,42 +343,6 @@ func appendHostname(b []byte, p *model.Port, a netip.Addr) []byte {
 		}
 	}
 	return b
-}
-
-func isLabel(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' {
-			return false
-		}
-	}
-	return true
-}
-
-func checkDNSName(v Value) error {
-	if v.kind == isString && v.text != "" && !isLabel(strings.TrimSuffix(v.text, ".")) && !isDomain(strings.TrimSuffix(v.text, ".")) {
-		return reasonf("'%s' not a valid PQDN or FQDN. Reason: TLD '%s' must not be all numeric, and each name must be letters, digits and hyphens.", v, v)
-	}
-	return nil
-}
-
-func isDomain(s string) bool {
-	labels := strings.Split(s, ".")
-	return !slices.ContainsFunc(labels, func(l string) bool { return !isLabel(l) })
-}
-
-func checkDomain(v Value) error {
-	switch {
-	case v.kind != isString || v.text == "":
-		return nil
-	case !strings.HasSuffix(v.text, "."):
-		return reasonf("'%s' is not a FQDN: it must end with a dot.", v)
-	case !isDomain(strings.TrimSuffix(v.text, ".")):
-		return reasonf("'%s' is not a valid domain name.", v)
-	}
-	return nil
 }
 
 // portRest declares what is stored and shown only.

@@ -19,15 +19,13 @@ type query struct {
 	limit   int // 0: none
 	marker  string
 	reverse bool
-	sort    []sortKey
+	keys    []string // to sort by
+	dirs    []string // of each key: asc or desc
 	tags    tagFilter
 	filters []filterParam
 	loose   bool // filters that there are not are passed over
-}
-
-type sortKey struct {
-	name string
-	desc bool
+	// badLimit is what is wrong with the limit; it is found last.
+	badLimit error
 }
 
 type filterParam struct {
@@ -52,7 +50,6 @@ func (t *tagFilter) match(tags []string) bool {
 // parseQuery reads a query string. maxLimit bounds pages; 0: no bound.
 func parseQuery(raw string, maxLimit int) (*query, error) {
 	q := &query{}
-	var keys, dirs []string
 	for part := range strings.SplitSeq(raw, "&") {
 		if part == "" {
 			continue
@@ -71,18 +68,23 @@ func parseQuery(raw string, maxLimit int) (*query, error) {
 			}
 		case "limit":
 			n, err := strconv.Atoi(strings.TrimSpace(value))
-			if err != nil || n < 0 {
-				return nil, model.Errf(model.KindInvalid, "BadRequest", "Bad limit request: Limit must be an integer 0 or greater and not '%s'.", value)
+			if q.badLimit = nil; err != nil || n < 0 {
+				q.badLimit = model.Errf(model.KindInvalid, "BadRequest", "Bad limit request: Limit must be an integer 0 or greater and not '%s'.", value)
+				n = 0
 			}
 			q.limit = n
 		case "marker":
 			q.marker = value
 		case "page_reverse":
-			q.reverse, _ = parseBool(value)
+			q.reverse = strings.EqualFold(value, "true")
 		case "sort_key":
-			keys = append(keys, value)
+			if value != "" {
+				q.keys = append(q.keys, value)
+			}
 		case "sort_dir":
-			dirs = append(dirs, value)
+			if value != "" {
+				q.dirs = append(q.dirs, value)
+			}
 		case "tags":
 			q.tags.all = append(q.tags.all, splitTags(value)...)
 		case "tags-any":
@@ -98,7 +100,7 @@ func parseQuery(raw string, maxLimit int) (*query, error) {
 	if maxLimit > 0 && (q.limit == 0 || q.limit > maxLimit) {
 		q.limit = maxLimit
 	}
-	return q, q.sorting(keys, dirs)
+	return q, nil
 }
 
 func splitTags(s string) []string {
@@ -116,21 +118,6 @@ func (q *query) filter(name, value string) {
 		}
 	}
 	q.filters = append(q.filters, filterParam{name, []string{value}})
-}
-
-func (q *query) sorting(keys, dirs []string) error {
-	if len(keys) != len(dirs) {
-		return badRequest("The number of sort_keys and sort_dirs must be same")
-	}
-	for i, k := range keys {
-		switch dirs[i] {
-		case "asc", "desc":
-			q.sort = append(q.sort, sortKey{k, dirs[i] == "desc"})
-		default:
-			return badRequest("%s is invalid value for sort_dirs, valid value is 'asc' and 'desc'", pyList(dirs))
-		}
-	}
-	return nil
 }
 
 func pyList(items []string) string {

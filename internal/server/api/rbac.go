@@ -33,7 +33,14 @@ func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACP
 		types = append(types, t)
 	}
 	slices.Sort(types)
-	oneOf(r.text("object_type", func(p *T) *string { return &p.ObjectType }).must(), types...)
+	typ := r.text("object_type", func(p *T) *string { return &p.ObjectType }).must()
+	parse := typ.parse
+	typ.convert(func(v Value) (assign[T, X], error) {
+		if v.kind != isString || !slices.Contains(types, v.text) {
+			return nil, model.Invalid("'%s' is not a valid RBAC object type: write one of %s.", v, pyList(types))
+		}
+		return parse(v)
+	})
 	r.uuid("object_id", func(p *T) *model.UUID { return &p.ObjectID }).must()
 	r.text("action", func(p *T) *string { return &p.Action }).must()
 	r.text("target_tenant", func(p *T) *string { return &p.Target }).must().inPut().guard()

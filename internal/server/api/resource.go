@@ -59,6 +59,8 @@ type resource[P, E any] struct {
 	quota        model.Kind      // counted against quotas; empty: not
 
 	create func(tx *world.Tx, by *rules.Actor, v P, x E) error
+	// place finds what a new object is put on, which comes before quota and policy; may be nil.
+	place  func(tx *world.Tx, by *rules.Actor, v P) error
 	update func(tx *world.Tx, by *rules.Actor, c update[P, E]) error
 	remove func(tx *world.Tx, by *rules.Actor, old P) error
 
@@ -90,6 +92,8 @@ type resource[P, E any] struct {
 	beforeParent func(c *call) error
 	// gone is the fault's message for an id that is not there; empty: the usual one.
 	gone string
+	// loaded: Neutron loads an object of anybody's before it asks policy, and then denies it in other words than one that is not there.
+	loaded bool
 	// concealed: who may not change or delete an object is told that it is not there, even if he may see it.
 	concealed bool
 	// freeMarker: a page may start beyond an object that the caller does not see.
@@ -97,8 +101,9 @@ type resource[P, E any] struct {
 	// extra makes an E that means "nothing sent"; nil: all that E points to is zero.
 	extra func() E
 
-	attrs  []*attribute[P, E]
-	byName map[string]*attribute[P, E]
+	attrs   []*attribute[P, E]
+	inOrder []*attribute[P, E] // in which Neutron looks at them
+	byName  map[string]*attribute[P, E]
 }
 
 // update is a change of an object: Old as it is, New a copy with the stored attributes assigned. The rule puts New.
@@ -189,6 +194,7 @@ func (r *resource[P, E]) compiled() endpoint {
 	for _, a := range r.attrs {
 		r.byName[a.name] = a
 	}
+	r.inOrder = sortedAsNeutron(r.plural, r.attrs)
 	return r
 }
 
@@ -201,13 +207,18 @@ func (r *resource[P, E]) missing(id string) error {
 
 // find returns the object of an id that the viewer may see.
 func (r *resource[P, E]) find(x *View, id string) (P, error) {
-	u, err := model.ParseUUID(id)
-	if err == nil {
-		if v := r.source.get(x.W, u); !isNil(v) && r.sees(x)(v) {
-			return v, nil
-		}
-	}
 	var none P
+	u, err := model.ParseUUID(id)
+	if err != nil {
+		return none, r.missing(id)
+	}
+	switch v := r.source.get(x.W, u); {
+	case isNil(v):
+	case r.sees(x)(v):
+		return v, nil
+	case r.loaded && (r.parent == nil || r.parent(v) == x.Parent):
+		return none, errNoPath
+	}
 	return none, r.missing(id)
 }
 

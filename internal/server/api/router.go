@@ -58,7 +58,7 @@ func routerResource(ru *rules.Rules) *routers {
 // routerKind declares distributed and ha.
 func routerKind(r *routers) {
 	kind := func(name string, field func(*model.Router) *bool, opt func(*rules.RouterExtra) *rules.Opt[bool]) {
-		r.flag(name, field).rw().guardAny().convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
+		r.flag(name, field).rw().guardAll().convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
 			if v.kind == isNull {
 				return func(*model.Router, *rules.RouterExtra) {}, nil
 			}
@@ -143,7 +143,14 @@ func routerRest(r *routers) {
 		}
 		return appendStrings(b, zones(x, v.GatewayHost))
 	})
-	r.nullable("flavor_id", func(v *model.Router) *string { return &v.FlavorID }).inPost().guardAny()
+	r.nullable("flavor_id", func(v *model.Router) *string { return &v.FlavorID }).inPost().guardAny().
+		convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
+			text := ""
+			if v.kind != isNull {
+				text = v.String() // no other value is a flavor's: the rule says so
+			}
+			return func(t *model.Router, _ *rules.RouterExtra) { t.FlavorID = text }, nil
+		})
 	r.flag("enable_ndp_proxy", func(v *model.Router) *bool { return &v.EnableNDPProxy }).rw().
 		convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
 			if v.kind == isNull {

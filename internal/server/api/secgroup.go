@@ -95,27 +95,49 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 	}
 	r.identified()
 	r.owned()
-	r.uuid("security_group_id", func(v *T) *model.UUID { return &v.GroupID.UUID }).must()
+	named(r.uuid("security_group_id", func(v *T) *model.UUID { return &v.GroupID.UUID }).must(), func(x *X) *string { return &x.Group }).
+		check(func(v Value) error {
+			_, err := textValue(v, 36)
+			return err
+		})
 	oneOf(r.text("direction", func(v *T) *string { return &v.Direction }).must(), "ingress", "egress")
-	oneOf(r.text("ethertype", func(v *T) *string { return &v.EtherType }).inPost(), "IPv4", "IPv6").
+	ether := oneOf(r.text("ethertype", func(v *T) *string { return &v.EtherType }).inPost(), "IPv4", "IPv6").
 		initially(func(v *T, _ *X) { v.EtherType = model.EtherIP4 })
+	parse := ether.parse
+	ether.convert(func(v Value) (assign[T, X], error) {
+		f, err := parse(v)
+		if err != nil {
+			err = model.Errf(model.KindInvalid, "SecurityGroupRuleInvalidEtherType",
+				"Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6'].", v)
+		}
+		return f, err
+	})
 	r.nullable("protocol", func(v *T) *string { return &v.Protocol }).inPost().convert(protocolValue)
 	portBound(r, "port_range_min", func(v *T) **int { return &v.PortMin })
 	portBound(r, "port_range_max", func(v *T) **int { return &v.PortMax })
 	r.nullable("remote_ip_prefix", func(v *T) *string { return &v.RemoteText }).inPost().convert(remotePrefixValue)
-	r.uuid("remote_group_id", func(v *T) *model.UUID { return &v.RemoteGroup.UUID }).inPost().
-		convert(func(v Value) (assign[T, X], error) {
-			u, err := uuidValue(v, true)
-			if err != nil { // the group that is not there, whatever it is called
-				return nil, model.Errf(model.KindNotFound, "SecurityGroupNotFound", "Security group %s does not exist", v)
-			}
-			return func(t *T, _ *X) { t.RemoteGroup.UUID = u }, nil
-		})
-	r.uuid("remote_address_group_id", func(v *T) *model.UUID { return &v.RemoteAddrs.UUID }).inPost()
+	named(r.uuid("remote_group_id", func(v *T) *model.UUID { return &v.RemoteGroup.UUID }).inPost(), func(x *X) *string { return &x.Remote })
+	named(r.uuid("remote_address_group_id", func(v *T) *model.UUID { return &v.RemoteAddrs.UUID }).inPost(), func(x *X) *string { return &x.Addrs })
 	r.derived("normalized_cidr", func(b []byte, v *T, _ *View) []byte { return appendPrefixOrNull(b, rules.NormalizedCIDR(v)) })
 	r.flag("belongs_to_default_sg", func(v *T) *bool { return &v.BelongsDefault }).when(func(*T, *View) bool { return false })
 	r.standard()
 	return r
+}
+
+// named makes an identifier take any value: what cannot be one names a thing that is not there, which the rule finds in its turn.
+func named[P, E any](a *attribute[P, E], wrong func(x E) *string) *attribute[P, E] {
+	parse := a.parse
+	return a.convert(func(v Value) (assignment[P, E], error) {
+		if !v.truthy() {
+			v = Value{}
+		}
+		f, err := parse(v)
+		if err == nil || a.required && v.kind == isNull {
+			return f, err
+		}
+		text := v.String()
+		return func(_ P, x E) { *wrong(x) = text }, nil
+	})
 }
 
 // oneOf restricts a text to words; Neutron compares them without case and stores them as listed.
@@ -192,7 +214,7 @@ func appendPrefixOrNull(b []byte, p netip.Prefix) []byte {
 
 // remotePrefixValue reads remote_ip_prefix: an address, or one with a length; host bits are kept as the client wrote them.
 func remotePrefixValue(v Value) (assign[model.SecurityGroupRule, rules.SecurityGroupRuleExtra], error) {
-	if v.kind == isNull || (v.kind == isString && v.text == "") {
+	if !v.truthy() {
 		return func(*model.SecurityGroupRule, *rules.SecurityGroupRuleExtra) {}, nil
 	}
 	p, text, err := prefixOrAddress(v)
@@ -276,10 +298,13 @@ func addressGroupResource(ru *rules.Rules) *addrGroups {
 					}
 				}
 			}
+			if v.kind == isNull {
+				return func(*T, *X) {}, nil
+			}
 			list, err := prefixList(v)
 			return func(g *T, _ *X) { g.Addresses = list }, err
 		})
-	r.flagOf("shared", addressGroupShared)
+	r.flagOf("shared", addressGroupShared).noFilter()
 	r.standard()
 	change := func(name string, f func(tx *world.Tx, g *T, p []netip.Prefix) error) {
 		r.actions[name] = func(c *call, id string) error { return changeAddresses(c, r, id, f) }

@@ -99,6 +99,7 @@ type server struct {
 // call is one request under way.
 type call struct {
 	parsed    *Value // the body, once it has been read
+	raw       []byte // as it came
 	s         *server
 	w         http.ResponseWriter
 	r         *http.Request
@@ -206,13 +207,13 @@ func (c *call) json() (Value, error) {
 		return Value{}, badRequest("The body could not be read: %v", err)
 	}
 	if len(b) == 0 {
-		return Value{}, badRequest("Resource body required")
+		return Value{}, errEmpty
 	}
 	v, err := parseJSON(b)
 	if err != nil {
 		return Value{}, c.malformed()
 	}
-	c.parsed = &v
+	c.parsed, c.raw = &v, b
 	return v, nil
 }
 

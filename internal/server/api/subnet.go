@@ -21,6 +21,9 @@ func subnetResource(ru *rules.Rules) *subnets {
 		project:    func(s *model.Subnet) string { return s.ProjectID },
 		setProject: func(s *model.Subnet, p string) { s.ProjectID = p },
 		create:     ru.CreateSubnet,
+		place: func(tx *world.Tx, by *rules.Actor, s *model.Subnet) error {
+			return ru.MayPut(tx, by, s.NetworkID, "subnet")
+		},
 		update: func(tx *world.Tx, by *rules.Actor, c Change[model.Subnet, rules.SubnetExtra]) error {
 			return ru.UpdateSubnet(tx, by, c.Old, c.New, c.X)
 		},

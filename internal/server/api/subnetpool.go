@@ -96,9 +96,6 @@ func poolLengths(r *subnetPools) {
 	length("max_prefixlen", func(p *T) int { return p.MaxPrefixLen }, func(x *X) *rules.Opt[int] { return &x.MaxPrefixLen })
 	r.derived("default_quota", func(b []byte, p *T, _ *View) []byte { return appendIntOrNull(b, p.DefaultQuota) }).rw().
 		convert(func(v Value) (assign[T, X], error) {
-			if v.kind == isNull {
-				return nil, model.Invalid("'None' is not an integer.")
-			}
 			n, err := lengthValue(v)
 			return func(p *T, _ *X) {
 				if p.DefaultQuota = nil; n.Set {
@@ -112,11 +109,8 @@ func poolLengths(r *subnetPools) {
 	})
 }
 
-// lengthValue reads a number that is not negative; null is not set.
+// lengthValue reads a number that is not negative.
 func lengthValue(v Value) (rules.Opt[int], error) {
-	if v.kind == isNull {
-		return rules.Opt[int]{}, nil
-	}
 	n, err := intValue(v)
 	switch {
 	case err != nil:

@@ -2,6 +2,8 @@ package api
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -274,6 +276,24 @@ func (v Value) get(name string) (Value, bool) {
 	return Value{}, false
 }
 
+// truthy is what Python takes for true.
+func (v Value) truthy() bool {
+	switch v.kind {
+	case isNull:
+		return false
+	case isBool:
+		return v.text == "true"
+	case isNumber:
+		f, _ := strconv.ParseFloat(v.text, 64) // out of range is infinite
+		return f != 0
+	case isString:
+		return v.text != ""
+	case isList:
+		return len(v.items) > 0
+	}
+	return len(v.members) > 0
+}
+
 // String is the value as Python's str() prints it: what Neutron's messages quote.
 func (v Value) String() string {
 	if v.kind == isString {
@@ -315,6 +335,38 @@ func pyQuote(s string) string {
 		return `"` + s + `"`
 	}
 	return "'" + strings.ReplaceAll(s, "'", `\'`) + "'"
+}
+
+// pyBytes is what Python's repr() prints of bytes, cut where a message gets too long.
+func pyBytes(b []byte) string {
+	const enough = 200
+	if len(b) > enough {
+		b = b[:enough]
+	}
+	var s strings.Builder
+	quote := byte('\'')
+	if slices.Contains(b, '\'') && !slices.Contains(b, '"') {
+		quote = '"'
+	}
+	s.WriteString("b" + string(quote))
+	for _, c := range b {
+		switch {
+		case c == '\\' || c == quote:
+			s.WriteString("\\" + string(c))
+		case c == '\n':
+			s.WriteString("\\n")
+		case c == '\r':
+			s.WriteString("\\r")
+		case c == '\t':
+			s.WriteString("\\t")
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&s, "\\x%02x", c)
+		default:
+			s.WriteByte(c)
+		}
+	}
+	s.WriteByte(quote)
+	return s.String()
 }
 
 // appendJSON writes the value back as JSON.

@@ -79,10 +79,13 @@ func (r *Rules) CreateDefaultRule(tx *world.Tx, by *Actor, d *model.DefaultRule,
 	if d.RemoteParent { // any group stands for it: that there is at most one remote side is what is tested
 		if probe.RemotePrefix.IsValid() || !probe.RemoteAddrs.IsZero() {
 			return model.Errf(model.KindInvalid, "SecurityGroupMultipleRemoteEntites",
-				"Only one of remote_ip_prefix, remote_group_id or remote_address_group_id may be provided.")
+				"Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.")
 		}
 	}
-	if err := checkRemotes(tx, by, &probe); err != nil {
+	if err := oneRemote(&probe, &SecurityGroupRuleExtra{}); err != nil {
+		return err
+	}
+	if err := checkRemotes(tx, by, &probe, &SecurityGroupRuleExtra{}); err != nil {
 		return err
 	}
 	for _, o := range DefaultRules(&tx.World) {

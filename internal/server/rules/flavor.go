@@ -14,8 +14,8 @@ type Provider struct {
 	Distributed, HA bool
 }
 
-// serviceTypes are the services that flavors may be for.
-var serviceTypes = []string{model.ServiceFlavors, model.ServiceL3, "AUTO_ALLOCATED", "CONNTRACKHELPER", "LOCAL_IP", "LOGGING", "METERING",
+// ServiceTypes are the services that flavors may be for; not to be written.
+var ServiceTypes = []string{model.ServiceFlavors, model.ServiceL3, "AUTO_ALLOCATED", "CONNTRACKHELPER", "LOCAL_IP", "LOGGING", "METERING",
 	"NDPPROXY", "PORTFORWARDING", "QOS", "SEGMENTS", "TRUNK"}
 
 // Providers are the ways in which routers can be provided under this configuration.
@@ -44,9 +44,6 @@ type FlavorExtra struct{}
 
 // CreateFlavor completes f and puts it.
 func (r *Rules) CreateFlavor(tx *world.Tx, _ *Actor, f *model.Flavor, _ *FlavorExtra) error {
-	if !slices.Contains(serviceTypes, f.ServiceType) {
-		return model.Errf(model.KindInvalid, "InvalidServiceType", "Invalid service type %s: service_type must be one of %v.", f.ServiceType, serviceTypes)
-	}
 	f.ID = model.FlavorID{UUID: tx.NewUUID()}
 	return r.putFlavor(tx, f)
 }

@@ -103,7 +103,7 @@ func (r *Rules) CreateRBACPolicy(tx *world.Tx, by *Actor, p *model.RBACPolicy, _
 		return model.Errf(model.KindInvalid, "InvalidInput", "Invalid input for operation: RBAC policies are not supported for objects of type %s.", p.ObjectType)
 	}
 	if !slices.Contains(actions, p.Action) {
-		return model.Invalid("Invalid action '%s' for object type '%s'. Valid actions: %s", p.Action, p.ObjectType, strings.Join(actions, ", "))
+		return model.Errf(model.KindInvalid, "InvalidActionForType", "Invalid action '%s' for object type '%s'. Valid actions: %s", p.Action, p.ObjectType, strings.Join(actions, ", "))
 	}
 	owner, ok := ownerOf(&tx.World, p.ObjectType, p.ObjectID)
 	if !ok {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -134,7 +135,7 @@ func (r *Rules) groups(tx *world.Tx, p *model.Port, x *PortExtra) error {
 	for _, id := range x.SecurityGroups.V {
 		g := tx.SecurityGroups.Get(id)
 		if g == nil || (g.ProjectID != p.ProjectID && !Shared(&tx.World, model.KindSecurityGroup, id.UUID, p.ProjectID)) {
-			return noGroup(id)
+			return noGroup("", id)
 		}
 		ids = append(ids, id)
 	}
@@ -143,8 +144,9 @@ func (r *Rules) groups(tx *world.Tx, p *model.Port, x *PortExtra) error {
 	return nil
 }
 
-func noGroup(id model.SecurityGroupID) error {
-	return model.Errf(model.KindNotFound, "SecurityGroupNotFound", "Security group %s does not exist", idText(id.UUID))
+// noGroup is the fault of a group that is not there; text is what was said instead of an identifier.
+func noGroup(text string, id model.SecurityGroupID) error {
+	return model.Errf(model.KindNotFound, "SecurityGroupNotFound", "Security group %s does not exist", cmp.Or(text, idText(id.UUID)))
 }
 
 // AddressGroupExtra is what a client sends for an address group beyond what is stored in it.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -56,22 +57,26 @@ var withPorts = []string{"tcp", "udp", "dccp", "sctp", "udplite"}
 
 func hasPorts(n int) bool { return n == 6 || n == 17 || n == 33 || n == 132 || n == 136 }
 
-// SecurityGroupRuleExtra is what a client sends for a rule beyond what is stored in it.
-type SecurityGroupRuleExtra struct{}
+// SecurityGroupRuleExtra is what a client sends for a rule beyond what is stored in it: for the group, the remote group and the
+// remote address group what cannot be an identifier.
+type SecurityGroupRuleExtra struct{ Group, Remote, Addrs string }
 
 // CreateSecurityGroupRule checks v and puts it.
-func (r *Rules) CreateSecurityGroupRule(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, _ *SecurityGroupRuleExtra) error {
+func (r *Rules) CreateSecurityGroupRule(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, x *SecurityGroupRuleExtra) error {
 	if v.EtherType == "" {
 		v.EtherType = model.EtherIP4
 	}
 	if err := checkRule(v); err != nil { // before the group is looked for, as in Neutron
 		return err
 	}
+	if err := oneRemote(v, x); err != nil {
+		return err
+	}
 	g := tx.SecurityGroups.Get(v.GroupID)
 	if g == nil || (!by.Admin && g.ProjectID != by.Project) {
-		return noGroup(v.GroupID)
+		return noGroup(x.Group, v.GroupID)
 	}
-	if err := checkRemotes(tx, by, v); err != nil {
+	if err := checkRemotes(tx, by, v, x); err != nil {
 		return err
 	}
 	if v.ProjectID == "" {
@@ -89,28 +94,33 @@ func (r *Rules) CreateSecurityGroupRule(tx *world.Tx, by *Actor, v *model.Securi
 	return nil
 }
 
-// checkRemotes tests that at most one remote side is given and that it is there.
-func checkRemotes(tx *world.Tx, by *Actor, v *model.SecurityGroupRule) error {
+// oneRemote tests that at most one remote side is given.
+func oneRemote(v *model.SecurityGroupRule, x *SecurityGroupRuleExtra) error {
 	n := 0
-	for _, set := range []bool{v.RemotePrefix.IsValid(), !v.RemoteGroup.IsZero(), !v.RemoteAddrs.IsZero()} {
+	for _, set := range []bool{v.RemotePrefix.IsValid(), !v.RemoteGroup.IsZero() || x.Remote != "", !v.RemoteAddrs.IsZero() || x.Addrs != ""} {
 		if set {
 			n++
 		}
 	}
 	if n > 1 {
 		return model.Errf(model.KindInvalid, "SecurityGroupMultipleRemoteEntites",
-			"Only one of remote_ip_prefix, remote_group_id or remote_address_group_id may be provided.")
+			"Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.")
 	}
-	if !v.RemoteGroup.IsZero() {
+	return nil
+}
+
+// checkRemotes tests that the remote side is there, and of the rule's family.
+func checkRemotes(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, x *SecurityGroupRuleExtra) error {
+	if !v.RemoteGroup.IsZero() || x.Remote != "" {
 		g := tx.SecurityGroups.Get(v.RemoteGroup)
 		if g == nil || (!by.Admin && g.ProjectID != by.Project && !Shared(&tx.World, model.KindSecurityGroup, g.ID.UUID, by.Project)) {
-			return noGroup(v.RemoteGroup)
+			return noGroup(x.Remote, v.RemoteGroup)
 		}
 	}
-	if !v.RemoteAddrs.IsZero() {
+	if !v.RemoteAddrs.IsZero() || x.Addrs != "" {
 		g := tx.AddressGroups.Get(v.RemoteAddrs)
 		if g == nil || (!by.Admin && g.ProjectID != by.Project && !Shared(&tx.World, model.KindAddressGroup, g.ID.UUID, by.Project)) {
-			return model.Errf(model.KindNotFound, "AddressGroupNotFound", "Address group %s could not be found.", v.RemoteAddrs)
+			return model.Errf(model.KindNotFound, "AddressGroupNotFound", "Address group %s could not be found.", cmp.Or(x.Addrs, v.RemoteAddrs.String()))
 		}
 	}
 	if v.RemotePrefix.IsValid() && v.RemotePrefix.Addr().Is4() != (v.EtherType == model.EtherIP4) {

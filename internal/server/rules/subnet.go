@@ -176,6 +176,12 @@ func (r *Rules) networkFor(tx *world.Tx, by *Actor, id model.NetworkID, what str
 	return nil, errNetwork(id)
 }
 
+// MayPut tests whether the actor may put something on a network.
+func (r *Rules) MayPut(tx *world.Tx, by *Actor, id model.NetworkID, what string) error {
+	_, err := r.networkFor(tx, by, id, what)
+	return err
+}
+
 // mayUse reports whether the actor may put something on a network: it is his, or shared with him.
 func (r *Rules) mayUse(tx *world.Tx, by *Actor, n *model.Network) bool {
 	return by.Admin || by.AdvSvc || n.ProjectID == by.Project || Shared(&tx.World, model.KindNetwork, n.ID.UUID, by.Project)
@@ -342,7 +348,7 @@ func (r *Rules) UpdateSubnet(tx *world.Tx, _ *Actor, old, s *model.Subnet, x *Su
 	if x.Gateway.Set {
 		s.GatewayIP = x.Gateway.V
 	}
-	if s.GatewayIP != old.GatewayIP && old.GatewayIP.IsValid() {
+	if s.GatewayIP.IsValid() && s.GatewayIP != old.GatewayIP && old.GatewayIP.IsValid() { // it may be taken away, as in Neutron
 		if p := tx.Ports.ByAddress(s.ID, old.GatewayIP); p != nil && p.IsRouterInterface() {
 			return model.Errf(model.KindConflict, "GatewayIpInUse",
 				"Current gateway ip %s already in use by port %s. Unable to update.", old.GatewayIP, p.ID)

@@ -1,0 +1,82 @@
+package api_test
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// TestFaultOrder holds which of several faults is told, as compared with a Neutron (release 21) by hand.
+func TestFaultOrder(t *testing.T) {
+	e := newEnv(t, nil)
+	none := "00000000-0000-4000-8000-000000000000"
+	n := e.create("network", object{"name": "n"})["id"].(string)
+	s := e.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24"})["id"].(string)
+	r := e.create("router", object{"name": "r"})["id"].(string)
+	g := e.create("security_group", object{"name": "g"})["id"].(string)
+	for _, c := range []struct {
+		method, path, body, want string
+		code                     int
+	}{
+		// A body where there is none, and none where there is one.
+		{"DELETE", "/routers/" + r, `{}`, "HTTPBadRequest", 400},
+		{"DELETE", "/routers/" + none, `{}`, "HTTPBadRequest", 400},
+		{"DELETE", "/subnets/" + none, `{}`, "SubnetNotFound", 404},
+		{"DELETE", "/subnets/" + s, `{}`, "HTTPBadRequest", 400},
+		{"DELETE", "/floatingips/" + none + "/port_forwardings/" + none, `{}`, "HTTPBadRequest", 400},
+		{"PUT", "/routers/" + none, ``, "BadRequest", 400},
+		{"PUT", "/routers/" + none, `"x"`, "BadRequest", 400},
+		{"PUT", "/routers/" + none, `{}`, "HTTPBadRequest", 400},
+		{"PUT", "/networks/" + none, ``, "NetworkNotFound", 404},
+		{"PUT", "/networks/" + none, `{}`, "NetworkNotFound", 404},
+		{"PUT", "/networks/" + none, `{"wrong": {}}`, "NetworkNotFound", 404},
+		{"PUT", "/networks/" + none, `{"network": null}`, "HTTPBadRequest", 400},
+		{"PUT", "/networks/" + n, `{}`, "HTTPBadRequest", 400},
+		{"PUT", "/networks", `{"network": {"odd": 1}}`, "HTTPBadRequest", 400},
+		{"PUT", "/security-group-rules/" + none, `{"security_group_rule": {}}`, "SecurityGroupRuleNotFound", 404},
+		{"POST", "/networks", `{"networks": [7]}`, "HTTPBadRequest", 400},
+		{"POST", "/qos/policies", `{"policies": [{}]}`, "HTTPBadRequest", 400},
+		// Whose a thing is, also where it is nobody's.
+		{"POST", "/flavors", `{"flavor": {"service_type": "ODD", "project_id": "a", "tenant_id": "b"}}`, "HTTPBadRequest", 400},
+		// Of two attributes that which comes first in Neutron's maps.
+		{"POST", "/flavors", `{"flavor": {"service_type": "L3_ROUTER_NAT", "enabled": {}, "service_profiles": "x"}}`, "HTTPBadRequest", 400},
+		{"POST", "/routers", `{"router": {"distributed": "x", "external_gateway_info": {"a": 1}}}`, "HTTPBadRequest", 400},
+		{"PUT", "/subnets/" + s, `{"subnet": {"segment_id": {}, "dns_publish_fixed_ip": "x"}}`, "InvalidInput", 400},
+		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "` + g + `", "direction": "ingress", "ethertype": "x", "port_range_max": {}}}`, "SecurityGroupInvalidPortValue", 400},
+		// What only the rule finds, whatever the value is.
+		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "x", "direction": "ingress"}}`, "SecurityGroupNotFound", 404},
+		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "` + g + `", "direction": "ingress", "remote_address_group_id": 7}}`, "AddressGroupNotFound", 404},
+		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "x", "direction": "ingress", "remote_address_group_id": 7, "remote_group_id": 8}}`, "SecurityGroupMultipleRemoteEntites", 400},
+		{"POST", "/routers", `{"router": {"flavor_id": 7}}`, "FlavorNotFound", 404},
+		{"POST", "/networks", `{"network": {"dns_domain": 7}}`, "InvalidInput", 400},
+		{"POST", "/networks", `{"network": {"dns_domain": "a..b."}}`, "HTTPBadRequest", 400},
+		// Filters, then order, then pages; of one object, too, where Neutron's core answers.
+		{"GET", "/routers?zzz=1&limit=x&sort_key=q&sort_dir=asc", ``, "HTTPBadRequest", 400},
+		{"GET", "/routers?limit=x", ``, "BadRequest", 400},
+		{"GET", "/routers/" + none + "?zzz=1", ``, "RouterNotFound", 404},
+		{"GET", "/networks/" + none + "?zzz=1", ``, "HTTPBadRequest", 400},
+	} {
+		code, text, _ := e.raw(c.method, "/v2.0"+c.path, []byte(c.body), nil)
+		var fault struct{ NeutronError struct{ Type string } }
+		if _ = json.Unmarshal(text, &fault); code != c.code || fault.NeutronError.Type != c.want {
+			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, text, c.code, c.want)
+		}
+	}
+	e.must(200, "PUT", "/networks/"+n, object{"network": object{"admin_state_up": "off"}})
+	if up := e.show("/networks/" + n)["admin_state_up"]; up != false {
+		t.Errorf("admin_state_up written as off is %v", up)
+	}
+}
+
+// TestPlaceBeforePolicy puts things on networks that are not there, with attributes that policy forbids: the network is missed first.
+func TestPlaceBeforePolicy(t *testing.T) {
+	e := newEnv(t, nil)
+	none := "00000000-0000-4000-8000-000000000000"
+	member := e.as("mine")
+	member.refused(404, "NetworkNotFound", "POST", "/ports", object{"port": object{"network_id": none, "binding:host_id": "h"}})
+	member.refused(404, "NetworkNotFound", "POST", "/subnets", object{"subnet": object{"network_id": none, "ip_version": 4, "cidr": "10.0.0.0/24", "segment_id": none}})
+	e.refused(404, "NetworkNotFound", "POST", "/ports", object{"port": object{"network_id": none, "binding:host_id": "h"}})
+	member.refused(400, "HTTPBadRequest", "POST", "/flavors", object{"flavor": object{"service_type": "L3_ROUTER_NAT", "project_id": "yours"}})
+	n := member.create("network", object{"name": "n"})["id"].(string)
+	member.refused(403, "PolicyNotAuthorized", "POST", "/ports", object{"port": object{"network_id": n, "binding:host_id": "h"}})
+	member.refused(400, "HTTPBadRequest", "PUT", "/networks/"+n, object{"network": object{"tenant_id": "yours"}})
+}
