@@ -130,8 +130,7 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(64<<20))
 	p.feed.Register(feedServer)
-	apiServer := &http.Server{Handler: p.api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	apiServer := newAPIServer(p.api, cfg.API.SocketTimeout, log)
 
 	// The writer outlives everything that writes: its own context ends last.
 	writerCtx, stopWriter := context.WithCancel(context.WithoutCancel(ctx))
@@ -146,9 +145,7 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g.Go(func() error {
 		<-ctx.Done()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		err := apiServer.Shutdown(grace)
+		err := endAPI(apiServer, apiGrace)
 		feedServer.Stop()
 		return err
 	})

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -27,7 +30,35 @@ func openAPI(p *serverParts) (http.Handler, error) {
 	}
 	return api.New(api.Deps{Answered: answered, Writer: p.writer, Rules: p.rules, Identity: p.gate.auth, Policy: p.gate.policy, Log: p.log, NewID: randomUUID,
 		MaxPage: c.PageLimit, MaxBody: c.MaxBody, NoBulk: !c.AllowBulk, LooseFilters: !c.FilterValidation,
-		LinkPrefix: c.LinkPrefix, ProxyHeaders: c.ProxyHeaders}), nil
+		LinkPrefix: c.LinkPrefix, ProxyHeaders: c.ProxyHeaders, SocketTimeout: c.SocketTimeout}), nil
+}
+
+// newAPIServer serves the API. A client that does not go on with its request, or does not take its answer, is waited for as long as
+// the timeout says (0: for ever), and for the beginning of its request 10 s at most.
+func newAPIServer(h http.Handler, timeout time.Duration, log *slog.Logger) *http.Server {
+	atMost := func(d time.Duration) time.Duration {
+		if timeout > 0 {
+			d = min(d, timeout)
+		}
+		return d
+	}
+	return &http.Server{Handler: h, ReadHeaderTimeout: atMost(10 * time.Second), IdleTimeout: atMost(2 * time.Minute),
+		ReadTimeout: timeout, WriteTimeout: timeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+}
+
+// apiGrace is how long requests under way have to end when the server is told to stop.
+const apiGrace = 5 * time.Second
+
+// endAPI lets requests under way end, and cuts those that have not when the time is over: a client that keeps its connection waiting
+// is no failure of the server's.
+func endAPI(s *http.Server, after time.Duration) error {
+	grace, cancel := context.WithTimeout(context.Background(), after)
+	defer cancel()
+	err := s.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s.Close()
+	}
+	return err
 }
 
 // secureAPI is the listener with TLS, if the configuration wants it ([ssl]).

@@ -12,7 +12,8 @@ import (
 // restart, knows of their being alive.
 const beatEvery = 2 * time.Second
 
-// rememberBeats keeps this server's row of heartbeats fresh until ctx is done.
+// rememberBeats keeps this server's row of heartbeats fresh until ctx is done. It tells the writer what came of it: a store that has
+// gone away is noticed though nobody changes anything, and so is its return.
 func (p *serverParts) rememberBeats(ctx context.Context) error {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -30,7 +31,11 @@ func (p *serverParts) rememberBeats(ctx context.Context) error {
 		if err == nil {
 			err = p.store.PutHeartbeats(ctx, []store.Heartbeat{{Server: p.cfg.Host, At: time.Now(), Body: body}})
 		}
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.writer.StoreTried(err)
+		if err != nil {
 			p.log.Warn("heartbeats were not written down; after a restart hosts look dead until they are heard of", "error", err)
 		}
 	}

@@ -24,7 +24,7 @@ func goneProcess(t *table) {
 	t.gone("use debug; Weft logs what happened, not each step, unless told to", "verbose")
 	t.gone("one process uses every CPU; there are no worker processes",
 		"api_workers", "rpc_workers", "rpc_state_report_workers", "metadata_workers", "metadata_backlog", "setproctitle", "num_sync_threads", "backlog",
-		"max_header_line", "wsgi_keep_alive", "client_socket_timeout", "tcp_keepidle", "retry_until_window", "wsgi_default_pool_size", "wsgi_log_format", "wsgi_server_debug")
+		"max_header_line", "wsgi_keep_alive", "tcp_keepidle", "retry_until_window", "wsgi_default_pool_size", "wsgi_log_format", "wsgi_server_debug")
 	t.gone("there is no back door", "backdoor_port", "backdoor_socket")
 	t.gone("requests under way have five seconds when the server is told to stop", "graceful_shutdown_timeout")
 	t.gone("there are no periodic tasks; what changes is told when it changes",

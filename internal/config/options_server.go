@@ -16,6 +16,7 @@ func (l *Loaded) apiOptions(t *table) {
 	t.in("DEFAULT", ForServer)
 	t.str(&a.BindHost, "bind_host", "0.0.0.0", "Address on which the REST API listens.").must(nonEmpty(&a.BindHost))
 	t.port(&a.BindPort, "bind_port", "9696", "Port on which the REST API listens.")
+	t.seconds(&a.SocketTimeout, "client_socket_timeout", "900", "Seconds that a client of the API may take to send its request, and to take each part of the answer, before its connection is closed; 0: for ever.")
 	t.boolean(&l.raw.useSSL, "use_ssl", "false", "Serve the API by TLS, with [ssl] cert_file and key_file.")
 	t.str(&a.LinkPrefix, "network_link_prefix", "", "Stands for scheme, host and port in the links of answers, for an API behind a proxy.").unset()
 	t.str(&l.raw.pageLimit, "pagination_max_limit", "-1", "The most objects of one answer; `infinite` or a negative number: no limit.")

@@ -61,6 +61,8 @@ type API struct {
 	FilterValidation bool
 	MaxBody          int  // bytes of a request
 	ProxyHeaders     bool // trust X-Forwarded-*
+	// SocketTimeout is for how long a client may keep a connection waiting; 0: for ever.
+	SocketTimeout time.Duration
 }
 
 // Limits are per object, not per project.

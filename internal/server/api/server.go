@@ -54,6 +54,8 @@ type Deps struct {
 	LinkPrefix string
 	// ProxyHeaders believes X-Forwarded-Proto, -Host and -Prefix (enable_proxy_headers_parsing).
 	ProxyHeaders bool
+	// SocketTimeout is how long a client may take for each part of a long answer (client_socket_timeout); 0: for ever.
+	SocketTimeout time.Duration
 	// Answered, if set, is told of each request that was answered, by the goroutine that did.
 	Answered func(method, resource string, code int, took time.Duration)
 }
@@ -280,6 +282,9 @@ func (c *call) flush(b []byte) []byte {
 		c.w.Header().Set("X-Openstack-Request-Id", c.requestID)
 		c.w.Header().Set("Content-Type", "application/json")
 		c.w.WriteHeader(http.StatusOK)
+	}
+	if d := c.s.deps.SocketTimeout; d > 0 { // each part anew: a long list may take a slow client longer than one part may
+		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(d)) // a test's recorder has none
 	}
 	_, _ = c.w.Write(b) // the client may have gone; there is nobody to tell
 	return b[:0]

@@ -46,8 +46,6 @@ type Writer struct {
 	left chan *remainder
 }
 
-type storeState struct{ err error }
-
 // Commit is one published step: the World after it and what led there, one Batch per write. Commits form a chain; a
 // reader that follows it holds on to nothing else.
 type Commit struct {
@@ -117,9 +115,6 @@ func (w *Writer) Snapshot() *World { return w.published.Load().World }
 
 // Head is the newest commit, to follow from.
 func (w *Writer) Head() *Commit { return w.published.Load() }
-
-// StoreError is why the store cannot be written at present; nil when the last commit succeeded.
-func (w *Writer) StoreError() error { return w.healthy.Load().err }
 
 // Do runs rule as a write and returns the World in which it is durable. op names it for metrics. An error of kind
 // unavailable means that it was certainly not done. Cancelling ctx withdraws a write that has not begun; one that has
@@ -375,7 +370,7 @@ func (w *Writer) append(g *group) error {
 func (w *Writer) resolve(g *group, err error, results chan<- error, lost chan<- struct{}) {
 	ctx, last := context.Background(), g.batches[len(g.batches)-1]
 	for wait := 10 * time.Millisecond; errors.Is(err, store.ErrUnknown); wait = min(2*wait, time.Second) {
-		w.healthy.Store(&storeState{err})
+		w.healthy.Store(&storeState{err: err, commit: true, at: w.cfg.Now()})
 		w.cfg.Log.Warn("outcome of a commit is unknown, asking the store", "revision", last.Revision, "error", err)
 		there, askErr := w.cfg.Store.Committed(ctx, last.Revision, last.ID)
 		switch {
@@ -408,7 +403,7 @@ func (w *Writer) settle(ctx context.Context, g, next *group, err error) *group {
 		}
 	}
 	if err != nil {
-		w.healthy.Store(&storeState{err})
+		w.healthy.Store(&storeState{err: err, commit: true, at: w.cfg.Now()})
 		w.cfg.Log.Error("commit failed, its writes were not done", "writes", len(g.batches), "error", err)
 	}
 	for _, p := range g.members {

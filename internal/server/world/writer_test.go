@@ -224,6 +224,21 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
+// TestStoreTried: what another write to the store came to counts where the writer has nothing newer to say.
+func TestStoreTried(t *testing.T) {
+	now := time.Unix(1000, 0)
+	w, err := world.Open(t.Context(), world.Config{Store: newStore(t), Now: func() time.Time { return now }, Random: randomUUID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.StoreTried(errors.New("away")); w.StoreError() == nil {
+		t.Error("the store was away and nothing is said")
+	}
+	if w.StoreTried(nil); w.StoreError() != nil {
+		t.Error("the store is back and is said to be away")
+	}
+}
+
 func TestLostRaceCatchesUp(t *testing.T) {
 	s := newStore(t)
 	a, b := open(t, s), open(t, s)
