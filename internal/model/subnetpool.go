@@ -15,15 +15,30 @@ type SubnetPool struct {
 	DefaultQuota *int           `json:"default_quota,omitempty"`
 	IsDefault    bool           `json:"is_default,omitempty"`
 	AddressScope AddressScopeID `json:"address_scope,omitzero"`
+	// EmptyOf is the family, 4 or 6, of a pool whose prefixes have all been taken away, which its prefixes cannot say any more.
+	EmptyOf int `json:"empty_of,omitempty"`
 	Meta
 }
 
 // IPVersion is 4 or 6.
 func (p *SubnetPool) IPVersion() int {
-	if p.Prefixes[0].Addr().Is4() {
+	switch {
+	case len(p.Prefixes) == 0 && p.EmptyOf != 0:
+		return p.EmptyOf
+	case len(p.Prefixes) == 0 && p.MaxPrefixLen > 32: // emptied before EmptyOf was kept
+		return 6
+	case len(p.Prefixes) == 0 || p.Prefixes[0].Addr().Is4():
 		return 4
 	}
 	return 6
+}
+
+// AddressBits is how long an address of the pool's family is.
+func (p *SubnetPool) AddressBits() int {
+	if p.IPVersion() == 4 {
+		return 32
+	}
+	return 128
 }
 
 // AddressScope is a space in which addresses of one family are unique (API reference: address-scopes).

@@ -84,6 +84,16 @@ func TestDatabaseGoesAway(t *testing.T) {
 		work.Wait()
 		account(t, s, clients...)
 	}
+	// Where nobody changes anything, too, it is noticed that the database has gone, and that it is back.
+	d.Kill()
+	awaitStore(t, s, outside, "unreachable")
+	if st := serverState(t, s); st.StoreError == "" {
+		t.Error("the status does not say that the database is away")
+	}
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitStore(t, s, outside, "")
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,5 +103,15 @@ func TestDatabaseGoesAway(t *testing.T) {
 	account(t, s, clients...)
 	if refused := list(t, s).find(&thing{kind: "network", name: "refused"}); refused != nil {
 		t.Errorf("what was answered 503 was done: %v", refused)
+	}
+}
+
+// awaitStore reads until the answer says this of the store.
+func awaitStore(t *testing.T, s *rig.Server, network, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); read(t, s, network).Header.Get("X-Weft-Store") != want; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("reads never say X-Weft-Store: %q", want)
+		}
 	}
 }

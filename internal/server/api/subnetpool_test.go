@@ -70,6 +70,29 @@ func TestSubnetPoolRefusals(t *testing.T) {
 	e.refused(400, "InvalidInput", "POST", "/subnetpools", object{"subnetpool": object{"name": "q", "prefixes": []string{"10.9.0.0/16"}, "is_default": true}})
 }
 
+// TestEmptiedPool: a pool all of whose prefixes have been taken away is a pool of its family still, harms nobody, and may be filled again.
+func TestEmptiedPool(t *testing.T) {
+	e := newEnv(t, nil)
+	for _, tt := range []struct {
+		version             int
+		prefix, more, other string
+	}{{4, "10.1.0.0/16", "10.2.0.0/16", "fd01::/48"}, {6, "fd01::/48", "fd02::/48", "10.2.0.0/16"}} {
+		pool := e.create("subnetpool", object{"name": "p", "prefixes": []string{tt.prefix}, "is_default": true})["id"].(string)
+		net := newNet(e)
+		e.must(200, "PUT", "/subnetpools/"+pool+"/remove_prefixes", object{"prefixes": []string{tt.prefix}})
+		if got := e.must(200, "GET", "/subnetpools/"+pool, nil); got["ip_version"] != float64(tt.version) || len(got["prefixes"].([]any)) != 0 {
+			t.Errorf("an emptied pool of IPv%d: %v", tt.version, got)
+		}
+		e.list("/subnetpools")
+		subnet := object{"subnet": object{"network_id": net, "ip_version": tt.version, "use_default_subnetpool": true}}
+		e.refused(409, "SubnetAllocationError", "POST", "/subnets", subnet)
+		e.must(200, "PUT", "/subnetpools/"+pool, object{"subnetpool": object{"name": "q", "default_prefixlen": 64 - 36*(6-tt.version)/2, "default_quota": 1000}})
+		e.refused(400, "PrefixVersionMismatch", "PUT", "/subnetpools/"+pool+"/add_prefixes", object{"prefixes": []string{tt.other}})
+		e.must(200, "PUT", "/subnetpools/"+pool+"/add_prefixes", object{"prefixes": []string{tt.more}})
+		e.must(201, "POST", "/subnets", subnet)
+	}
+}
+
 func TestAddressScopes(t *testing.T) {
 	e := newEnv(t, nil)
 	scope := e.must(201, "POST", "/address-scopes", object{"address_scope": object{"name": "a", "ip_version": 4}})["id"].(string)

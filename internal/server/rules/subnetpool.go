@@ -84,7 +84,7 @@ func setLengths(p *model.SubnetPool, x *SubnetPoolExtra) error {
 	bound := func(what string, n int, base string, limit int) error {
 		return model.Errf(model.KindInvalid, "IllegalSubnetPoolPrefixBounds", "Illegal prefix bounds: %s=%d, %s=%d.", what, n, base, limit)
 	}
-	longest := p.Prefixes[0].Addr().BitLen()
+	longest := p.AddressBits()
 	switch {
 	case p.MinPrefixLen > p.MaxPrefixLen:
 		return bound("min_prefixlen", p.MinPrefixLen, "max_prefixlen", p.MaxPrefixLen)
@@ -162,11 +162,12 @@ func (r *Rules) UpdateSubnetPool(tx *world.Tx, by *Actor, old, p *model.SubnetPo
 			}
 		}
 		for _, q := range p.Prefixes {
-			if q.Addr().Is4() != old.Prefixes[0].Addr().Is4() {
+			if q.Addr().BitLen() != old.AddressBits() {
 				return model.Errf(model.KindInvalid, "PrefixVersionMismatch", "Cannot mix IPv4 and IPv6 prefixes in a subnet pool.")
 			}
 		}
 		p.Prefixes = merged(p.Prefixes...)
+		p.EmptyOf = 0 // they have grown
 	}
 	if err := setLengths(p, x); err != nil {
 		return err
@@ -224,6 +225,9 @@ func (r *Rules) RemovePrefixes(tx *world.Tx, _ *Actor, old *model.SubnetPool, re
 	}
 	p := *old
 	p.Prefixes = subtract(old.Prefixes, remove) // a pool may be emptied
+	if p.EmptyOf = 0; len(p.Prefixes) == 0 {
+		p.EmptyOf = old.IPVersion()
+	}
 	tx.SubnetPools.Put(&p)
 	return nil
 }
@@ -305,10 +309,10 @@ func cut(tx *world.Tx, p *model.SubnetPool, s *model.Subnet, length int) (netip.
 	for o := range tx.Subnets.ByPool(p.ID) {
 		taken = append(taken, o.CIDR)
 		if o.ProjectID == s.ProjectID {
-			used += units(o.CIDR.Addr(), o.CIDR.Bits())
+			used += units(o.CIDR.Addr().BitLen(), o.CIDR.Bits())
 		}
 	}
-	if q := p.DefaultQuota; q != nil && *q > 0 && used+units(p.Prefixes[0].Addr(), length) > float64(*q) {
+	if q := p.DefaultQuota; q != nil && *q > 0 && used+units(p.AddressBits(), length) > float64(*q) {
 		return netip.Prefix{}, model.Errf(model.KindOverQuota, "SubnetPoolQuotaExceeded", "Per-tenant subnet pool prefix quota exceeded.")
 	}
 	free := subtract(p.Prefixes, taken)
@@ -334,9 +338,9 @@ func errCut(format string, args ...any) error {
 	return e
 }
 
-// units is what a range counts against a pool's quota: addresses, or /64s.
-func units(a netip.Addr, bits int) float64 {
-	if a.Is4() {
+// units is what a range counts against a pool's quota, by how long its family's addresses are: addresses, or /64s.
+func units(address, bits int) float64 {
+	if address == 32 {
 		return math.Pow(2, float64(32-bits))
 	}
 	return math.Pow(2, float64(64-bits))
