@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,20 +51,26 @@ type client struct {
 	n      int
 	r      *rand.Rand
 	things []*thing
+	extra  []string // paths of objects that go by no account, to delete them by
 	made   int
 	last   uint64 // the newest revision that it was told
 	// answered counts answers by status; 0: none.
 	answered map[int]int
-	wrong    []string
+	// went counts what was done, by method and the words of the path.
+	went  map[string]int
+	wrong []string
 }
 
 func newClient(s *rig.Server, n int, seed uint64) *client {
-	return &client{s: s, n: n, r: rand.New(rand.NewPCG(seed, uint64(n))), answered: map[int]int{}}
+	return &client{s: s, n: n, r: rand.New(rand.NewPCG(seed, uint64(n))), answered: map[int]int{}, went: map[string]int{}}
 }
 
 func (c *client) complain(format string, args ...any) {
 	c.wrong = append(c.wrong, fmt.Sprintf("client %d: ", c.n)+fmt.Sprintf(format, args...))
 }
+
+// identifier is what stands for an object in a path.
+var identifier = regexp.MustCompile(`/[0-9a-f]+-[0-9a-f-]+`)
 
 // call sends a request as the client's own project. ok: there was an answer.
 func (c *client) call(ctx context.Context, method, path string, body any) (a *rig.Answer, ok bool) {
@@ -77,6 +84,9 @@ func (c *client) call(ctx context.Context, method, path string, body any) (a *ri
 		return nil, false
 	}
 	c.answered[a.Status]++
+	if a.Status < 300 {
+		c.went[method+" "+identifier.ReplaceAllString(path, "")]++
+	}
 	if a.Status >= 500 && a.Status != http.StatusServiceUnavailable {
 		c.complain("%s %s %s: %d %s", method, path, b, a.Status, a.Body)
 	}
@@ -167,7 +177,7 @@ var kinds = []string{"network", "subnet", "port", "router", "floatingip", "secur
 // step makes one random call.
 func (c *client) step(ctx context.Context, outside string) {
 	net := c.own("network")
-	switch what := c.r.IntN(20); {
+	switch what := c.r.IntN(30); {
 	case net == nil || what == 0:
 		c.create(ctx, "network", nil, object{})
 	case what < 3:
@@ -191,10 +201,12 @@ func (c *client) step(ctx context.Context, outside string) {
 		if t := c.own(kinds[c.r.IntN(len(kinds))]); t != nil {
 			c.remove(ctx, t)
 		}
-	default:
+	case what < 20:
 		if t := c.own(kinds[c.r.IntN(len(kinds))]); t != nil {
 			c.describe(ctx, t)
 		}
+	default:
+		c.wild(ctx)
 	}
 }
 

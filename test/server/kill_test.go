@@ -14,13 +14,14 @@ import (
 // portQuota bounds each project of TestKillUnderLoad.
 const portQuota = 40
 
-// TestKillUnderLoad lets many clients make random calls at once while the server is killed again and again, often between
+// TestKillUnderLoad (for longer by WEFT_KILL_FOR=10m) lets many clients make random calls at once while the server is killed again and again, often between
 // the commit and its answer: what was acknowledged is there, what was refused or answered 503 is not, no rule of the whole
 // is broken, revisions grow, and the world in memory is the one that the store gives.
 func TestKillUnderLoad(t *testing.T) {
 	s := start(t, rig.Options{Config: rig.Config{
 		"quotas":         {"quota_port": "40", "quota_network": "-1", "quota_subnet": "-1", "quota_router": "-1", "quota_floatingip": "-1", "quota_security_group": "-1"},
 		"ml2_type_vxlan": {"vni_ranges": "1:60"},
+		"ml2_type_vlan":  {"network_vlan_ranges": "physnet1:100:120"},
 	}})
 	outside := create(t, s, "network", object{"name": "outside", "router:external": true})["id"].(string)
 	create(t, s, "subnet", object{"network_id": outside, "ip_version": 4, "cidr": "203.0.113.0/24"})
@@ -32,11 +33,17 @@ func TestKillUnderLoad(t *testing.T) {
 	}
 	lost := 0
 	const least, most = 6, 25
-	for round := 0; round < least || lost == 0; round++ {
-		if round == most {
+	long, _ := time.ParseDuration(os.Getenv("WEFT_KILL_FOR")) // by hand: for so long, and more between one kill and the next
+	began := time.Now()
+	for round := 0; round < least || lost == 0 || time.Since(began) < long; round++ {
+		if round == most && long == 0 {
 			t.Fatalf("in %d rounds no request was done and not answered: the kill never came between commit and answer", most)
 		}
-		hammer(t, s, clients, outside)
+		work := time.Duration(200+clients[0].r.IntN(400)) * time.Millisecond
+		if long > 0 {
+			work = time.Duration(200+clients[0].r.IntN(8000)) * time.Millisecond
+		}
+		hammer(t, s, clients, outside, work)
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -49,16 +56,23 @@ func TestKillUnderLoad(t *testing.T) {
 			c.wrong = nil
 		}
 		check(t, w)
+		for _, bad := range w.usage(t, s, "project-0", "project-1", "project-2") {
+			t.Error(bad)
+		}
 		if t.Failed() {
 			return
 		}
 	}
-	statuses := map[int]int{}
+	statuses, went := map[int]int{}, map[string]int{}
 	for _, c := range clients {
 		for k, v := range c.answered {
 			statuses[k] += v
 		}
+		for k, v := range c.went {
+			went[k] += v
+		}
 	}
+	t.Logf("done: %v", went)
 	t.Logf("requests by status: %v; done and not answered: %d", statuses, lost)
 	if statuses[201] == 0 || statuses[204] == 0 || statuses[409] == 0 || statuses[0] == 0 {
 		t.Errorf("not everything happened: %v", statuses)
@@ -94,7 +108,7 @@ func check(t *testing.T, w *listed) {
 }
 
 // hammer lets the clients work and kills the server in the middle of a commit.
-func hammer(t *testing.T, s *rig.Server, clients []*client, outside string) {
+func hammer(t *testing.T, s *rig.Server, clients []*client, outside string, during time.Duration) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -108,7 +122,7 @@ func hammer(t *testing.T, s *rig.Server, clients []*client, outside string) {
 			}
 		})
 	}
-	time.Sleep(time.Duration(200+clients[0].r.IntN(400)) * time.Millisecond)
+	time.Sleep(during)
 	awaitWrite(s.Store() + "-wal")
 	if err := s.Kill(); err != nil {
 		t.Error(err)
