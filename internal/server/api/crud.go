@@ -98,29 +98,14 @@ func (r *resource[P, E]) doCreate(c *call) error {
 		return err
 	}
 	ids := make([]model.UUID, len(objects))
-	action := "create_" + r.policy
-	w, err := c.do(action, func(tx *world.Tx) error {
+	w, err := c.do("create_"+r.policy, func(tx *world.Tx) error {
 		if err := r.checkPlace(c, tx, objects); err != nil {
 			return err
 		}
 		if err := r.checkQuota(c, tx, objects); err != nil {
 			return err
 		}
-		for i, o := range objects {
-			var none P
-			v, x := r.make(o, none)
-			if r.bindParent != nil {
-				r.bindParent(v, c.parent)
-			}
-			if err := r.allowed(c.viewOf(&tx.World), action, o.asked, v); err != nil {
-				return err
-			}
-			if err := r.create(tx, c.by, v, x); err != nil {
-				return err
-			}
-			ids[i] = r.id(v)
-		}
-		return nil
+		return r.createAll(c, tx, objects, ids)
 	})
 	if err != nil {
 		return err
@@ -154,6 +139,33 @@ func (r *resource[P, E]) checkPlace(c *call, tx *world.Tx, objects []*wanted[P, 
 		if err := r.place(tx, c.by, v); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// createAll makes the objects of one request if policy allows them all, and notes their ids.
+func (r *resource[P, E]) createAll(c *call, tx *world.Tx, objects []*wanted[P, E], ids []model.UUID) error {
+	made, extra := make([]P, len(objects)), make([]E, len(objects))
+	for i, o := range objects {
+		var none P
+		made[i], extra[i] = r.make(o, none)
+		if r.bindParent != nil {
+			r.bindParent(made[i], c.parent)
+		}
+		if err := r.allowed(c.viewOf(&tx.World), "create_"+r.policy, o.asked, made[i]); err != nil {
+			return err
+		}
+	}
+	if r.together != nil && len(made) > 1 {
+		if err := r.together(made); err != nil {
+			return err
+		}
+	}
+	for i, v := range made {
+		if err := r.create(tx, c.by, v, extra[i]); err != nil {
+			return err
+		}
+		ids[i] = r.id(v)
 	}
 	return nil
 }

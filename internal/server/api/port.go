@@ -367,7 +367,7 @@ func portRest(r *ports) {
 	r.nullable("numa_affinity_policy", func(p *model.Port) *string { return &p.NUMAAffinityPolicy }).rw().check(checkNUMA)
 	r.nullable("hardware_offload_type", func(p *model.Port) *string { return &p.HardwareOffload }).inPost().check(checkOffload)
 	r.derived("hints", func(b []byte, p *model.Port, _ *View) []byte { return appendRawOrNull(b, p.Hints) }).rw().guardAny().convert(hintsValue)
-	r.flag("propagate_uplink_status", func(p *model.Port) *bool { return &p.PropagateUplinkStatus }).rw().
+	r.flag("propagate_uplink_status", func(p *model.Port) *bool { return &p.PropagateUplinkStatus }).inPost().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.PropagateUplinkStatus = true })
 	r.text("ip_allocation", func(p *model.Port) *string { return &p.IPAllocation }).noSort().noFilter()
 }

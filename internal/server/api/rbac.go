@@ -23,6 +23,7 @@ func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACP
 			return ru.UpdateRBACPolicy(tx, by, c.Old, c.New, c.X)
 		},
 		remove:  ru.DeleteRBACPolicy,
+		gone:    "RBAC policy of type unknown with ID %s not found",
 		indexes: []index[T]{{"object_id", func(w *world.World, v string) rows[T] { return w.RBACPolicies.ByObject(idOf(v)) }}},
 	}
 	r.gone = "RbacPolicy %s could not be found."

@@ -60,9 +60,11 @@ type resource[P, E any] struct {
 
 	create func(tx *world.Tx, by *rules.Actor, v P, x E) error
 	// place finds what a new object is put on, which comes before quota and policy; may be nil.
-	place  func(tx *world.Tx, by *rules.Actor, v P) error
-	update func(tx *world.Tx, by *rules.Actor, c update[P, E]) error
-	remove func(tx *world.Tx, by *rules.Actor, old P) error
+	place func(tx *world.Tx, by *rules.Actor, v P) error
+	// together tests what the objects of one POST have to do with each other, before the first is made; nil: nothing.
+	together func([]P) error
+	update   func(tx *world.Tx, by *rules.Actor, c update[P, E]) error
+	remove   func(tx *world.Tx, by *rules.Actor, old P) error
 
 	// What policy may ask of an object beyond its attributes; all may be nil. network: on which network it is. shared:
 	// whether it is shared with the viewer's project. parentProject: whose the router, floating IP or security group is

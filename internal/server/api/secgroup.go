@@ -80,6 +80,7 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 		project:    func(v *T) string { return v.ProjectID },
 		setProject: func(v *T, p string) { v.ProjectID = p },
 		create:     ru.CreateSecurityGroupRule,
+		together:   rules.CheckRulesTogether,
 		remove:     ru.DeleteSecurityGroupRule,
 		prepare:    ensureDefaultGroup,
 		gone:       "Security group rule %s does not exist",
@@ -166,9 +167,6 @@ func protocolValue(v Value) (assign[model.SecurityGroupRule, rules.SecurityGroup
 	if _, err := strconv.Atoi(text); err != nil {
 		text = strings.ToLower(text)
 	}
-	if text == "any" {
-		text = ""
-	}
 	return func(r *model.SecurityGroupRule, _ *rules.SecurityGroupRuleExtra) { r.Protocol = text }, nil
 }
 
@@ -230,7 +228,7 @@ func remotePrefixValue(v Value) (assign[model.SecurityGroupRule, rules.SecurityG
 func prefixOrAddress(v Value) (netip.Prefix, string, error) {
 	if v.kind == isString {
 		if p, err := netip.ParsePrefix(v.text); err == nil {
-			return p, v.text, nil
+			return p, p.String(), nil
 		}
 		if a, err := netip.ParseAddr(v.text); err == nil && a.Zone() == "" {
 			p := netip.PrefixFrom(a, a.BitLen())

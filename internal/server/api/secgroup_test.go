@@ -44,3 +44,74 @@ func TestSecurityGroupRefusals(t *testing.T) {
 		said(e.refused(x.code, x.typ, "POST", "/security-group-rules", object{"security_group_rule": x.attrs}), x.words)
 	}
 }
+
+// Rules are compared by what Neutron compares them by, and shown in one spelling.
+func TestSpellingsOfRules(t *testing.T) {
+	e := newEnv(t, nil)
+	group := e.must(201, "POST", "/security-groups", object{"security_group": object{"name": "g"}})["id"]
+	rule := func(attrs object) object {
+		out := object{"security_group_id": group, "direction": "ingress"}
+		for k, v := range attrs {
+			out[k] = v
+		}
+		return out
+	}
+	for _, c := range []struct {
+		attrs  object
+		status int
+		typ    string // of the refusal
+		want   object
+	}{
+		{object{"ethertype": "IPv6", "protocol": "icmpv6"}, 201, "", object{"protocol": "ipv6-icmp"}},
+		{object{"ethertype": "IPv6", "protocol": "icmp"}, 409, "SecurityGroupRuleExists", nil},
+		{object{"ethertype": "IPv6", "protocol": 1, "port_range_min": 8}, 201, "", object{"protocol": "58"}},
+		{object{"protocol": "tcp", "port_range_min": 1, "port_range_max": 65535}, 201, "", object{"port_range_min": nil, "port_range_max": nil}},
+		{object{"protocol": "tcp"}, 409, "SecurityGroupRuleExists", nil},
+		{object{"protocol": "any"}, 400, "SecurityGroupRuleInvalidProtocol", nil},
+		{object{"ethertype": 4}, 400, "SecurityGroupRuleInvalidEtherType", nil},
+		{object{"protocol": "udp", "remote_ip_prefix": "10.1.2.3/16"}, 201, "", object{"normalized_cidr": "10.1.0.0/16"}},
+		{object{"protocol": "udp", "remote_ip_prefix": "10.1.2.0/16"}, 201, "", object{"remote_ip_prefix": "10.1.2.0/16"}},
+		{object{"protocol": "udp", "remote_ip_prefix": "10.1.2.0/16"}, 409, "SecurityGroupRuleExists", nil},
+		{object{"protocol": "udp"}, 201, "", nil},
+		{object{"protocol": "udp", "remote_ip_prefix": "0.0.0.0/0"}, 409, "SecurityGroupRuleExists", nil},
+		{object{"ethertype": "IPv6", "remote_ip_prefix": "2001:DB8::1/64"}, 201, "", object{"remote_ip_prefix": "2001:db8::1/64"}},
+	} {
+		body := object{"security_group_rule": rule(c.attrs)}
+		if c.typ != "" {
+			e.refused(c.status, c.typ, "POST", "/security-group-rules", body)
+			continue
+		}
+		got := e.must(c.status, "POST", "/security-group-rules", body)
+		for k, v := range c.want {
+			if got[k] != v {
+				t.Errorf("%v: %s is %v, want %v", c.attrs, k, got[k], v)
+			}
+		}
+	}
+}
+
+func TestRulesTogether(t *testing.T) {
+	e := newEnv(t, nil)
+	var groups [2]any
+	for i := range groups {
+		groups[i] = e.must(201, "POST", "/security-groups", object{"security_group": object{"name": "g"}})["id"]
+	}
+	before := len(e.list("/security-group-rules"))
+	rule := func(g int, protocol any) object {
+		return object{"security_group_id": groups[g], "direction": "ingress", "protocol": protocol}
+	}
+	for typ, list := range map[string][]object{
+		"DuplicateSecurityGroupRuleInPost": {rule(0, "tcp"), rule(0, 6)},
+		"SecurityGroupNotSingleGroupRules": {rule(0, "tcp"), rule(1, "tcp")},
+	} {
+		status := 400
+		if typ == "DuplicateSecurityGroupRuleInPost" {
+			status = 409
+		}
+		e.refused(status, typ, "POST", "/security-group-rules", object{"security_group_rules": list})
+	}
+	if got := len(e.list("/security-group-rules")); got != before {
+		t.Errorf("after refusals there are %d rules, want %d", got, before)
+	}
+	e.must(201, "POST", "/security-group-rules", object{"security_group_rules": []object{rule(0, "tcp"), rule(0, "udp")}})
+}

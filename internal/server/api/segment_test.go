@@ -101,7 +101,7 @@ func TestRoutedNetworkAddresses(t *testing.T) {
 		t.Errorf("port without host: %v", later)
 	}
 	later = e.must(http.StatusOK, "PUT", "/ports/"+later["id"].(string), object{"port": object{"binding:host_id": "rack1"}})
-	if subnetOf(later) != subnets[1] {
+	if subnetOf(later) != subnets[1] || later["ip_allocation"] != "deferred" {
 		t.Errorf("port that got its host later: %v", later)
 	}
 	e.refused(http.StatusConflict, "HostNotCompatibleWithFixedIps", "PUT", "/ports/"+later["id"].(string), object{"port": object{"binding:host_id": "rack0"}})
@@ -188,4 +188,29 @@ func TestSegmentRangeOfOthers(t *testing.T) {
 		e.create("network", object{})
 	}
 	e.refused(http.StatusServiceUnavailable, "NoNetworkAvailable", "POST", "/networks", object{"network": object{}})
+}
+
+// A network of one VLAN may get another id, with its ports; nothing else of its carrier changes.
+func TestVLANChanges(t *testing.T) {
+	e := newEnv(t, nil)
+	make := func(id int) string {
+		return e.create("network", object{"provider:network_type": "vlan", "provider:physical_network": "physnet1", "provider:segmentation_id": id, "mtu": 1400})["id"].(string)
+	}
+	a, b := make(1100), make(1200)
+	e.create("port", object{"network_id": a})
+	put := func(attrs object) object { return object{"network": attrs} }
+	if got := e.must(http.StatusOK, "PUT", "/networks/"+a, put(object{"provider:segmentation_id": 1300}))["provider:segmentation_id"]; got != 1300.0 {
+		t.Errorf("the id is %v", got)
+	}
+	e.must(http.StatusOK, "PUT", "/networks/"+b, put(object{"provider:segmentation_id": 1100, "provider:network_type": "vlan"})) // free again
+	e.refused(http.StatusConflict, "VlanIdInUse", "PUT", "/networks/"+a, put(object{"provider:segmentation_id": 1100}))
+	e.refused(http.StatusBadRequest, "InvalidInput", "PUT", "/networks/"+a, put(object{"provider:segmentation_id": 5000}))
+	e.refused(http.StatusBadRequest, "InvalidInput", "PUT", "/networks/"+a, put(object{"provider:physical_network": "physnet2"}))
+	e.refused(http.StatusBadRequest, "InvalidInput", "PUT", "/networks/"+e.network("tunnelled"), put(object{"provider:segmentation_id": 7}))
+	if got := e.show("/networks/" + a)["provider:segmentation_id"]; got != 1300.0 {
+		t.Errorf("after refusals the id is %v", got)
+	}
+	e.refused(http.StatusConflict, "NeutronDbObjectDuplicateEntry", "POST", "/segments", object{"segment": object{"network_id": a, "network_type": "vlan", "physical_network": "physnet1"}})
+	e.must(http.StatusCreated, "POST", "/segments", object{"segment": object{"network_id": a, "network_type": "vxlan"}})
+	e.refused(http.StatusBadRequest, "InvalidInput", "PUT", "/networks/"+a, put(object{"provider:segmentation_id": 1400}))
 }

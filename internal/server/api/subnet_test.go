@@ -124,3 +124,18 @@ func TestKindOfRouterThatComesUp(t *testing.T) {
 		}
 	}
 }
+
+// The first thing that a project has gives it its default group; ports that nothing is plugged into have no status.
+func TestWhatComesWithNetworksAndLocalIPs(t *testing.T) {
+	e := newEnv(t, nil)
+	n := e.create("network", object{"project_id": "fresh"})["id"]
+	used := e.must(200, "GET", "/quotas/fresh/details", nil)
+	if got := used["security_group"].(object)["used"]; got != 1.0 {
+		t.Errorf("a project with a network has %v security groups", got)
+	}
+	e.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24"})
+	l := e.create("local_ip", object{"network_id": n})
+	if got := e.show("/ports/" + l["local_port_id"].(string))["status"]; got != "N/A" {
+		t.Errorf("a local IP's port is %v", got)
+	}
+}

@@ -53,7 +53,7 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 		return model.Errf(model.KindConflict, "ExternalIpAddressExhausted", "Unable to find any IP address on external network %s.", n.ID)
 	}
 	c := *p
-	c.Status = "N/A"
+	c.Status = statusNone
 	tx.Ports.Put(&c)
 	f.OwnPort = p.ID
 	if err := r.leadTo(tx, by, f, x); err != nil {
@@ -111,6 +111,9 @@ func forwards(tx *world.Tx, f model.FloatingIPID) bool {
 	}
 	return false
 }
+
+// statusNone is the status of ports that nothing is ever plugged into.
+const statusNone = "N/A"
 
 func errForwards(f model.FloatingIPID) error {
 	return model.Errf(model.KindConflict, "FipInUseByPortForwarding", "Floating IP %s in use by Port Forwarding resources.", f)

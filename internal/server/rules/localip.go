@@ -42,6 +42,9 @@ func (r *Rules) CreateLocalIP(tx *world.Tx, by *Actor, l *model.LocalIP, _ *Loca
 		if err := r.CreatePort(tx, &Actor{Admin: true}, p, x); err != nil {
 			return err
 		}
+		c := *p
+		c.Status = statusNone
+		tx.Ports.Put(&c)
 		if len(p.FixedIPs) == 0 {
 			return errLocalIP("LocalIPNoIP", "Specified Port %s has no fixed IPs configured.", p.ID)
 		}

@@ -28,6 +28,7 @@ func (r *Rules) CreateNetwork(tx *world.Tx, by *Actor, n *model.Network, x *Netw
 		return err
 	}
 	n.ID = model.NetworkID{UUID: tx.NewUUID()}
+	r.EnsureDefaultGroup(tx, n.ProjectID)
 	if err := soleDefaultNetwork(tx, n); err != nil {
 		return err
 	}
@@ -42,6 +43,9 @@ func (r *Rules) CreateNetwork(tx *world.Tx, by *Actor, n *model.Network, x *Netw
 	for i, q := range wanted {
 		c, err := r.reserveAny(tx, n, q, len(wanted) == 1)
 		if err != nil {
+			return err
+		}
+		if err := soleOn(tx, n.ID, c); err != nil {
 			return err
 		}
 		tx.Segments.Put(&model.Segment{
@@ -134,8 +138,8 @@ func (r *Rules) UpdateNetwork(tx *world.Tx, by *Actor, old, n *model.Network, x 
 			return err
 		}
 	}
-	if x.Segments.Set || !x.Provider.empty() {
-		return model.Invalid("Plugin does not support updating the following provider network attributes: provider:network_type, provider:physical_network, provider:segmentation_id.")
+	if err := r.changeCarrier(tx, n, x); err != nil {
+		return err
 	}
 	if old.External && !n.External {
 		for p := range tx.Ports.ByNetwork(n.ID) {

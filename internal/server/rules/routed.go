@@ -44,6 +44,9 @@ func (r *Rules) CreateSegment(tx *world.Tx, _ *Actor, v *model.Segment, x *Segme
 	if err != nil {
 		return err
 	}
+	if err := soleOn(tx, n.ID, c); err != nil {
+		return err
+	}
 	v.ID = model.SegmentID{UUID: tx.NewUUID()}
 	v.NetworkType, v.Physnet, v.SegmentationID = c.Type, c.Physnet, c.ID
 	for _, o := range NetworkSegments(&tx.World, n.ID) {
@@ -253,6 +256,7 @@ func (r *Rules) settle(tx *world.Tx, old, p *model.Port, asked bool) error {
 		return nil
 	}
 	if p.IPAllocation == AllocationDeferred && len(p.FixedIPs) == 0 {
+		defer func() { p.IPAllocation = AllocationDeferred }() // it says when the addresses were given, not whether
 		return r.address(tx, p, Opt[[]FixedIPRequest]{})
 	}
 	if len(p.FixedIPs) == 0 || !Routed(&tx.World, p.NetworkID) {

@@ -53,7 +53,7 @@ func ProtocolNumber(protocol, ether string) (int, bool) {
 }
 
 // withPorts are the protocols whose port range is a range of ports, in the order of Neutron's message.
-var withPorts = []string{"tcp", "udp", "dccp", "sctp", "udplite"}
+var withPorts = []string{"dccp", "sctp", "tcp", "udp", "udplite"}
 
 func hasPorts(n int) bool { return n == 6 || n == 17 || n == 33 || n == 132 || n == 136 }
 
@@ -63,9 +63,7 @@ type SecurityGroupRuleExtra struct{ Group, Remote, Addrs string }
 
 // CreateSecurityGroupRule checks v and puts it.
 func (r *Rules) CreateSecurityGroupRule(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, x *SecurityGroupRuleExtra) error {
-	if v.EtherType == "" {
-		v.EtherType = model.EtherIP4
-	}
+	canonical(v)
 	if err := checkRule(v); err != nil { // before the group is looked for, as in Neutron
 		return err
 	}
@@ -91,6 +89,51 @@ func (r *Rules) CreateSecurityGroupRule(tx *world.Tx, by *Actor, v *model.Securi
 	v.BelongsDefault = g.Name == DefaultGroup
 	tx.SecurityGroupRules.Put(v)
 	touchGroup(tx, v.GroupID)
+	return nil
+}
+
+// canonical writes what has several spellings in the one that Neutron shows.
+func canonical(v *model.SecurityGroupRule) {
+	if v.EtherType == "" {
+		v.EtherType = model.EtherIP4
+	}
+	if v.EtherType == model.EtherIP6 {
+		switch v.Protocol {
+		case "icmp", "icmpv6":
+			v.Protocol = "ipv6-icmp"
+		case "1":
+			v.Protocol = "58"
+		}
+	}
+	if v.PortMin != nil && v.PortMax != nil && *v.PortMin == 1 && *v.PortMax == 65535 {
+		v.PortMin, v.PortMax = nil, nil
+	}
+}
+
+// CheckRulesTogether tests what the rules of one request have to do with each other: they are of one group and one project,
+// and no two are the same.
+func CheckRulesTogether(all []*model.SecurityGroupRule) error {
+	for _, v := range all {
+		if v.GroupID != all[0].GroupID {
+			return model.Errf(model.KindInvalid, "SecurityGroupNotSingleGroupRules", "Only allowed to update rules for one security profile at a time")
+		}
+		if v.ProjectID != all[0].ProjectID {
+			return model.Errf(model.KindInvalid, "SecurityGroupRulesNotSingleTenant", "Multiple tenant_ids in bulk security group rule create not allowed")
+		}
+	}
+	for _, v := range all {
+		canonical(v)
+		if err := checkRule(v); err != nil {
+			return err
+		}
+	}
+	for i, v := range all {
+		for _, o := range all[:i] {
+			if sameRule(o, v) {
+				return model.Errf(model.KindConflict, "DuplicateSecurityGroupRuleInPost", "Duplicate Security Group Rule in POST.")
+			}
+		}
+	}
 	return nil
 }
 
@@ -132,7 +175,7 @@ func checkRemotes(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, x *Securi
 // checkRule tests what depends on the rule alone: protocol, ports, ICMP type and code.
 func checkRule(v *model.SecurityGroupRule) error {
 	n, ok := ProtocolNumber(v.Protocol, v.EtherType)
-	if !ok {
+	if !ok || v.Protocol == "any" {
 		names := make([]string, 0, len(protocols))
 		for _, p := range protocols {
 			names = append(names, "'"+p.name+"'")
@@ -155,7 +198,7 @@ func checkRule(v *model.SecurityGroupRule) error {
 		return checkICMP(v)
 	}
 	return model.Errf(model.KindInvalid, "SecurityGroupInvalidProtocolForPort",
-		"Invalid protocol %s for port range, only supported for %s.", v.Protocol, strings.ToUpper(strings.Join(withPorts, ", ")))
+		"Ports cannot be specified for protocol %d. Ports are only supported for %s.", n, strings.ToUpper(strings.Join(withPorts, ", ")))
 }
 
 func checkPorts(v *model.SecurityGroupRule) error {
@@ -189,7 +232,7 @@ func checkICMP(v *model.SecurityGroupRule) error {
 // new rule is compared with all of its group.
 func sameRule(a, b *model.SecurityGroupRule) bool {
 	if a.Direction != b.Direction || a.EtherType != b.EtherType || !sameNumber(a.PortMin, b.PortMin) || !sameNumber(a.PortMax, b.PortMax) ||
-		a.RemoteGroup != b.RemoteGroup || a.RemoteAddrs != b.RemoteAddrs || NormalizedCIDR(a) != NormalizedCIDR(b) {
+		a.RemoteGroup != b.RemoteGroup || a.RemoteAddrs != b.RemoteAddrs || remoteRange(a) != remoteRange(b) {
 		return false
 	}
 	pa, _ := ProtocolNumber(a.Protocol, a.EtherType)
@@ -198,6 +241,14 @@ func sameRule(a, b *model.SecurityGroupRule) bool {
 }
 
 func sameNumber(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// remoteRange is the remote prefix as rules are compared by: with its host bits, and none for that of all addresses.
+func remoteRange(v *model.SecurityGroupRule) netip.Prefix {
+	if v.RemotePrefix.Bits() == 0 && v.RemotePrefix.Addr().IsUnspecified() {
+		return netip.Prefix{}
+	}
+	return v.RemotePrefix
+}
 
 // NormalizedCIDR is the rule's remote prefix with the host bits cleared; invalid for none.
 func NormalizedCIDR(v *model.SecurityGroupRule) netip.Prefix { return v.RemotePrefix.Masked() }

@@ -205,3 +205,50 @@ func (r *Rules) segmentMTU(typ, physnet string) uint32 {
 	}
 	return mtu
 }
+
+// soleOn refuses a second segment of a network on a physical network, of which nobody could tell which one a host means.
+func soleOn(tx *world.Tx, n model.NetworkID, c world.Carrier) error {
+	if c.Physnet == "" {
+		return nil
+	}
+	for s := range tx.Segments.ByNetwork(n) {
+		if s.NetworkType == c.Type && s.Physnet == c.Physnet {
+			return model.Errf(model.KindConflict, "NeutronDbObjectDuplicateEntry",
+				"Failed to create a duplicate NetworkSegment: for attribute(s) ['network_id', 'network_type', 'physical_network'] with value(s) %s-%s-%s", n, c.Type, c.Physnet)
+		}
+	}
+	return nil
+}
+
+// changeCarrier gives a network of one VLAN another id, with all that is bound to it; nothing else of how a network is
+// carried changes in its life (neutron/plugins/ml2/plugin.py).
+func (r *Rules) changeCarrier(tx *world.Tx, n *model.Network, x *NetworkExtra) error {
+	q := x.Provider
+	if q.empty() && !x.Segments.Set {
+		return nil
+	}
+	have := NetworkSegments(&tx.World, n.ID)
+	for _, s := range have {
+		if (q.Type != "" && q.Type != s.NetworkType) || (q.Physnet != "" && q.Physnet != s.Physnet) || x.Segments.Set {
+			return model.Invalid("Plugin does not support updating the following provider network attributes: provider:network_type, provider:physical_network.")
+		}
+	}
+	switch {
+	case q.SegmentationID < 0:
+		return nil
+	case len(have) != 1:
+		return model.Invalid("Provider network attributes can be updated only in provider networks with a single segment.")
+	case have[0].NetworkType != model.TypeVLAN:
+		return model.Invalid("Only VLAN type networks can be updated.")
+	case q.SegmentationID == int64(have[0].SegmentationID):
+		return nil
+	}
+	c, err := r.reserve(tx, n.ProjectID, SegmentRequest{Type: model.TypeVLAN, Physnet: have[0].Physnet, SegmentationID: q.SegmentationID})
+	if err != nil {
+		return err
+	}
+	s := *have[0]
+	s.SegmentationID = c.ID
+	tx.Segments.Put(&s)
+	return nil
+}
