@@ -102,9 +102,10 @@ func (on *serverListeners) close() {
 }
 
 // garbagePercent is how much a server's memory may grow, in percent of what lives, before garbage is collected (GOGC, which
-// the environment may set instead). After the work of make bench-api 100,000 ports kept a fifth less with 60 than with Go's
-// 100, and with 50 hardly less than that (docs/api.md has what it is now).
-const garbagePercent = 60
+// the environment may set instead). To collect takes some 75 ms of processor time with 100,000 ports, half of what it took when a port
+// was larger than the 512 bytes up to which the collector looks through a page at a time; hence 40, which was 60 (docs/api.md has what
+// it comes to).
+const garbagePercent = 40
 
 func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {

@@ -46,12 +46,12 @@ type Port struct {
 	ProjectID      string            `json:"project_id"`
 	Name           string            `json:"name,omitempty"`
 	MAC            MAC               `json:"mac"`
+	AdminStateUp   bool              `json:"admin_state_up"` // beside the MAC's six bytes there is room for two more
+	PortSecurity   bool              `json:"port_security"`
 	FixedIPs       []FixedIP         `json:"fixed_ips,omitempty"`
 	DeviceID       string            `json:"device_id,omitempty"`
 	DeviceOwner    string            `json:"device_owner,omitempty"`
-	AdminStateUp   bool              `json:"admin_state_up"`
 	Status         string            `json:"status"`
-	PortSecurity   bool              `json:"port_security"`
 	SecurityGroups []SecurityGroupID `json:"security_groups,omitempty"` // sorted
 	AddressPairs   []AddressPair     `json:"address_pairs,omitempty"`
 	ExtraDHCP      []ExtraDHCPOpt    `json:"extra_dhcp,omitempty"`
@@ -66,18 +66,43 @@ type Port struct {
 	VIFDetails json.RawMessage `json:"vif_details,omitempty"`
 	Profile    json.RawMessage `json:"profile,omitempty"`
 
-	PropagateUplinkStatus bool            `json:"propagate_uplink_status,omitempty"`
-	DataPlaneStatus       string          `json:"data_plane_status,omitempty"`
-	DeviceProfile         string          `json:"device_profile,omitempty"`
-	NUMAAffinityPolicy    string          `json:"numa_affinity_policy,omitempty"`
-	Hints                 json.RawMessage `json:"hints,omitempty"`
-	HardwareOffload       string          `json:"hardware_offload,omitempty"` // hardware_offload_type
+	PropagateUplinkStatus bool `json:"propagate_uplink_status,omitempty"`
+	// RarePort is read by Rare and written by SetRare.
+	*RarePort
 	// Learned is what the port was the last to announce besides its FixedIPs (see docs/pipeline.md): single addresses, with
 	// the MACs. Sorted. No client sees it.
 	Learned []AddressPair `json:"learned,omitempty"`
 	// IPAllocation is "", "immediate", "deferred" or "none".
 	IPAllocation string `json:"ip_allocation,omitempty"`
 	Meta
+}
+
+// RarePort is what few ports have. The others point to none, since a server holds each of them in memory: Port is to have at most 480
+// bytes, the size of which Go's allocator then takes a piece.
+type RarePort struct {
+	DataPlaneStatus    string          `json:"data_plane_status,omitempty"`
+	DeviceProfile      string          `json:"device_profile,omitempty"`
+	NUMAAffinityPolicy string          `json:"numa_affinity_policy,omitempty"`
+	Hints              json.RawMessage `json:"hints,omitempty"`
+	HardwareOffload    string          `json:"hardware_offload,omitempty"` // hardware_offload_type
+}
+
+// Rare is what the port has of those, each empty if it has none.
+func (p *Port) Rare() RarePort {
+	if p.RarePort == nil {
+		return RarePort{}
+	}
+	return *p.RarePort
+}
+
+// SetRare changes what the port has of those; what other copies of the port have stays as it is.
+func (p *Port) SetRare(change func(*RarePort)) {
+	r := p.Rare()
+	change(&r)
+	p.RarePort = &r
+	if r.DataPlaneStatus == "" && r.DeviceProfile == "" && r.NUMAAffinityPolicy == "" && len(r.Hints) == 0 && r.HardwareOffload == "" {
+		p.RarePort = nil
+	}
 }
 
 // FixedIP is an address of a port on one of its network's subnets.

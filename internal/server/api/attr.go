@@ -163,34 +163,44 @@ func (r *resource[P, E]) add(a *attribute[P, E]) *attribute[P, E] {
 
 // text declares a stored text, a filter and sort key, of at most 255 characters.
 func (r *resource[P, E]) text(name string, field func(P) *string) *attribute[P, E] {
+	return r.textOf(name, func(v P) string { return *field(v) }, func(v P, s string) { *field(v) = s })
+}
+
+// textOf is text for what is not simply a field.
+func (r *resource[P, E]) textOf(name string, get func(P) string, set func(P, string)) *attribute[P, E] {
 	a := &attribute[P, E]{name: name, max: 255}
-	a.append = func(b []byte, v P, _ *View) []byte { return appendString(b, *field(v)) }
-	a.text = func(v P, _ *View) string { return *field(v) }
+	a.append = func(b []byte, v P, _ *View) []byte { return appendString(b, get(v)) }
+	a.text = func(v P, _ *View) string { return get(v) }
 	a.parse = func(v Value) (assignment[P, E], error) {
 		if v.kind == isNull && a.null {
-			return func(t P, _ E) { *field(t) = "" }, nil
+			return func(t P, _ E) { set(t, "") }, nil
 		}
 		s, err := textValue(v, a.max)
 		if err != nil {
 			return nil, err
 		}
-		return func(t P, _ E) { *field(t) = s }, nil
+		return func(t P, _ E) { set(t, s) }, nil
 	}
 	a.filter = func(_ *View, values []string) (func(P) bool, error) {
 		if len(values) == 1 {
 			want := values[0]
-			return func(v P) bool { return *field(v) == want }, nil
+			return func(v P) bool { return get(v) == want }, nil
 		}
-		return func(v P) bool { return slices.Contains(values, *field(v)) }, nil
+		return func(v P) bool { return slices.Contains(values, get(v)) }, nil
 	}
-	a.compare = func(x, y P) int { return strings.Compare(*field(x), *field(y)) }
+	a.compare = func(x, y P) int { return strings.Compare(get(x), get(y)) }
 	return r.add(a)
 }
 
 // nullable declares a stored text that shows as null when it is empty, and may be sent as null.
 func (r *resource[P, E]) nullable(name string, field func(P) *string) *attribute[P, E] {
-	a := r.text(name, field)
-	a.append = func(b []byte, v P, _ *View) []byte { return appendStringOrNull(b, *field(v)) }
+	return r.nullableOf(name, func(v P) string { return *field(v) }, func(v P, s string) { *field(v) = s })
+}
+
+// nullableOf is nullable for what is not simply a field.
+func (r *resource[P, E]) nullableOf(name string, get func(P) string, set func(P, string)) *attribute[P, E] {
+	a := r.textOf(name, get, set)
+	a.append = func(b []byte, v P, _ *View) []byte { return appendStringOrNull(b, get(v)) }
 	return a.orNull()
 }
 

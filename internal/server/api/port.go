@@ -362,14 +362,22 @@ func portRest(r *ports) {
 		return append(b, "null"...)
 	})
 	r.derived("resource_request", appendResourceRequest)
-	r.nullable("data_plane_status", func(p *model.Port) *string { return &p.DataPlaneStatus }).inPut().guard().check(checkPlaneStatus)
-	r.nullable("device_profile", func(p *model.Port) *string { return &p.DeviceProfile }).inPost()
-	r.nullable("numa_affinity_policy", func(p *model.Port) *string { return &p.NUMAAffinityPolicy }).rw().check(checkNUMA)
-	r.nullable("hardware_offload_type", func(p *model.Port) *string { return &p.HardwareOffload }).inPost().check(checkOffload)
-	r.derived("hints", func(b []byte, p *model.Port, _ *View) []byte { return appendRawOrNull(b, p.Hints) }).rw().guardAny().convert(hintsValue)
+	rareText(r, "data_plane_status", func(p *model.RarePort) *string { return &p.DataPlaneStatus }).inPut().guard().check(checkPlaneStatus)
+	rareText(r, "device_profile", func(p *model.RarePort) *string { return &p.DeviceProfile }).inPost()
+	rareText(r, "numa_affinity_policy", func(p *model.RarePort) *string { return &p.NUMAAffinityPolicy }).rw().check(checkNUMA)
+	rareText(r, "hardware_offload_type", func(p *model.RarePort) *string { return &p.HardwareOffload }).inPost().check(checkOffload)
+	r.derived("hints", func(b []byte, p *model.Port, _ *View) []byte { return appendRawOrNull(b, p.Rare().Hints) }).rw().guardAny().convert(hintsValue)
 	r.flag("propagate_uplink_status", func(p *model.Port) *bool { return &p.PropagateUplinkStatus }).inPost().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.PropagateUplinkStatus = true })
 	r.text("ip_allocation", func(p *model.Port) *string { return &p.IPAllocation }).noSort().noFilter()
+}
+
+// rareText declares a nullable text that few ports have.
+func rareText(r *ports, name string, field func(*model.RarePort) *string) *attribute[*model.Port, *rules.PortExtra] {
+	return r.nullableOf(name, func(p *model.Port) string {
+		rare := p.Rare()
+		return *field(&rare)
+	}, func(p *model.Port, s string) { p.SetRare(func(rare *model.RarePort) { *field(rare) = s }) })
 }
 
 func checkPlaneStatus(v Value) error {
@@ -389,7 +397,9 @@ func checkOffload(v Value) error {
 // hintsValue reads hints, which are for outside drivers and kept as they are.
 func hintsValue(v Value) (assign[model.Port, rules.PortExtra], error) {
 	raw, err := dictValue(v)
-	return func(p *model.Port, _ *rules.PortExtra) { p.Hints = raw }, err
+	return func(p *model.Port, _ *rules.PortExtra) {
+		p.SetRare(func(rare *model.RarePort) { rare.Hints = raw })
+	}, err
 }
 
 func checkNUMA(v Value) error {

@@ -65,7 +65,9 @@ var table = []*Gap{
 		Name: "port hints", Extensions: []string{"port-hints", "port-hardware-offload-type"}, Asked: "ports with hints or hardware_offload_type",
 		Why: "the attribute is stored and shown; no data plane does anything by it",
 		parts: []part{by(func(w *world.World) iter.Seq[*model.Port] { return w.Ports.All() },
-			func(_ *world.World, p *model.Port) bool { return len(p.Hints) > 0 || p.HardwareOffload != "" })},
+			func(_ *world.World, p *model.Port) bool {
+				return len(p.Rare().Hints) > 0 || p.Rare().HardwareOffload != ""
+			})},
 	},
 	{
 		Name: "QoS", Extensions: []string{"qos", "qos-bw-limit-direction", "qos-bw-minimum-ingress", "qos-default", "qos-fip", "qos-gateway-ip",
