@@ -246,14 +246,9 @@ func (w *listed) groups() (bad []string) {
 	return bad
 }
 
-// services: what stands on ports and segments.
+// services: what stands on ports, and segments.
 func (w *listed) services() (bad []string) {
 	ports := w.rows("ports")
-	for id, l := range w.rows("local_ips") {
-		if p := ports[text(l["local_port_id"])]; p == nil || !slices.Contains(addressesOf(p), text(l["local_ip_address"])) {
-			bad = append(bad, fmt.Sprintf("local IP %s has %v, its port %v", id, l["local_ip_address"], addressesOf(p)))
-		}
-	}
 	for id, x := range w.rows("ndp_proxies") {
 		if p := ports[text(x["port_id"])]; p == nil || !slices.Contains(addressesOf(p), text(x["ip_address"])) {
 			bad = append(bad, fmt.Sprintf("NDP proxy %s has %v, its port %v", id, x["ip_address"], addressesOf(p)))

@@ -179,7 +179,7 @@ type pending struct {
 // maxGroupBytes bounds a commit; the store's own bound is several times that.
 const maxGroupBytes = 4 << 20
 
-// Run serves writes until ctx is done, then ends the commit under way and returns.
+// Run serves writes until ctx is done, then ends the commit under way and returns. One whose outcome the store cannot tell is left.
 func (w *Writer) Run(ctx context.Context) error {
 	defer close(w.done)
 	for {
@@ -212,7 +212,7 @@ func (w *Writer) serve(ctx context.Context, first *request, from *remainder) {
 	results, lost := make(chan error, 1), make(chan struct{}, 1)
 	if from != nil {
 		busy, next = from.group, &group{world: from.group.world}
-		go w.resolve(busy, from.err, results, lost)
+		go w.resolve(ctx, busy, from.err, outcome{results, lost})
 	}
 	if first != nil {
 		w.take(next, first)
@@ -228,7 +228,7 @@ func (w *Writer) serve(ctx context.Context, first *request, from *remainder) {
 				continue
 			}
 			busy, next = next, &group{world: next.world}
-			go w.commit(busy, results, lost)
+			go w.commit(ctx, busy, outcome{results, lost})
 		}
 		requests := w.requests
 		if len(next.members) >= w.cfg.MaxGroup || next.bytes >= maxGroupBytes {
@@ -354,10 +354,18 @@ func (tx *Tx) batch(at time.Time) (store.Batch, int, error) {
 	return b, size, nil
 }
 
-// commit makes a group durable; it runs beside Run, one at a time. An unknown outcome is asked after until it is known;
-// lost says that the store cannot even be asked, which may last.
-func (w *Writer) commit(g *group, results chan<- error, lost chan<- struct{}) {
-	w.resolve(g, w.append(g), results, lost)
+// outcome is where a commit tells what has become of it.
+type outcome struct {
+	results chan<- error
+	lost    chan<- struct{} // the store cannot even be asked, which may last
+}
+
+// errGivenUp ends a commit whose outcome is not known while the server stops: the store is asked when the next one starts.
+var errGivenUp = errors.New("the server has stopped before it was known whether the commit happened")
+
+// commit makes a group durable; it runs beside Run, one at a time. An unknown outcome is asked after until it is known, or ctx is done.
+func (w *Writer) commit(ctx context.Context, g *group, to outcome) {
+	w.resolve(ctx, g, w.append(g), to)
 }
 
 // append asks the store to make a group durable.
@@ -367,7 +375,7 @@ func (w *Writer) append(g *group) error {
 }
 
 // resolve is the rest of commit, when append has returned err.
-func (w *Writer) resolve(g *group, err error, results chan<- error, lost chan<- struct{}) {
+func (w *Writer) resolve(stop context.Context, g *group, err error, to outcome) {
 	ctx, last := context.Background(), g.batches[len(g.batches)-1]
 	for wait := 10 * time.Millisecond; errors.Is(err, store.ErrUnknown); wait = min(2*wait, time.Second) {
 		w.healthy.Store(&storeState{err: err, commit: true, at: w.cfg.Now()})
@@ -380,13 +388,18 @@ func (w *Writer) resolve(g *group, err error, results chan<- error, lost chan<- 
 			err = errors.New("commit was lost")
 		default:
 			select {
-			case lost <- struct{}{}:
+			case to.lost <- struct{}{}:
 			default: // said before
 			}
-			time.Sleep(wait)
+			select {
+			case <-time.After(wait):
+			case <-stop.Done():
+				to.results <- errGivenUp
+				return
+			}
 		}
 	}
-	results <- err
+	to.results <- err
 }
 
 // settle publishes a durable group and answers it, or takes a failed one back. It returns the group to go on with.
@@ -401,6 +414,16 @@ func (w *Writer) settle(ctx context.Context, g, next *group, err error) *group {
 			again = append(g.members, next.members...)
 			g.members = nil
 		}
+	}
+	if errors.Is(err, errGivenUp) {
+		w.cfg.Log.Error("stopped with a commit whose outcome is unknown; what the store holds is what the next start finds", "writes", len(g.batches))
+		for _, p := range g.members {
+			p.answer <- answer{nil, err} // not that it was not done
+		}
+		for _, p := range next.members {
+			p.answer <- answer{nil, errStopped()}
+		}
+		return &group{world: w.Snapshot()}
 	}
 	if err != nil {
 		w.healthy.Store(&storeState{err: err, commit: true, at: w.cfg.Now()})

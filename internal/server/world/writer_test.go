@@ -224,6 +224,37 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
+// TestStopWithUnknownOutcome: a server that is told to stop does not wait for a store that may never come back, and does not say of the
+// write whose outcome nobody knows that it was not done.
+func TestStopWithUnknownOutcome(t *testing.T) {
+	w, err := world.Open(t.Context(), world.Config{Store: &gone{Store: newStore(t), away: make(chan struct{})}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: randomUUID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended, first := make(chan error, 1), make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	go func() {
+		_, err := w.Do(t.Context(), "create", putNetwork("first", "p"))
+		first <- err
+	}()
+	for w.StoreError() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not stop")
+	}
+	if err := <-first; err == nil || model.KindOf(err) == model.KindUnavailable {
+		t.Errorf("the write of which nothing is known: %v", err)
+	}
+}
+
 // TestStoreTried: what another write to the store came to counts where the writer has nothing newer to say.
 func TestStoreTried(t *testing.T) {
 	now := time.Unix(1000, 0)
