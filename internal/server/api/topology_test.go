@@ -65,7 +65,12 @@ func TestNDPProxies(t *testing.T) {
 	e.as("m").refused(404, "PortNotFound", "POST", "/ndp_proxies", ask(nil))
 	e.refused(409, "RouterInterfaceInUseByNDPProxy", "PUT", router+"/remove_router_interface", object{"subnet_id": subnet})
 	e.refused(409, "RouterGatewayInUseByNDPProxy", "PUT", router, object{"router": object{"external_gateway_info": nil}})
-	e.refused(409, "RouterNDPProxyInUse", "PUT", router, object{"router": object{"enable_ndp_proxy": false}})
+	for _, on := range []bool{false, true} { // its proxies stay
+		if got := e.must(200, "PUT", router, object{"router": object{"enable_ndp_proxy": on}}); got["enable_ndp_proxy"] != on {
+			t.Errorf("enable_ndp_proxy is %v, want %v", got["enable_ndp_proxy"], on)
+		}
+		e.must(200, "GET", "/ndp_proxies/"+p["id"].(string), nil)
+	}
 	e.must(200, "PUT", "/ndp_proxies/"+p["id"].(string), object{"ndp_proxy": object{"name": "x"}})
 	e.must(204, "DELETE", "/ports/"+port["id"].(string), nil)
 	e.refused(404, "NDPProxyNotFound", "GET", "/ndp_proxies/"+p["id"].(string), nil)

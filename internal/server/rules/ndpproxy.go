@@ -132,10 +132,7 @@ func ndpProxying(tx *world.Tx, v *model.Router, asked Opt[bool]) error {
 	case used && !possible:
 		return model.Errf(model.KindConflict, "RouterGatewayInUseByNDPProxy",
 			"Unable to change the external gateway of router %s: there are one or more ndp proxies still in use on the router.", v.ID)
-	case used && !wants:
-		return model.Errf(model.KindConflict, "RouterNDPProxyInUse",
-			"Unable to disable ndp proxy on router %s: there are one or more ndp proxies still in use on the router.", v.ID)
-	default:
+	default: // proxies stay while their router proxies for nobody, and nobody answers for them
 		v.EnableNDPProxy = wants && possible
 	}
 	return nil

@@ -74,8 +74,8 @@ func (r *Rules) AddRouter(tx *world.Tx, a *model.Agent, id model.RouterID) error
 		return model.NotFound("Router", idText(id.UUID))
 	case h.AgentMode == model.ModeDVR || h.AgentMode == model.ModeDVRNoExternal:
 		return model.Errf(model.KindConflict, "DVRL3CannotAssignToDvrAgent", "Not allowed to manually assign a router to an agent in 'dvr' mode.")
-	case v.GatewayHost == a.Host:
-		return model.Errf(model.KindConflict, "RouterHostedByL3Agent", "The router %s has been already hosted by the L3 Agent %s.", id, a.ID)
+	case v.GatewayHost == a.Host: // nothing to do is no fault
+		return nil
 	case !r.canServe(tx, h, v):
 		return model.Errf(model.KindConflict, "RouterL3AgentMismatch",
 			"Cannot host router %s on %s L3 agent %s: its mode, or the external network that the host does not reach, forbids it.", id, h.AgentMode, a.ID)
