@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -98,10 +99,14 @@ func (l *Loaded) keystoneURL() (string, error) {
 	return baseURL(u.String())
 }
 
-// checkURL accepts "" and absolute http and https URLs, of which it drops slashes at the end.
+// checkURL accepts "" and absolute http and https URLs, of which it drops slashes at the end. One with a user in it is refused, for URLs are
+// logged and told to clients; the error does not repeat it.
 func checkURL(s string) (string, error) {
 	if s == "" {
 		return "", nil
+	}
+	if strings.Contains(s, "@") {
+		return "", errors.New("has a user or password in it; leave only http://host:port and set username and password, which are options of their own")
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {

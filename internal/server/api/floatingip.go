@@ -153,8 +153,9 @@ func serveFloatingPools(c *call, rest []string) error {
 			b = appendUUID(append(b, `, "subnet_id": `...), s.ID.UUID)
 			b = appendString(append(b, `, "subnet_name": `...), s.Name)
 			b = appendUUID(append(b, `, "network_id": `...), n.ID.UUID)
-			b = appendString(append(b, `, "project_id": `...), n.ProjectID)
-			b = append(appendString(append(b, `, "tenant_id": `...), n.ProjectID), '}')
+			// The caller's project, as in Neutron: whose the network is does not concern him.
+			b = appendStringOrNull(append(b, `, "project_id": `...), c.by.Project)
+			b = append(appendStringOrNull(append(b, `, "tenant_id": `...), c.by.Project), '}')
 		}
 	}
 	c.reply(http.StatusOK, append(b, "]}"...))

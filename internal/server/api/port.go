@@ -369,7 +369,7 @@ func portRest(r *ports) {
 	r.derived("hints", func(b []byte, p *model.Port, _ *View) []byte { return appendRawOrNull(b, p.Rare().Hints) }).rw().guardAny().convert(hintsValue)
 	r.flag("propagate_uplink_status", func(p *model.Port) *bool { return &p.PropagateUplinkStatus }).inPost().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.PropagateUplinkStatus = true })
-	r.text("ip_allocation", func(p *model.Port) *string { return &p.IPAllocation }).noSort().noFilter()
+	r.text("ip_allocation", func(p *model.Port) *string { return &p.IPAllocation })
 }
 
 // rareText declares a nullable text that few ports have.

@@ -23,6 +23,9 @@ func serveQuotas(c *call, rest []string) error {
 		if !get {
 			return errMethod
 		}
+		if c.by.Project == "" {
+			return model.Errf(model.KindInvalid, "QuotaMissingTenant", "Tenant-id was missing from quota request.")
+		}
 		b := appendString(append(c.buffer(), `{"tenant": {"tenant_id": `...), c.by.Project)
 		c.reply(http.StatusOK, append(b, '}', '}'))
 		return nil
@@ -39,6 +42,10 @@ func serveQuotas(c *call, rest []string) error {
 			return strconv.AppendInt(b, int64(c.s.deps.Rules.DefaultQuota(kind)), 10)
 		})
 	case len(rest) == 2 && get && rest[1] == "details":
+		if rest[0] != c.by.Project && !c.by.Admin { // neutron/extensions/quotasv2_detail.py, before policy
+			return model.Errf(model.KindForbidden, "AdminRequired",
+				"User does not have admin privileges: Only admin is authorized to access quotas for another project.")
+		}
 		return c.showQuota(rest[0], appendDetails)
 	}
 	return errNoPath

@@ -24,34 +24,43 @@ func schedulers(n *networks, v *routers, a *agents) {
 		(*m)[name] = f
 	}
 	put(&n.subs, "dhcp-agents", func(c *call, id string, rest []string) error {
+		if err := mayList(c, "get_dhcp-agents", rest); err != nil {
+			return err
+		}
 		o, x, err := n.object(c, id)
 		if err != nil {
 			return err
 		}
-		return listAgents(c, a, x, "get_dhcp-agents", rest, func(g *model.Agent) bool { return rules.ServesDHCP(g, o) })
+		return listAgents(c, a, x, func(g *model.Agent) bool { return rules.ServesDHCP(g, o) })
 	})
 	put(&v.subs, "l3-agents", func(c *call, id string, rest []string) error {
+		if err := mayList(c, "get_l3-agents", rest); err != nil {
+			return err
+		}
 		o, x, err := v.object(c, id)
 		if err != nil {
 			return err
 		}
-		return listAgents(c, a, x, "get_l3-agents", rest, func(g *model.Agent) bool {
+		return listAgents(c, a, x, func(g *model.Agent) bool {
 			return g.Type == model.AgentL3 && g.Host == o.GatewayHost
 		})
 	})
 }
 
-// listAgents answers with the agents of which which holds.
-func listAgents(c *call, a *agents, x *View, action string, rest []string, which func(*model.Agent) bool) error {
+// mayList refuses what is no list of agents, or not the caller's to see: that is asked before it is looked whether the object is there, so that
+// who may not learns nothing of it.
+func mayList(c *call, action string, rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return errNoPath
 	case c.r.Method != http.MethodGet:
 		return errMethod
 	}
-	if err := x.May.Enforce(action, nil, nil); err != nil {
-		return err
-	}
+	return c.may.Enforce(action, nil, nil)
+}
+
+// listAgents answers with the agents of which which holds.
+func listAgents(c *call, a *agents, x *View, which func(*model.Agent) bool) error {
 	x.Detail = true
 	b := append(c.buffer(), `{"agents": `...)
 	b = appendList(b, slices.Collect(filtered(x.W.Agents.All(), which)), func(b []byte, g *model.Agent) []byte {

@@ -22,11 +22,11 @@ func autoTopology(c *call, rest []string) error {
 	if action == "" {
 		return errMethod
 	}
-	if err := c.may.Enforce(action, nil, policy.Project(project)); err != nil {
-		return err
-	}
 	if project != c.by.Project && !c.by.Admin {
 		return model.Errf(model.KindForbidden, "NotAuthorized", "Not authorized.")
+	}
+	if err := c.may.Enforce(action, nil, policy.Project(project)); err != nil {
+		return err
 	}
 	ru := c.s.deps.Rules
 	if c.r.Method == http.MethodDelete {

@@ -109,7 +109,7 @@ func TestAutoAllocatedTopology(t *testing.T) {
 	if len(routers) != 1 || routers[0].(object)["external_gateway_info"].(object)["network_id"] != ext {
 		t.Errorf("routers %v", routers)
 	}
-	m.refused(403, "PolicyNotAuthorized", "GET", path+"other", nil)
+	m.refused(403, "NotAuthorized", "GET", path+"other", nil)
 	port := m.create("port", object{"network_id": top["id"]})["id"].(string)
 	m.must(409, "DELETE", path+"m", nil)
 	if n := len(m.names("/routers")); n != 1 {

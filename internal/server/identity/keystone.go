@@ -27,7 +27,8 @@ const (
 	maxToken    = 8 << 10 // bytes of a token
 	maxAnswer   = 4 << 20 // bytes of Keystone's answer
 	badTime     = 30 * time.Second
-	renewBefore = time.Minute // the service's own token is renewed so long before its end
+	renewBefore = time.Minute              // the service's own token is renewed so long before its end
+	refusedTime = retryAfter * time.Second // Keystone's refusal of the service's own user is believed for so long
 )
 
 // Deps is what a Keystone needs. All are required.

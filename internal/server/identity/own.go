@@ -11,31 +11,68 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/weft-cloud/weft/internal/config"
 )
 
 // ownToken is the token as whose owner Keystone is asked.
 type ownToken struct {
-	mu      sync.Mutex // guards the rest; held while a new one is got, so that one is got at a time
+	logins singleflight.Group
+
+	mu      sync.Mutex // guards the rest
 	text    string
 	expires time.Time
+	refusal error     // Keystone's last word, if it refused our name or password
+	until   time.Time // when that is asked again
+}
+
+// errRefused says that Keystone refuses the service's own user.
+var errRefused = errors.New("Keystone refuses; check username, password and project in [keystone_authtoken]")
+
+// known is the present token if it is good for a while and not the one that was rejected; or that Keystone refuses us, which is not asked again at
+// once: many clients would have us guess at a password until Keystone locks the user out. Neither: ask.
+func (o *ownToken) known(now time.Time, rejected string) (string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.text != "" && o.text != rejected && o.expires.After(now.Add(renewBefore)) {
+		return o.text, nil
+	}
+	if o.refusal != nil && now.Before(o.until) {
+		return "", o.refusal
+	}
+	return "", nil
+}
+
+func (o *ownToken) learn(now time.Time, text string, expires time.Time, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refusal = nil
+	switch {
+	case err == nil:
+		o.text, o.expires = text, expires
+	case errors.Is(err, errRefused):
+		o.refusal, o.until = err, now.Add(refusedTime)
+	}
 }
 
 // ownToken returns a token of the service's own user, a new one if the present one ends soon or is the one that Keystone
-// has just rejected.
+// has just rejected. Whoever comes while a new one is got waits for the same answer, good or bad, so that nobody waits for longer than one takes.
 func (k *Keystone) ownToken(ctx context.Context, rejected string) (string, error) {
 	o := &k.own
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.text != "" && o.text != rejected && o.expires.After(k.now().Add(renewBefore)) {
-		return o.text, nil
+	if text, err := o.known(k.now(), rejected); text != "" || err != nil {
+		return text, err
 	}
-	text, expires, err := k.login(ctx)
-	if err != nil {
-		return "", err
-	}
-	o.text, o.expires = text, expires
-	return text, nil
+	text, err, _ := o.logins.Do(rejected, func() (any, error) {
+		// The login before this one may have ended since the caller looked.
+		if text, err := o.known(k.now(), rejected); text != "" || err != nil {
+			return text, err
+		}
+		text, expires, err := k.login(ctx)
+		o.learn(k.now(), text, expires, err)
+		return text, err
+	})
+	return text.(string), err
 }
 
 // login is POST /v3/auth/tokens by password.
@@ -63,7 +100,7 @@ func (k *Keystone) login(ctx context.Context) (string, time.Time, error) {
 	switch a.status {
 	case http.StatusCreated, http.StatusOK:
 	case http.StatusUnauthorized:
-		return "", time.Time{}, fmt.Errorf("log in as %s: Keystone refuses; check username, password and project in [keystone_authtoken]", c.Username)
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, errRefused)
 	case http.StatusNotFound:
 		return "", time.Time{}, fmt.Errorf("log in as %s: there is no Identity API v3 at %s; check auth_url in [keystone_authtoken]", c.Username, k.cfg.AuthURL)
 	default:

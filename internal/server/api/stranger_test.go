@@ -1,0 +1,73 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestForeignNetworkIsNotFound: whether something may be put on a network is asked before what its attributes are under, and before quota, so that a
+// network of others is not found in whatever way one asks (neutron/pecan_wsgi/hooks/ownership_validation.py).
+func TestForeignNetworkIsNotFound(t *testing.T) {
+	e := newEnv(t, nil)
+	own := e.as("p1")
+	n := own.create("network", object{"name": "own"})["id"].(string)
+	ext := e.create("network", object{"router:external": true})["id"].(string)
+	const absent = "00000000-0000-4000-8000-000000000000"
+	stranger := e.as("p2")
+	for _, more := range []object{
+		{}, {"mac_address": "fa:16:3e:00:00:09"}, {"fixed_ips": []any{object{"ip_address": "10.0.0.9"}}}, {"binding:host_id": "h"}, {"port_security_enabled": false},
+		{"device_owner": "network:dhcp"}, {"allowed_address_pairs": []any{object{"ip_address": "10.0.0.9"}}},
+	} {
+		for id, want := range map[string]struct {
+			code int
+			typ  string
+		}{n: {404, "NetworkNotFound"}, absent: {404, "NetworkNotFound"}, ext: {403, "HTTPForbidden"}} {
+			port := object{"network_id": id}
+			for k, v := range more {
+				port[k] = v
+			}
+			stranger.refused(want.code, want.typ, "POST", "/ports", object{"port": port})
+		}
+	}
+	own.refused(403, "PolicyNotAuthorized", "POST", "/ports", object{"port": object{"network_id": n, "binding:host_id": "h"}})
+	stranger.refused(404, "NetworkNotFound", "POST", "/subnets",
+		object{"subnet": object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24", "service_types": []string{"compute:nova"}}})
+}
+
+// TestStrangersLearnNothing: what tells of others is refused in the same words whether it is there or not, and lists name the caller alone.
+func TestStrangersLearnNothing(t *testing.T) {
+	e := newEnv(t, nil)
+	own, stranger := e.as("p1"), e.as("p2")
+	n := own.create("network", object{"name": "own"})["id"].(string)
+	r := own.create("router", object{"name": "own"})["id"].(string)
+	ext := e.create("network", object{"router:external": true})["id"].(string)
+	e.create("subnet", object{"network_id": ext, "ip_version": 4, "cidr": "203.0.113.0/24"})
+	const absent = "00000000-0000-4000-8000-000000000000"
+	for _, path := range []string{"/networks/" + n + "/dhcp-agents", "/networks/" + absent + "/dhcp-agents", "/routers/" + r + "/l3-agents", "/routers/" + absent + "/l3-agents"} {
+		stranger.refused(403, "PolicyNotAuthorized", "GET", path, nil)
+		own.refused(403, "PolicyNotAuthorized", "GET", path, nil)
+	}
+	for _, project := range []string{"p1", "nobody"} {
+		stranger.refused(403, "AdminRequired", "GET", "/quotas/"+project+"/details.json", nil)
+		stranger.refused(403, "NotAuthorized", "GET", "/auto-allocated-topology/"+project+"?fields=dry-run", nil)
+	}
+	_, pools := stranger.do("GET", "/floatingip_pools", nil)
+	list := pools["floatingip_pools"].([]any)
+	if len(list) != 1 || list[0].(object)["project_id"] != "p2" || list[0].(object)["tenant_id"] != "p2" {
+		t.Errorf("pools as p2 sees them: %v", list)
+	}
+	if code, body, _ := e.as("").raw("GET", "/v2.0/quotas/tenant", nil, nil); code != 401 { // the helper's identity knows nobody without a project
+		t.Errorf("quotas/tenant: %d %s", code, body)
+	}
+	own.create("port", object{"network_id": n, "name": "bare"})
+	_, ports := own.do("GET", "/ports?ip_allocation=immediate&fields=name", nil)
+	if got := ports["ports"].([]any); len(got) != 1 {
+		t.Errorf("ports by ip_allocation: %v", got)
+	}
+	if _, ports = own.do("GET", "/ports?ip_allocation=deferred", nil); len(ports["ports"].([]any)) != 0 {
+		t.Errorf("ports by another ip_allocation: %v", ports)
+	}
+	if code, body, _ := own.raw("GET", "/v2.0/ports?sort_key=ip_allocation&sort_dir=desc", nil, nil); code != 200 || !strings.Contains(string(body), `"bare"`) {
+		t.Errorf("sorted by ip_allocation: %d %s", code, body)
+	}
+}
