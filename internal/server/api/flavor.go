@@ -224,13 +224,13 @@ func serviceProviders(c *call, rest []string) error {
 		return errMethod
 	}
 	q, err := parseQuery(c.r.URL.RawQuery, 0)
-	if err == nil {
-		err = c.may.Enforce("get_service_provider", nil, nil)
-	}
 	if err != nil {
 		return err
 	}
-	list := c.s.deps.Rules.Providers()
+	var list []rules.Provider // to whom policy shows none there is none, as in Neutron
+	if c.may.Allows("get_service_provider", nil) {
+		list = c.s.deps.Rules.Providers()
+	}
 	for _, f := range q.filters {
 		value := map[string]func(rules.Provider) string{
 			"name": func(p rules.Provider) string { return p.Name }, "service_type": func(rules.Provider) string { return model.ServiceL3 },

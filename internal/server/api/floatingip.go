@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/policy"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
@@ -132,12 +133,14 @@ func serveFloatingPools(c *call, rest []string) error {
 		return errNoPath
 	}
 	x := c.view()
-	if err := x.May.Enforce("get_floatingip_pool", nil, nil); err != nil {
-		return err
-	}
+	// Each pool is shown as the caller's own; to whom policy shows none there is none, as in Neutron.
+	shown := x.May.Allows("get_floatingip_pool", policy.Project(c.by.Project))
 	b := append(c.buffer(), `{"floatingip_pools": [`...)
 	first := true
 	for n := range x.W.Networks.External() {
+		if !shown {
+			break
+		}
 		if !c.by.Admin && n.ProjectID != c.by.Project && !rules.ExternalFor(x.W, n.ID, c.by.Project) {
 			continue
 		}

@@ -1,8 +1,12 @@
 package api_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/internal/server/policy"
 )
 
 // TestForeignNetworkIsNotFound: whether something may be put on a network is asked before what its attributes are under, and before quota, so that a
@@ -69,5 +73,37 @@ func TestStrangersLearnNothing(t *testing.T) {
 	}
 	if code, body, _ := own.raw("GET", "/v2.0/ports?sort_key=ip_allocation&sort_dir=desc", nil, nil); code != 200 || !strings.Contains(string(body), `"bare"`) {
 		t.Errorf("sorted by ip_allocation: %d %s", code, body)
+	}
+}
+
+// TestListsByNewDefaults: of what is nobody's or the caller's own, lists are shortened by policy and not refused, as Neutron filters what it found.
+func TestListsByNewDefaults(t *testing.T) {
+	e := newEnv(t, nil)
+	ext := e.create("network", object{"router:external": true})["id"].(string)
+	e.create("subnet", object{"network_id": ext, "ip_version": 4, "cidr": "203.0.113.0/24"})
+	engine, _, err := policy.New(policy.Options{EnforceNewDefaults: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.handler = api.New(api.Deps{Writer: e.writer, Rules: e.rules, Identity: headerIdentity{}, Policy: engine, Log: slog.New(slog.DiscardHandler), NewID: randomUUID})
+	for _, c := range []struct {
+		roles, list string
+		want        int
+	}{
+		{"reader", "floatingip_pools", 1}, {"other", "floatingip_pools", 0}, {"reader", "service-providers", 4}, {"other", "service-providers", 0},
+		{"reader", "availability_zones", 0},
+	} {
+		one := *e
+		one.headers = map[string]string{"X-Project-Id": "p1", "X-Roles": c.roles}
+		code, body := one.do("GET", "/"+c.list, nil)
+		n := -1
+		for _, list := range body {
+			if list, ok := list.([]any); ok {
+				n = len(list)
+			}
+		}
+		if code != 200 || n != c.want {
+			t.Errorf("%s as %s: %d with %d rows, want 200 with %d", c.list, c.roles, code, n, c.want)
+		}
 	}
 }

@@ -63,7 +63,7 @@ func (s *Set) Enforce(action string, attrs []string, target Target) error {
 		return nil
 	}
 	if s.foreign && !s.bypass {
-		return model.Errf(model.KindForbidden, "PolicyNotAuthorized", "rule:%s needs a token of project scope; this one has %s scope", action, s.scope)
+		return model.Errf(model.KindForbidden, "InvalidScope", "rule:%s requires a scope of ['project'], request was made with %s scope.", action, s.scope)
 	}
 	return model.Errf(model.KindForbidden, "PolicyNotAuthorized", "%s is disallowed by policy", asked(action, attrs))
 }
