@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"regexp"
@@ -74,12 +75,17 @@ var identifier = regexp.MustCompile(`/[0-9a-f]+-[0-9a-f-]+`)
 
 // call sends a request as the client's own project. ok: there was an answer.
 func (c *client) call(ctx context.Context, method, path string, body any) (a *rig.Answer, ok bool) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		panic(err)
+	var err error
+	var b []byte
+	var sent io.Reader
+	if body != nil {
+		if b, err = json.Marshal(body); err != nil {
+			panic(err)
+		}
+		sent = bytes.NewReader(b)
 	}
 	header := http.Header{"X-Project-Id": {fmt.Sprint("project-", c.n%3)}}
-	if a, err = c.s.Send(ctx, method, "/v2.0"+path, bytes.NewReader(b), header); err != nil {
+	if a, err = c.s.Send(ctx, method, "/v2.0"+path, sent, header); err != nil {
 		c.answered[0]++
 		return nil, false
 	}

@@ -146,7 +146,7 @@ func (c *client) wildRouter(ctx context.Context) {
 	case 0, 1:
 		c.call(ctx, "PUT", "/routers/"+r+"/"+c.pick("add_extraroutes", "remove_extraroutes"), routes)
 	case 2:
-		c.call(ctx, "PUT", "/routers/"+r+"/"+c.pick("add_router_interface", "remove_router_interface"), object{"port_id": c.id("port")})
+		c.call(ctx, "PUT", "/routers/"+r+"/"+c.pick("add_router_interface", "remove_router_interface"), object{"port_id": last(c.some("/ports"))}) // it goes with the leg
 	case 3:
 		c.more(ctx, "/routers/"+r+"/conntrack_helpers", "conntrack_helper", object{"helper": "tftp", "protocol": "udp", "port": 69 + c.r.IntN(2)})
 	case 4:
