@@ -11,7 +11,7 @@ import (
 func TestOpenStackClient(t *testing.T) {
 	s := start(t, rig.Options{Identity: true, Config: rig.Config{
 		"DEFAULT":            {"service_plugins": "router"},
-		"ml2_type_vlan":      {"network_vlan_ranges": "physnet1:100:200"},
+		"ml2_type_vlan":      {"network_vlan_ranges": "physnet1:100:200,physnet2:100:200"},
 		"ml2_type_vxlan":     {"vni_ranges": "1:5000"},
 		"quotas":             {"quota_port": "500"},
 		"oslo_policy":        {"enforce_scope": "False"},
@@ -188,7 +188,7 @@ func (w *walk) trunks() {
 
 func (w *walk) segments() {
 	w.show("network create routed --provider-network-type vlan --provider-physical-network physnet1 --provider-segment 150")
-	w.show("network segment create seg2 --network routed --network-type vlan --physical-network physnet1 --segment 151")
+	w.show("network segment create seg2 --network routed --network-type vlan --physical-network physnet2 --segment 151")
 	w.do("network segment set seg2 --description changed")
 	w.has(object{"description": "changed"}, "network segment show seg2")
 	w.list(2, "network segment list --network routed")
