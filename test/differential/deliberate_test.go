@@ -24,6 +24,17 @@ var deliberate = []struct {
 	{regexp.MustCompile(`remove_extraroutes: status 400 HTTPBadRequest / 200 $`), "a destination with host bits is no route that could be there", ""},
 	{regexp.MustCompile(`/routers(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "external_gateway_info is a dictionary or null; Neutron takes [] for null", `(?s)"external_gateway_info": ?\[\].*external_gateway_info`},
 	{regexp.MustCompile(`409 ExternalIpAddressExhausted / 400 ExternalIpAddressExhausted$`), "exhaustion is a conflict, as everywhere else", ""},
+	{regexp.MustCompile(`/networks(/ID)?: status 20[01]  / 409 NeutronDbObjectDuplicateEntry$`), "Neutron stores a network's dns_domain twice and fails", `"dns_domain"`},
+	{regexp.MustCompile(`security_group_rules?(\[\])?\.description: "" / null$`), "rules that groups begin with have the description that all have without one", ""},
+	{regexp.MustCompile(`^GET .*: 0 elements \[\] / |^GET .*: \d+ elements .* / (0 elements )?\[\]$`), "revisions count the whole store's writes", `[?&]revision_number=`},
+	{regexp.MustCompile(`network_segment_ranges: status 400 BadRequest / 201 $`), "a range of a physical network that is not configured could never be used", `is not in network_vlan_ranges`},
+	{regexp.MustCompile(`/ndp_proxies: 404 RouterNotFound / 409 PortUnreachableRouter$`), "what was not found is named", ""},
+	{regexp.MustCompile(`/routers/ID/conntrack_helpers/ID: 404 RouterNotFound / 404 HTTPNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
+	{regexp.MustCompile(`rbac-policies(/ID)?: (status 200  / 409 RbacPolicyInUse|404 RbacPolicyNotFound / 400 InvalidInput)$`), "an update of nothing takes nothing away; what was not found is named", ""},
+	{regexp.MustCompile(`^PUT /[\w/-]+: status 200  / 403 PolicyNotAuthorized$`), "policy is not asked about attributes that nobody sent", `: \{\}\}\n`},
+	{regexp.MustCompile(`port_associations: (status 201  / 400|409 LocalIPAssociationExists / 400) LocalIPNoRequestedIP$`), "of addresses of two families that of the local IP's is meant", ""},
+	{regexp.MustCompile(`minimum_packet_rate_rules(/ID)?: (409 QoSRuleParameterConflict / 409 QoSRulesConflict|status 409 QoSRuleParameterConflict / 20[01] )$|packet_rate_limit_rules(/ID)?: status 409 QoSRuleParameterConflict / 20[01] $`), "no packet rate can be guaranteed above its limit, as no bandwidth can", ""},
+	{regexp.MustCompile(`metering-label-rules(/ID)?: status 200  / 404 HTTPNotFound$`), "whose label it is sees its rules", ""},
 	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", ""},
 }
 

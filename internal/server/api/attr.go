@@ -42,6 +42,7 @@ type attribute[P, E any] struct {
 	compare func(a, b P) int
 	key     []byte // the name as it is written
 	max     int    // longest text
+	isLate  bool   // what is wrong with a value is found after policy was asked
 	boolean bool   // declared by flag or flagOf
 	null    bool   // text: null is taken as ""
 }
@@ -115,6 +116,9 @@ func (a *attribute[P, E]) asked(names []string, v Value, create bool) []string {
 
 // limit bounds a text's length in characters.
 func (a *attribute[P, E]) limit(n int) *attribute[P, E] { a.max = n; return a }
+
+// late leaves what is wrong with a value until policy was asked: Neutron's rules find it, not its reader.
+func (a *attribute[P, E]) late() *attribute[P, E] { a.isLate = true; return a }
 
 // orNull accepts null for a text, meaning "".
 func (a *attribute[P, E]) orNull() *attribute[P, E] { a.null = true; return a }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 
@@ -10,13 +9,39 @@ import (
 	"github.com/weft-cloud/weft/internal/server/world"
 )
 
+// bindingShape is what a body about a binding may have; it reads bodies and queries, and has no objects.
+func bindingShape() *Resource[rules.BindingRequest, none] {
+	type T = rules.BindingRequest
+	type X = none
+	r := &Resource[T, X]{name: "binding", plural: "bindings", word: "Binding", source: source[T]{clone: clone[T]},
+		create: func(*world.Tx, *rules.Actor, *T, *X) error { return nil }}
+	r.add(&attr[T, X]{name: "host", append: func(b []byte, _ *T, _ *View) []byte { return b }}).must().inPut().convert(func(v Value) (assign[T, X], error) {
+		return func(q *T, _ *X) {
+			if v.kind == isString && len(v.text) <= 255 {
+				q.Host = v.text // what else there is no host is called, which is found when the port is known
+			}
+		}, nil
+	}).filterBy(func(*View, []string) (func(*T) bool, error) { return func(*T) bool { return true }, nil })
+	for _, name := range []string{"vif_type", "vif_details", "status"} {
+		r.derived(name, func(b []byte, _ *T, _ *View) []byte { return b })
+	}
+	r.input("vnic_type", func(v Value) (assign[T, X], error) {
+		return func(q *T, _ *X) { q.VNICType = rules.Some(v.text) }, checkVNIC(v)
+	}).rw()
+	r.input("profile", func(v Value) (assign[T, X], error) {
+		raw, err := dictValue(v)
+		return func(q *T, _ *X) { q.Profile = rules.Some(raw) }, err
+	}).rw()
+	ignoredOwner(r)
+	r.compiled()
+	return r
+}
+
 // portBindings answers /ports/ID/bindings: where a port is and where a live migration may take it. Administrators and
 // services only.
-func portBindings(c *call, r *ports, id string, rest []string) error {
-	if len(rest) == 0 && c.r.Method == http.MethodPost {
-		if _, err := readBinding(c, ""); err != nil { // as Neutron, which reads the body before it looks for the port
-			return err
-		}
+func portBindings(c *call, r *ports, shape *Resource[rules.BindingRequest, none], id string, rest []string) error {
+	if err := shape.wellFormed(c, rest); err != nil { // as Neutron, which reads the body before it looks for the port
+		return err
 	}
 	if p, _, err := r.object(c, id); err != nil {
 		return err
@@ -38,7 +63,11 @@ func portBindings(c *call, r *ports, id string, rest []string) error {
 	case len(rest) == 0 && c.r.Method == http.MethodGet:
 		return listBindings(c, r, id)
 	case len(rest) == 0 && c.r.Method == http.MethodPost:
-		return writeBinding(c, r, id, host, http.StatusCreated, ru.CreateBinding)
+		q, err := readBinding(c, shape, host)
+		if err != nil {
+			return err
+		}
+		return writeBinding(c, r, id, q, ru.CreateBinding)
 	case len(rest) == 1 && c.r.Method == http.MethodGet:
 		p, x, err := r.object(c, id)
 		if err != nil {
@@ -51,7 +80,11 @@ func portBindings(c *call, r *ports, id string, rest []string) error {
 		c.reply(http.StatusOK, append(appendBinding(append(c.buffer(), `{"binding": `...), b), '}'))
 		return nil
 	case len(rest) == 1 && c.r.Method == http.MethodPut:
-		return writeBinding(c, r, id, host, http.StatusOK, ru.UpdateBinding)
+		q, err := readBinding(c, shape, host)
+		if err != nil {
+			return err
+		}
+		return writeBinding(c, r, id, q, ru.UpdateBinding)
 	case len(rest) == 1 && c.r.Method == http.MethodDelete:
 		_, err := r.change(c, id, "delete_port_binding", func(tx *world.Tx, p *model.Port) error { return ru.DeleteBinding(tx, p, host) })
 		if err == nil {
@@ -85,12 +118,8 @@ func listBindings(c *call, r *ports, id string) error {
 	return nil
 }
 
-// writeBinding answers POST and PUT; host is empty for POST, whose body names it.
-func writeBinding(c *call, r *ports, id, host string, code int, rule func(*world.Tx, *model.Port, rules.BindingRequest) error) error {
-	q, err := readBinding(c, host)
-	if err != nil {
-		return err
-	}
+// writeBinding answers POST and PUT.
+func writeBinding(c *call, r *ports, id string, q rules.BindingRequest, rule func(*world.Tx, *model.Port, rules.BindingRequest) error) error {
 	w, err := r.change(c, id, "write_port_binding", func(tx *world.Tx, p *model.Port) error { return rule(tx, p, q) })
 	if err != nil {
 		return err
@@ -99,47 +128,39 @@ func writeBinding(c *call, r *ports, id, host string, code int, rule func(*world
 	if err != nil {
 		return err
 	}
+	code := http.StatusOK
+	if c.r.Method == http.MethodPost {
+		code = http.StatusCreated
+	}
 	c.reply(code, append(appendBinding(append(c.buffer(), `{"binding": `...), b), '}'))
 	return nil
 }
 
-func readBinding(c *call, host string) (rules.BindingRequest, error) {
-	body, err := c.body()
+// readBinding reads what a body asks of one binding; host is empty for POST, whose body names it.
+func readBinding(c *call, shape *Resource[rules.BindingRequest, none], host string) (rules.BindingRequest, error) {
+	var want *wanted[*rules.BindingRequest, *none]
+	var err error
+	if host == "" {
+		var list []*wanted[*rules.BindingRequest, *none]
+		if list, _, err = shape.readCreate(c); err == nil && len(list) == 1 {
+			want = list[0]
+		} else if err == nil {
+			err = badRequest("Bindings are made one at a time")
+		}
+	} else {
+		want, err = shape.readUpdate(c)
+	}
 	if err != nil {
 		return rules.BindingRequest{}, err
 	}
-	v, ok := body.get("binding")
-	if !ok || v.kind != isObject {
-		return rules.BindingRequest{}, badRequest("Unable to find 'binding' in request body")
-	}
-	return bindingValue(v, host)
-}
-
-func bindingValue(v Value, host string) (rules.BindingRequest, error) {
-	q := rules.BindingRequest{Host: host}
-	for _, m := range v.members {
-		var err error
-		switch {
-		case m.name == "host" && host == "":
-			q.Host, err = textValue(m.value, 255)
-		case m.name == "vnic_type":
-			err = checkVNIC(m.value)
-			q.VNICType = rules.Some(m.value.text)
-		case m.name == "profile":
-			var raw json.RawMessage
-			raw, err = dictValue(m.value)
-			q.Profile = rules.Some(raw)
-		default:
-			return q, badRequest("Unrecognized attribute(s) '%s'", m.name)
-		}
-		if err != nil {
-			return q, badRequest("Invalid input for %s. Reason: %s", m.name, err)
-		}
+	q, _ := shape.make(want, nil)
+	if host != "" {
+		q.Host = host
 	}
 	if q.Host == "" {
-		return q, badRequest("Failed to parse request. Required attribute 'host' not specified")
+		return *q, badRequest("Invalid input for host. Reason: it must be the name of a host.")
 	}
-	return q, nil
+	return *q, nil
 }
 
 // activateBinding answers PUT …/activate, whose answer has no envelope.

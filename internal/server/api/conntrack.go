@@ -39,12 +39,20 @@ func conntrackHelperResource(ru *rules.Rules) *conntrackHelpers {
 		},
 	}
 	r.identified()
-	oneOf(r.text("protocol", func(v *T) *string { return &v.Protocol }).rw().must(), "tcp", "udp", "dccp", "icmp", "ipv6-icmp", "sctp")
+	ignoredOwner(r)
+	protocolOf(r.text("protocol", func(v *T) *string { return &v.Protocol }).rw().must(), "tcp", "udp", "dccp", "icmp", "ipv6-icmp", "sctp")
 	r.number("port", func(v *T) int64 { return int64(v.Port) }).rw().must().convert(func(v Value) (assign[T, X], error) {
 		n, err := portValue(v)
 		return func(t *T, _ *X) { t.Port = int(n) }, err
 	})
-	r.text("helper", func(v *T) *string { return &v.Helper }).rw().must().limit(64)
+	r.text("helper", func(v *T) *string { return &v.Helper }).rw().must().convert(func(v Value) (assign[T, X], error) {
+		text := v.String() // of any type: the rule knows which helpers there are
+		if v.kind != isNull {
+			v = Value{kind: isString, text: text}
+		}
+		_, err := textValue(v, 64)
+		return func(t *T, _ *X) { t.Helper = text }, err
+	})
 	return r
 }
 

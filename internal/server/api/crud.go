@@ -155,6 +155,9 @@ func (r *resource[P, E]) createAll(c *call, tx *world.Tx, objects []*wanted[P, E
 		if err := r.allowed(c.viewOf(&tx.World), "create_"+r.policy, o.asked, made[i]); err != nil {
 			return err
 		}
+		if o.late != nil {
+			return o.late
+		}
 	}
 	if r.together != nil && len(made) > 1 {
 		if err := r.together(made); err != nil {
@@ -207,6 +210,9 @@ func (r *resource[P, E]) doUpdate(c *call, id string) error {
 		v, x := r.make(want, old)
 		if err := r.allowed(c.viewOf(&tx.World), action, want.asked, v); err != nil {
 			return r.conceal(id, err)
+		}
+		if want.late != nil {
+			return want.late
 		}
 		return r.update(tx, c.by, update[P, E]{old, v, x, want.has})
 	})

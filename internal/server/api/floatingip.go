@@ -195,13 +195,11 @@ func portForwardingResource(ru *rules.Rules) *portForwardings {
 		},
 	}
 	r.identified()
-	oneOf(r.text("protocol", func(v *T) *string { return &v.Protocol }).rw().must(), "tcp", "udp", "icmp", "sctp", "dccp")
+	ignoredOwner(r)
+	protocolOf(r.text("protocol", func(v *T) *string { return &v.Protocol }).rw().must(), "tcp", "udp", "icmp", "sctp", "dccp")
 	r.uuid("internal_port_id", func(v *T) *model.UUID { return &v.Port.UUID }).rw().must()
 	r.derived("internal_ip_address", func(b []byte, v *T, _ *View) []byte { return appendAddr(b, v.Address) }).rw().must().
 		convert(func(v Value) (assign[T, X], error) {
-			if v.kind == isNull {
-				return func(*T, *X) {}, nil
-			}
 			a, err := addrValue(v)
 			return func(t *T, _ *X) { t.Address = a }, err
 		})

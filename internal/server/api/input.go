@@ -15,6 +15,7 @@ type wanted[P, E any] struct {
 	given   []string
 	asked   []string // attributes that policy is to be asked about
 	project string   // of a creation
+	late    error    // what is wrong with values and is found after policy was asked
 }
 
 func (w *wanted[P, E]) has(name string) bool { return slices.Contains(w.given, name) }
@@ -40,8 +41,17 @@ func (r *resource[P, E]) keyless(c *call) bool {
 		return errors.Is(err, errEmpty)
 	}
 	_, one := body.get(r.name)
-	_, several := body.get(r.name + "s")
+	_, several := r.several(body)
 	return body.kind == isObject && !one && !several
+}
+
+// several is what a body has beneath the name of more than one object. Neutron makes that name of the resource's by an s; where it is
+// another it takes one object at a time.
+func (r *resource[P, E]) several(body Value) (Value, bool) {
+	if r.plural != r.name+"s" {
+		return Value{}, false
+	}
+	return body.get(r.plural)
 }
 
 // envelope reads the body of POST or PUT, which is an object that has something.
@@ -71,7 +81,7 @@ func (r *resource[P, E]) readCreate(c *call) (objects []*wanted[P, E], bulk bool
 	if err != nil {
 		return nil, false, err
 	}
-	if list, ok := body.get(r.name + "s"); ok && r.plural == r.name+"s" { // by that name alone does Neutron know several
+	if list, ok := r.several(body); ok {
 		objects, err = r.readBulk(c, list)
 		return objects, true, err
 	}
@@ -126,7 +136,7 @@ func (r *resource[P, E]) readUpdate(c *call) (*wanted[P, E], error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, bulk := body.get(r.name + "s"); bulk && c.core() {
+	if _, bulk := r.several(body); bulk && c.core() {
 		return nil, badRequest("Bulk operation not supported")
 	}
 	one, err := r.inner(body)
@@ -181,7 +191,13 @@ func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E]
 			if errors.As(err, &why) {
 				err = badRequest("Invalid input for %s. Reason: %s", a.name, why)
 			}
-			return nil, err
+			if !a.isLate {
+				return nil, err
+			}
+			if w.late == nil {
+				w.late = err
+			}
+			continue
 		}
 		w.assigns = append(w.assigns, f)
 	}

@@ -35,14 +35,19 @@ func localIPResource(ru *rules.Rules) *localIPs {
 	r.identified()
 	r.text("name", func(l *T) *string { return &l.Name }).rw()
 	r.owned()
-	r.uuid("local_port_id", func(l *T) *model.UUID { return &l.PortID.UUID }).inPost()
-	r.uuid("network_id", func(l *T) *model.UUID { return &l.NetworkID.UUID }).inPost()
+	r.uuid("local_port_id", func(l *T) *model.UUID { return &l.PortID.UUID }).inPost().check(notNull)
+	r.uuid("network_id", func(l *T) *model.UUID { return &l.NetworkID.UUID }).inPost().check(notNull)
 	addrAttr(r, "local_ip_address", func(l *T) *netip.Addr { return &l.Address }).inPost().guardAny()
 	oneOf(r.text("ip_mode", func(l *T) *string { return &l.Mode }).inPost(), model.LocalIPTranslate, model.LocalIPPassthrough).
 		initially(func(l *T, _ *X) { l.Mode = model.LocalIPTranslate })
 	r.standard()
 	nestAssociations(r, localIPAssociationResource(ru))
 	return r
+}
+
+func notNull(v Value) error {
+	_, err := uuidValue(v, false)
+	return err
 }
 
 // addrAttr declares a stored address, null when there is none.

@@ -30,7 +30,7 @@ func meteringLabelResource(ru *rules.Rules) *meteringLabels {
 	}
 	r.identified()
 	r.text("name", func(l *T) *string { return &l.Name }).inPost()
-	ownDescription(r)
+	ownDescription(r).null = false
 	r.owned()
 	r.flag("shared", func(l *T) *bool { return &l.Shared }).inPost()
 	return r
@@ -47,7 +47,7 @@ func ownDescription[P, E any](r *resource[P, E]) *attribute[P, E] {
 func meteringRuleResource(ru *rules.Rules) *meteringRules {
 	type T = model.MeteringLabelRule
 	r := &meteringRules{
-		name: "metering_label_rule", plural: "metering_label_rules", path: "metering/metering-label-rules", word: "MeteringLabelRule",
+		name: "metering_label_rule", plural: "metering_label_rules", path: "metering/metering-label-rules", word: "MeteringLabelRule", loaded: true,
 		source:  table(func(w *world.World) *world.Table[model.MeteringLabelRuleID, T] { return &w.MeteringLabelRules.Table }),
 		id:      func(m *T) model.UUID { return m.ID.UUID },
 		meta:    func(m *T) *model.Meta { return &m.Meta },
@@ -65,9 +65,9 @@ func meteringRuleResource(ru *rules.Rules) *meteringRules {
 	r.uuid("metering_label_id", func(m *T) *model.UUID { return &m.LabelID.UUID }).must()
 	oneOf(r.text("direction", func(m *T) *string { return &m.Direction }).must(), model.Ingress, model.Egress)
 	r.flag("excluded", func(m *T) *bool { return &m.Excluded }).inPost()
-	prefixAttr(r, "remote_ip_prefix", func(m *T) *netip.Prefix { return &m.Remote }).inPost()
-	prefixAttr(r, "source_ip_prefix", func(m *T) *netip.Prefix { return &m.Source }).inPost()
-	prefixAttr(r, "destination_ip_prefix", func(m *T) *netip.Prefix { return &m.Destination }).inPost()
+	prefixAttr(r, "remote_ip_prefix", func(m *T) *netip.Prefix { return &m.Remote }).inPost().late()
+	prefixAttr(r, "source_ip_prefix", func(m *T) *netip.Prefix { return &m.Source }).inPost().late()
+	prefixAttr(r, "destination_ip_prefix", func(m *T) *netip.Prefix { return &m.Destination }).inPost().late()
 	return r
 }
 
@@ -75,7 +75,7 @@ func meteringRuleResource(ru *rules.Rules) *meteringRules {
 func prefixAttr[P, E any](r *resource[P, E], name string, field func(P) *netip.Prefix) *attribute[P, E] {
 	a := r.derived(name, func(b []byte, v P, _ *View) []byte { return appendPrefixOrNull(b, *field(v)) })
 	a.convert(func(v Value) (assignment[P, E], error) {
-		if v.kind == isNull {
+		if !v.truthy() {
 			return func(t P, _ E) { *field(t) = netip.Prefix{} }, nil
 		}
 		p, err := cidrValue(v)

@@ -39,11 +39,12 @@ func (r *resource[P, E]) wellFormed(c *call, rest []string) error {
 	switch {
 	case len(rest) == 0 && c.r.Method == http.MethodPost && r.create != nil:
 		_, _, err = r.readCreate(c)
+	case len(rest) == 1 && c.r.Method == http.MethodPut && c.core() && r.keyless(c): // found later
 	case len(rest) == 1 && c.r.Method == http.MethodPut:
 		_, err = r.readUpdate(c)
 	case !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}, c.r.Method):
 		err = errMethod
-	case c.r.Method == http.MethodDelete && len(rest) == 1:
+	case c.r.Method == http.MethodDelete && len(rest) == 1 && !c.core():
 		var sent bool
 		if sent, err = c.sendsBody(); err == nil && sent {
 			err = errDeleteBody

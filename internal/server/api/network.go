@@ -200,8 +200,9 @@ func setSegmentationID(q *rules.SegmentRequest, v Value) (err error) {
 
 // segmentsValue reads segments, a list of provider attributes.
 func segmentsValue(v Value) (assign[model.Network, rules.NetworkExtra], error) {
-	if !v.truthy() { // of whatever type
-		return func(*model.Network, *rules.NetworkExtra) {}, nil
+	if !v.truthy() { // of whatever type; null is as if nothing had been said
+		none := rules.Opt[[]rules.SegmentRequest]{Set: v.kind != isNull}
+		return func(_ *model.Network, x *rules.NetworkExtra) { x.Segments = none }, nil
 	}
 	items, err := listValue(v)
 	if err != nil {

@@ -49,6 +49,17 @@ func TestFaultOrder(t *testing.T) {
 		{"POST", "/routers", `{"router": {"flavor_id": 7}}`, "FlavorNotFound", 404},
 		{"POST", "/networks", `{"network": {"dns_domain": 7}}`, "InvalidInput", 400},
 		{"POST", "/networks", `{"network": {"dns_domain": "a..b."}}`, "HTTPBadRequest", 400},
+		{"POST", "/networks", `{"network": {"segments": [], "provider:network_type": "vxlan"}}`, "SegmentsSetInConjunctionWithProviders", 400},
+		{"PUT", "/ports/" + none + "/bindings/h", `{"binding": {"vnic_type": {}}}`, "HTTPBadRequest", 400},
+		{"PUT", "/ports/" + none + "/bindings/h", `{"binding": {"status": "x"}}`, "HTTPBadRequest", 400},
+		{"PUT", "/ports/" + none + "/bindings/h", `{"bin`, "MalformedRequestBody", 400},
+		{"PUT", "/ports/" + none + "/bindings/h", ``, "BadRequest", 400},
+		{"GET", "/ports/" + none + "/bindings?zzz=1", ``, "HTTPBadRequest", 400},
+		{"POST", "/ports/" + none + "/bindings", `{"binding": {"host": ""}}`, "PortNotFound", 404},
+		{"PUT", "/qos/policies/" + none + "/minimum_packet_rate_rules/" + none, `{}`, "QosPolicyNotFound", 404},
+		{"PUT", "/qos/policies/" + none + "/bandwidth_limit_rules/" + none, `{}`, "HTTPBadRequest", 400},
+		{"POST", "/routers/" + none + "/conntrack_helpers", `{"conntrack_helper": {"protocol": "odd", "port": 69, "helper": "tftp"}}`, "InvalidInput", 400},
+		{"POST", "/local_ips", `{"local_ip": {"local_port_id": "` + none + `"}}`, "BadRequest", 400},
 		// Filters, then order, then pages; of one object, too, where Neutron's core answers.
 		{"GET", "/routers?zzz=1&limit=x&sort_key=q&sort_dir=asc", ``, "HTTPBadRequest", 400},
 		{"GET", "/routers?limit=x", ``, "BadRequest", 400},
@@ -76,6 +87,14 @@ func TestPlaceBeforePolicy(t *testing.T) {
 	member.refused(404, "NetworkNotFound", "POST", "/subnets", object{"subnet": object{"network_id": none, "ip_version": 4, "cidr": "10.0.0.0/24", "segment_id": none}})
 	e.refused(404, "NetworkNotFound", "POST", "/ports", object{"port": object{"network_id": none, "binding:host_id": "h"}})
 	member.refused(400, "HTTPBadRequest", "POST", "/flavors", object{"flavor": object{"service_type": "L3_ROUTER_NAT", "project_id": "yours"}})
+	// What is wrong with a prefix is found by the rule, after policy.
+	label := e.must(201, "POST", "/metering/metering-labels", object{"metering_label": object{"name": "l"}})["id"].(string)
+	member.refused(403, "PolicyNotAuthorized", "POST", "/metering/metering-label-rules",
+		object{"metering_label_rule": object{"metering_label_id": label, "direction": "ingress", "remote_ip_prefix": "x"}})
+	e.refused(400, "HTTPBadRequest", "POST", "/metering/metering-label-rules",
+		object{"metering_label_rule": object{"metering_label_id": label, "direction": "ingress", "remote_ip_prefix": "x"}})
+	log := e.must(201, "POST", "/log/logs", object{"log": object{"resource_type": "security_group"}})["id"].(string)
+	member.refused(404, "HTTPNotFound", "PUT", "/log/logs/"+log, object{"log": object{"name": "x"}})
 	n := member.create("network", object{"name": "n"})["id"].(string)
 	member.refused(403, "PolicyNotAuthorized", "POST", "/ports", object{"port": object{"network_id": n, "binding:host_id": "h"}})
 	member.refused(400, "HTTPBadRequest", "PUT", "/networks/"+n, object{"network": object{"tenant_id": "yours"}})

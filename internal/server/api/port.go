@@ -34,8 +34,9 @@ func portResource(ru *rules.Rules) *ports {
 		indexes: portIndexes(),
 	}
 	portSeeks(r)
+	bindings := bindingShape()
 	r.subs = map[string]func(c *call, id string, rest []string) error{
-		"bindings": func(c *call, id string, rest []string) error { return portBindings(c, r, id, rest) },
+		"bindings": func(c *call, id string, rest []string) error { return portBindings(c, r, bindings, id, rest) },
 	}
 	r.identified()
 	r.text("name", func(p *model.Port) *string { return &p.Name }).rw()
@@ -278,7 +279,7 @@ func portSecurity(r *ports) {
 
 // portBinding declares binding:*.
 func portBinding(r *ports) {
-	r.text("binding:host_id", func(p *model.Port) *string { return &p.Host }).rw().guardAll().orNull()
+	r.text("binding:host_id", func(p *model.Port) *string { return &p.Host }).rw().guardAll().orNull().late()
 	r.text("binding:vnic_type", func(p *model.Port) *string { return &p.VNICType }).rw().guard().
 		initially(func(p *model.Port, _ *rules.PortExtra) { p.VNICType = model.VNICNormal }).check(checkVNIC)
 	r.text("binding:vif_type", func(p *model.Port) *string { return &p.VIFType })
@@ -416,7 +417,7 @@ func extraDHCPValue(v Value) (assign[model.Port, rules.PortExtra], error) {
 	}
 	items, err := listValue(v)
 	if err != nil {
-		return nil, err
+		return nil, model.Invalid("'%s' is not a list.", v)
 	}
 	var opts []model.ExtraDHCPOpt
 	for _, item := range items {

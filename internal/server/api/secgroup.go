@@ -73,7 +73,7 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 	type T = model.SecurityGroupRule
 	type X = rules.SecurityGroupRuleExtra
 	r := &secRules{
-		name: "security_group_rule", plural: "security_group_rules", word: "SecurityGroupRule", quota: model.KindSecurityGroupRule,
+		name: "security_group_rule", plural: "security_group_rules", word: "SecurityGroupRule", loaded: true, quota: model.KindSecurityGroupRule,
 		source:     table(func(w *world.World) *world.Table[model.SecurityGroupRuleID, T] { return &w.SecurityGroupRules.Table }),
 		id:         func(v *T) model.UUID { return v.ID.UUID },
 		meta:       func(v *T) *model.Meta { return &v.Meta },
@@ -138,6 +138,18 @@ func named[P, E any](a *attribute[P, E], wrong func(x E) *string) *attribute[P, 
 		}
 		text := v.String()
 		return func(_ P, x E) { *wrong(x) = text }, nil
+	})
+}
+
+// protocolOf restricts a text to some protocols, by their names; what is no protocol at all is refused in other words.
+func protocolOf[P, E any](a *attribute[P, E], names ...string) *attribute[P, E] {
+	oneOf(a, names...)
+	parse := a.parse
+	return a.convert(func(v Value) (assignment[P, E], error) {
+		if _, known := rules.ProtocolNumber(v.String(), model.EtherIP4); v.kind != isNull && (!known || v.kind != isString && v.kind != isNumber || v.text == "") {
+			return nil, model.Invalid("IP protocol '%s' is not supported. Only protocol names and their integer representation (0 to 255) are supported.", v)
+		}
+		return parse(v)
 	})
 }
 

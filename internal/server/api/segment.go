@@ -34,11 +34,14 @@ func segmentResource(ru *rules.Rules) *segments {
 	r.uuid("network_id", func(s *T) *model.UUID { return &s.NetworkID.UUID }).must()
 	r.nullable("name", func(s *T) *string { return &s.Name }).rw()
 	r.text("network_type", func(s *T) *string { return &s.NetworkType }).must().limit(32)
-	r.nullable("physical_network", func(s *T) *string { return &s.Physnet }).inPost().limit(64)
+	r.nullable("physical_network", func(s *T) *string { return &s.Physnet }).inPost().limit(64).null = false
 	a := r.number("segmentation_id", func(s *T) int64 { return int64(s.SegmentationID) }).inPost()
 	a.append = func(b []byte, s *T, _ *View) []byte { return appendSegmentationID(b, s) }
 	a.convert(func(v Value) (assign[T, X], error) {
 		q := rules.SegmentRequest{SegmentationID: -1}
+		if _, err := intValue(v); err != nil {
+			return nil, err
+		}
 		err := setSegmentationID(&q, v)
 		return func(_ *T, x *X) { x.SegmentationID = q.SegmentationID }, err
 	})
@@ -57,14 +60,11 @@ func ignoredOwner[P, E any](r *resource[P, E]) {
 	}
 }
 
-// nullDescription shows a description that nobody has given as null.
+// nullDescription shows a description that nobody has given as null; nobody may write null.
 func nullDescription[P, E any](r *resource[P, E]) {
 	a := r.attr("description")
 	a.append = func(b []byte, v P, _ *View) []byte { return appendStringOrNull(b, r.meta(v).Description) }
 	a.convert(func(v Value) (assignment[P, E], error) {
-		if v.kind == isNull {
-			return func(t P, _ E) { r.meta(t).Description = "" }, nil
-		}
 		s, err := textValue(v, 255)
 		return func(t P, _ E) { r.meta(t).Description = s }, err
 	})
@@ -96,9 +96,9 @@ func segmentRangeResource(ru *rules.Rules) *segmentRanges {
 	r.attr("tenant_id").append = nil
 	r.attr("project_id").append = func(b []byte, g *T, _ *View) []byte { return appendStringOrNull(b, g.ProjectID) }
 	r.flag("default", func(g *T) *bool { return &g.Default })
-	r.flag("shared", func(g *T) *bool { return &g.Shared }).inPost().initially(func(g *T, _ *X) { g.Shared = true })
+	r.flag("shared", func(g *T) *bool { return &g.Shared }).noFilter().inPost().initially(func(g *T, _ *X) { g.Shared = true })
 	oneOf(r.text("network_type", func(g *T) *string { return &g.NetworkType }).inPost(), "vlan", "vxlan", "gre", "geneve")
-	r.nullable("physical_network", func(g *T) *string { return &g.Physnet }).inPost().limit(64)
+	r.nullable("physical_network", func(g *T) *string { return &g.Physnet }).inPost().limit(64).null = false
 	bound(r, "minimum", func(g *T) *uint32 { return &g.Min })
 	bound(r, "maximum", func(g *T) *uint32 { return &g.Max })
 	r.derived("used", appendRangeUse)

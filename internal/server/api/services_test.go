@@ -144,7 +144,7 @@ func TestLocalIPs(t *testing.T) {
 	m.refused(400, "LocalIPPortOrNetworkRequired", "POST", "/local_ips", object{"local_ip": object{}})
 	m.refused(400, "LocalIPNoRequestedIP", "POST", "/local_ips", object{"local_ip": object{"local_port_id": port["id"]}})
 	m.refused(400, "LocalIPRequestedIPNotFound", "POST", "/local_ips", object{"local_ip": object{"local_port_id": port["id"], "local_ip_address": "10.0.0.99"}})
-	e.as("x").refused(404, "PortNotFound", "POST", "/local_ips", object{"local_ip": object{"local_port_id": port["id"], "local_ip_address": "10.0.0.2"}})
+	e.as("x").refused(400, "BadRequest", "POST", "/local_ips", object{"local_ip": object{"local_port_id": port["id"], "local_ip_address": "10.0.0.2"}})
 	holder := ip["local_port_id"].(string)
 	m.must(409, "DELETE", "/ports/"+holder, nil)
 	a := m.must(201, "POST", lip+"/port_associations", object{"port_association": object{"fixed_port_id": port["id"]}})

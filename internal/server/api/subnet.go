@@ -150,6 +150,9 @@ func subnetLists(r *subnets) {
 }
 
 func serviceTypesValue(v Value) ([]string, error) {
+	if v.kind == isNull {
+		return nil, nil
+	}
 	items, err := listValue(v)
 	if err != nil {
 		return nil, err

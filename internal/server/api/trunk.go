@@ -40,9 +40,6 @@ func trunkResource(ru *rules.Rules) *trunks {
 	r.text("status", func(t *T) *string { return &t.Status })
 	r.derived("sub_ports", func(b []byte, t *T, _ *View) []byte { return appendSubPorts(b, t, nil) }).inPost().
 		convert(func(v Value) (assign[T, rules.TrunkExtra], error) {
-			if v.kind == isNull {
-				return func(*T, *rules.TrunkExtra) {}, nil
-			}
 			list, err := subPortsValue(v)
 			return func(_ *T, x *rules.TrunkExtra) { x.SubPorts = list }, err
 		})

@@ -74,6 +74,9 @@ func (r *Rules) UpdateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 		x.Port = Some(model.PortID{})
 	}
 	if !x.Port.V.IsZero() && forwards(tx, f.ID) {
+		if _, err := portFor(tx, by, x.Port.V); err != nil {
+			return err
+		}
 		return errForwards(f.ID)
 	}
 	if x.Port.Set || x.FixedIP.IsValid() {

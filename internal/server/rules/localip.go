@@ -18,7 +18,7 @@ func (r *Rules) CreateLocalIP(tx *world.Tx, by *Actor, l *model.LocalIP, _ *Loca
 	case !l.PortID.IsZero():
 		p, err := portFor(tx, by, l.PortID)
 		if err != nil {
-			return err
+			return errLocalIP("BadRequest", "Bad local_ip request: Port %s not found.", l.PortID)
 		}
 		if l.Address, err = addressOf(p, l.Address, netip.Addr{}); err != nil {
 			return err

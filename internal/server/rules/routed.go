@@ -112,6 +112,10 @@ func segmentOf(w *world.World, p *model.Port) *model.Segment {
 // checkSegmentOf tests a new subnet's segment (old nil), or a change of it. Either all subnets of a network are of
 // segments or none is; a network of one segment and one subnet may become routed, never the other way.
 func checkSegmentOf(tx *world.Tx, old, s *model.Subnet) error {
+	g := tx.Segments.Get(s.SegmentID)
+	if g == nil && !s.SegmentID.IsZero() {
+		return model.NotFound("Segment", idText(s.SegmentID.UUID))
+	}
 	others := 0
 	for o := range tx.Subnets.ByNetwork(s.NetworkID) {
 		if o.ID == s.ID {
@@ -130,10 +134,6 @@ func checkSegmentOf(tx *world.Tx, old, s *model.Subnet) error {
 	}
 	if s.SegmentID.IsZero() {
 		return nil
-	}
-	g := tx.Segments.Get(s.SegmentID)
-	if g == nil {
-		return model.NotFound("Segment", idText(s.SegmentID.UUID))
 	}
 	if g.NetworkID != s.NetworkID {
 		return model.Errf(model.KindInvalid, "NetworkIdsDontMatch",

@@ -224,12 +224,12 @@ func soleOn(tx *world.Tx, n model.NetworkID, c world.Carrier) error {
 // carried changes in its life (neutron/plugins/ml2/plugin.py).
 func (r *Rules) changeCarrier(tx *world.Tx, n *model.Network, x *NetworkExtra) error {
 	q := x.Provider
-	if q.empty() && !x.Segments.Set {
+	if q.empty() && len(x.Segments.V) == 0 { // an empty list is as none, as in Neutron
 		return nil
 	}
 	have := NetworkSegments(&tx.World, n.ID)
 	for _, s := range have {
-		if (q.Type != "" && q.Type != s.NetworkType) || (q.Physnet != "" && q.Physnet != s.Physnet) || x.Segments.Set {
+		if (q.Type != "" && q.Type != s.NetworkType) || (q.Physnet != "" && q.Physnet != s.Physnet) || len(x.Segments.V) > 0 {
 			return model.Invalid("Plugin does not support updating the following provider network attributes: provider:network_type, provider:physical_network.")
 		}
 	}
