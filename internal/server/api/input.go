@@ -160,7 +160,9 @@ func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E]
 		return nil, err
 	}
 	if create && r.setProject != nil {
-		r.readProject(c, obj, w)
+		if err := r.readProject(c, obj, w); err != nil {
+			return nil, err
+		}
 	}
 	var unknown []string
 	for _, m := range obj.members {
@@ -215,22 +217,34 @@ func (c *call) checkProject(obj Value) error {
 	case !ok1 && ok2:
 		project = tenant
 	}
-	if (ok1 || ok2) && (project.kind != isString || project.text != c.by.Project) && !c.by.Admin && !c.by.AdvSvc {
+	mine := project.kind == isString && project.text == c.by.Project && c.by.Project != "" // "" is nobody's
+	if (ok1 || ok2) && !mine && !c.by.Admin && !c.by.AdvSvc {
 		return badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges")
 	}
 	return nil
 }
 
+// errNoProject refuses what would belong to nobody: the token is of no project (unscoped, of a domain or the system), and the request names none.
+var errNoProject = badRequest("Running without keystone AuthN requires that tenant_id is specified")
+
 // readProject finds whose the new object is to be.
-func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) {
+func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) error {
 	w.project = c.by.Project
+	given := false
 	for _, name := range []string{"tenant_id", "project_id"} {
-		if v, ok := obj.get(name); ok && v.kind == isString {
-			w.project = v.text
+		if v, ok := obj.get(name); ok {
+			given = true
+			if v.kind == isString {
+				w.project = v.text
+			}
 		}
+	}
+	if w.project == "" && !given {
+		return errNoProject
 	}
 	p := w.project
 	w.assigns = append(w.assigns, func(v P, _ E) { r.setProject(v, p) })
+	return nil
 }
 
 // checkGiven tests that everything sent may be sent, and that nothing required is missing.

@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/internal/server/identity"
 	"github.com/weft-cloud/weft/internal/server/policy"
 )
 
@@ -105,5 +107,38 @@ func TestListsByNewDefaults(t *testing.T) {
 		if code != 200 || n != c.want {
 			t.Errorf("%s as %s: %d with %d rows, want 200 with %d", c.list, c.roles, code, n, c.want)
 		}
+	}
+}
+
+// unscoped is a token of a user alone, without a project or a role.
+type unscoped struct{ headerIdentity }
+
+func (unscoped) Authenticate(*http.Request) (*identity.Caller, error) {
+	return &identity.Caller{UserID: "user", IsAdminProject: true}, nil
+}
+
+// TestTokenWithoutProject: it makes nothing, for that would belong to nobody, and sees nothing of others.
+func TestTokenWithoutProject(t *testing.T) {
+	e := newEnv(t, nil)
+	e.as("p1").create("network", object{"name": "own"})
+	engine, _, err := policy.New(policy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.handler = api.New(api.Deps{Writer: e.writer, Rules: e.rules, Identity: unscoped{}, Policy: engine, Log: slog.New(slog.DiscardHandler), NewID: randomUUID})
+	for plural, one := range map[string]string{"networks": "network", "routers": "router", "security-groups": "security_group", "address-groups": "address_group", "subnetpools": "subnetpool"} {
+		body := object{"name": "n", "prefixes": []string{"10.0.0.0/16"}}
+		if one != "subnetpool" {
+			delete(body, "prefixes")
+		}
+		e.refused(400, "HTTPBadRequest", "POST", "/"+plural, object{one: body})
+		e.refused(400, "HTTPBadRequest", "POST", "/"+plural, object{one + "s": []any{body}})
+		body["project_id"] = ""
+		e.refused(400, "HTTPBadRequest", "POST", "/"+plural, object{one: body})
+	}
+	e.refused(400, "HTTPBadRequest", "GET", "/auto-allocated-topology/None", nil)
+	e.refused(400, "QuotaMissingTenant", "GET", "/quotas/tenant", nil)
+	if got := e.list("/networks"); len(got) != 0 {
+		t.Errorf("it sees %v", got)
 	}
 }

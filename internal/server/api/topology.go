@@ -18,6 +18,9 @@ func autoTopology(c *call, rest []string) error {
 	if project == "None" { // as clients write "mine"
 		project = c.by.Project
 	}
+	if project == "" {
+		return errNoProject
+	}
 	action := map[string]string{http.MethodGet: "get_auto_allocated_topology", http.MethodDelete: "delete_auto_allocated_topology"}[c.r.Method]
 	if action == "" {
 		return errMethod
