@@ -75,7 +75,7 @@ func (c *client) wildTrunk(ctx context.Context) {
 
 func (c *client) wildPool(ctx context.Context) {
 	prefixes := []string{fmt.Sprintf("10.%d.0.0/20", 64+c.r.IntN(4)), fmt.Sprintf("fd0%d::/60", c.r.IntN(4))}[c.r.IntN(2):][:1]
-	switch pool := c.some("/subnetpools"); c.r.IntN(8) {
+	switch pool := c.some("/subnetpools"); c.r.IntN(12) {
 	case 0, 1:
 		attrs := object{"name": "wild", "prefixes": prefixes}
 		if c.r.IntN(2) == 0 {
@@ -93,7 +93,11 @@ func (c *client) wildPool(ctx context.Context) {
 	case 6:
 		c.call(ctx, "PUT", pool, object{"subnetpool": object{"address_scope_id": last(c.some("/address-scopes"))}})
 	default:
-		c.more(ctx, "/subnets", "subnet", object{"network_id": c.id("network"), "subnetpool_id": last(pool), "ip_version": 4 + 2*c.r.IntN(2), "prefixlen": c.r.IntN(2)*34 + 28})
+		version, length := 4, 26
+		if c.r.IntN(2) == 0 {
+			version, length = 6, 64
+		}
+		c.more(ctx, "/subnets", "subnet", object{"network_id": c.id("network"), "subnetpool_id": last(pool), "ip_version": version, "prefixlen": length})
 	}
 }
 
