@@ -12,6 +12,8 @@ var deliberate = []struct {
 	{regexp.MustCompile(`segmentation_id: \d+ / \d+$`), "a segment that a server chose", ""},
 	{regexp.MustCompile(`address_groups?(\[\])?\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of groups without addresses", ""},
 	{regexp.MustCompile(`404 RbacPolicyNotFound / 400 InvalidInput$`), "Neutron's TypeError, told as if it were the client's fault", ""},
+	{regexp.MustCompile(`\.ports?(\[\])?\.dns_domain: .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets it without a dns_name", ""},
+	{regexp.MustCompile(`port_associations/ID: 404 LocalIPNotFound / 404 LocalIPAssociationNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
 	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them", ""},
 	{regexp.MustCompile(`port_associations/\?: status 404 LocalIPNotFound / 200 $`), "what is beneath nothing is not found", ""},
 	{regexp.MustCompile(`/ID: 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named", ""},

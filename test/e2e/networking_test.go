@@ -63,9 +63,12 @@ func newNetworking(t *testing.T, user string) *networking {
 // send sends a request that must succeed and returns the answer.
 func (n *networking) send(method, path string, body any) []byte {
 	n.t.Helper()
-	b, err := json.Marshal(body)
-	if err != nil {
-		n.t.Fatal(err)
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			n.t.Fatal(err)
+		}
 	}
 	req, err := http.NewRequest(method, strings.TrimSuffix(n.url, "/")+"/v2.0/"+path, bytes.NewReader(b))
 	if err != nil {

@@ -51,9 +51,12 @@ func (p *people) join(name, role, project string, projects map[string]string) {
 // ask sends a request as somebody and expects a status.
 func (p *people) ask(who string, want int, method, path string, body any) object {
 	p.t.Helper()
-	b, err := json.Marshal(body)
-	if err != nil {
-		p.t.Fatal(err)
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	a, err := p.s.Send(p.t.Context(), method, "/v2.0"+path, bytes.NewReader(b), http.Header{"X-Auth-Token": {p.tokens[who]}})
 	if err != nil {

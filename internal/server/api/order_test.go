@@ -46,6 +46,8 @@ func TestFaultOrder(t *testing.T) {
 		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "x", "direction": "ingress"}}`, "SecurityGroupNotFound", 404},
 		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "` + g + `", "direction": "ingress", "remote_address_group_id": 7}}`, "AddressGroupNotFound", 404},
 		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "x", "direction": "ingress", "remote_address_group_id": 7, "remote_group_id": 8}}`, "SecurityGroupMultipleRemoteEntites", 400},
+		{"POST", "/security-group-rules", `{"security_group_rule": {"security_group_id": "", "direction": "ingress"}}`, "SecurityGroupNotFound", 404},
+		{"POST", "/ports", `{"port": {"network_id": "` + n + `", "extra_dhcp_opts": [{"opt_name": ""}]}}`, "InvalidInput", 400},
 		{"POST", "/routers", `{"router": {"flavor_id": 7}}`, "FlavorNotFound", 404},
 		{"POST", "/networks", `{"network": {"dns_domain": 7}}`, "InvalidInput", 400},
 		{"POST", "/networks", `{"network": {"dns_domain": "a..b."}}`, "HTTPBadRequest", 400},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -354,7 +355,14 @@ func portRest(r *ports) {
 			b = appendString(append(b, `, "opt_value": `...), o.Value)
 			return append(strconv.AppendInt(append(b, `, "ip_version": `...), int64(o.IPVersion), 10), '}')
 		})
-	}).rw().convert(extraDHCPValue)
+	}).rw().convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
+		f, err := extraDHCPValue(v)
+		var why reason
+		if errors.As(err, &why) { // Neutron reads them in its converter
+			err = model.Invalid("%s", why)
+		}
+		return f, err
+	})
 	r.uuid("qos_policy_id", func(p *model.Port) *model.UUID { return &p.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)
 	r.derived("qos_network_policy_id", func(b []byte, p *model.Port, x *View) []byte {
 		if n := x.W.Networks.Get(p.NetworkID); n != nil {

@@ -129,7 +129,7 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 func named[P, E any](a *attribute[P, E], wrong func(x E) *string) *attribute[P, E] {
 	parse := a.parse
 	return a.convert(func(v Value) (assignment[P, E], error) {
-		if !v.truthy() {
+		if !v.truthy() && !a.required {
 			v = Value{}
 		}
 		f, err := parse(v)
