@@ -129,10 +129,8 @@ func (a *attribute[P, E]) initially(f assignment[P, E]) *attribute[P, E] { a.abs
 // when shows the attribute only on objects of which f holds.
 func (a *attribute[P, E]) when(f func(v P, x *View) bool) *attribute[P, E] { a.shown = f; return a }
 
-// noFilter and noSort take away what the attribute's type would offer.
+// noFilter takes away the filter that the attribute's type would offer.
 func (a *attribute[P, E]) noFilter() *attribute[P, E] { a.filter = nil; return a }
-
-func (a *attribute[P, E]) noSort() *attribute[P, E] { a.compare = nil; return a }
 
 // convert replaces how the client's value is read.
 func (a *attribute[P, E]) convert(f func(v Value) (assignment[P, E], error)) *attribute[P, E] {

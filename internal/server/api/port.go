@@ -384,8 +384,10 @@ func portRest(r *ports) {
 // rareText declares a nullable text that few ports have.
 func rareText(r *ports, name string, field func(*model.RarePort) *string) *attribute[*model.Port, *rules.PortExtra] {
 	return r.nullableOf(name, func(p *model.Port) string {
-		rare := p.Rare()
-		return *field(&rare)
+		if p.RarePort == nil {
+			return ""
+		}
+		return *field(p.RarePort) // of a copy it would be garbage for each port of a list
 	}, func(p *model.Port, s string) { p.SetRare(func(rare *model.RarePort) { *field(rare) = s }) })
 }
 
