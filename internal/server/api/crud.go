@@ -276,7 +276,8 @@ func (r *resource[P, E]) conceal(id string, err error) error {
 	return err
 }
 
-// change runs f in a transaction on an object that the caller sees and whose revision is what If-Match says.
+// change runs f in a transaction on an object that the caller sees. That its revision is not what If-Match says undoes it all, and is
+// found last, as in Neutron: who may not do it, or could not, learns that.
 func (r *resource[P, E]) change(c *call, id, op string, f func(tx *world.Tx, old P) error) (*world.World, error) {
 	revision, conditional, err := c.ifMatch()
 	if err != nil {
@@ -287,11 +288,9 @@ func (r *resource[P, E]) change(c *call, id, op string, f func(tx *world.Tx, old
 		if err != nil {
 			return err
 		}
-		if conditional {
-			if err := checkRevision(revision, r.meta(old)); err != nil {
-				return err
-			}
+		if err := f(tx, old); err != nil || !conditional {
+			return err
 		}
-		return f(tx, old)
+		return checkRevision(revision, r.meta(old))
 	})
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -72,7 +73,7 @@ func nameFault(name string) string {
 			return bad("Encountered an empty component")
 		case l[0] == '-' || l[len(l)-1] == '-':
 			return bad("Name '%s' must not start or end with a hyphen", l)
-		case len(l) > 63 || !isLabel(l):
+		case !slices.Contains(keywords, l) && (len(l) > 63 || !isLabel(l)):
 			return bad("Name '%s' must be 1-63 characters long, each of which can only be alphanumeric or a hyphen", l)
 		}
 	}
@@ -81,6 +82,9 @@ func nameFault(name string) string {
 	}
 	return ""
 }
+
+// keywords are labels that stand for what they name, of whoever publishes a name in a DNS service (dns-integration-domain-keywords).
+var keywords = []string{"<project_id>", "<project_name>", "<user_id>", "<user_name>"}
 
 // isLabel reports whether a text in lower case is made of what labels are made of.
 func isLabel(s string) bool {

@@ -216,6 +216,13 @@ func TestIfMatch(t *testing.T) {
 	if code, b, _ := e.raw("DELETE", path, nil, match(h.Get("Etag"))); code != 412 {
 		t.Errorf("deletion by an old ETag: %d %s", code, b)
 	}
+	shared := "/v2.0/networks/" + e.create("network", object{"name": "s", "shared": true})["id"].(string)
+	if code, b, _ := e.as("somebody").raw("PUT", shared, body, match("revision_number=0")); code != 403 {
+		t.Errorf("stale, of another's network: %d %s", code, b)
+	}
+	if code, b, _ := e.raw("PUT", path, []byte(`{"network": {"name": 7}}`), match("revision_number=0")); code != 400 {
+		t.Errorf("stale, and a bad value: %d %s", code, b)
+	}
 	if code, b, _ := e.raw("DELETE", path, nil, match("*")); code != 204 {
 		t.Errorf("deletion of any revision: %d %s", code, b)
 	}

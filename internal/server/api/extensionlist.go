@@ -17,6 +17,7 @@ var extensions = []extension{
 	{"dhcp_agent_scheduler", "DHCP Agent Scheduler", "Which DHCP agents serve a network.", "2013-02-07"},
 	{"dns-domain-ports", "dns_domain for ports", "The DNS domain of a port.", "2017-04-24"},
 	{"dns-integration", "DNS Integration", "Names of ports and networks.", "2015-08-15"},
+	{"dns-integration-domain-keywords", "DNS domain names with keywords allowed", "<project_id>, <project_name>, <user_id> and <user_name> in DNS domains.", "2020-06-15"},
 	{"dvr", "Distributed Virtual Router", "Routers that forward on every host.", "2014-06-01"},
 	{"empty-string-filtering", "Empty String Filtering Extension", "Filters may ask for the empty text.", "2018-05-01"},
 	{"expose-l3-conntrack-helper", "Expose CT target rules for conntrack helper", "A router shows its conntrack helpers.", "2019-04-04"},

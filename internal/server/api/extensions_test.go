@@ -141,4 +141,6 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%d objects ask for %s, want %d", u.Objects, u.Name, want)
 		}
 	}
+	is(warnings("POST", "/networks", object{"network": object{"dns_domain": "<user_name>.<project_id>.example.org."}}, 201), "external DNS")
+	e.refused(400, "HTTPBadRequest", "POST", "/networks", object{"network": object{"dns_domain": "<nobody>.example.org."}})
 }

@@ -131,3 +131,14 @@ func TestHeadersAndTimes(t *testing.T) {
 		t.Errorf("revision %v after %v, created at %v", after["revision_number"], n["revision_number"], after["created_at"])
 	}
 }
+
+// Groups on a port whose security is off cannot be meant: 400, as in Neutron, both when it is made and later.
+func TestGroupsWantPortSecurity(t *testing.T) {
+	e := newEnv(t, nil)
+	net := newNet(e)
+	group := e.create("security_group", object{"name": "g"})["id"]
+	wish := object{"port_security_enabled": false, "security_groups": []any{group}}
+	e.refused(400, "PortSecurityAndIPRequiredForSecurityGroups", "POST", "/ports", object{"port": object{"network_id": net, "port_security_enabled": false, "security_groups": []any{group}}})
+	port := e.create("port", object{"network_id": net})["id"].(string)
+	e.refused(400, "PortSecurityAndIPRequiredForSecurityGroups", "PUT", "/ports/"+port, object{"port": wish})
+}

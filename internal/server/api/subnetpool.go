@@ -171,12 +171,12 @@ func onboard(c *call, r *subnetPools, id string) error {
 	var out []*model.Subnet
 	_, err := r.act(c, id, "onboard_network_subnets", func(tx *world.Tx, p *model.SubnetPool, body Value) error {
 		v, ok := body.get("network_id")
-		if !ok {
+		if !ok || v.kind == isNull {
 			return model.Invalid("network_id must be specified.")
 		}
 		network, err := uuidValue(v, false)
 		if err != nil {
-			return badRequest("Invalid input for network_id. Reason: %s", err)
+			return model.Errf(model.KindNotFound, "NetworkNotFound", "Network %s could not be found.", v)
 		}
 		out, err = c.s.deps.Rules.OnboardNetwork(tx, c.by, p, model.NetworkID{UUID: network})
 		return err

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -113,6 +114,11 @@ func TestAddressScopes(t *testing.T) {
 	onto := newNet(e)
 	e.create("subnet", object{"network_id": onto, "ip_version": 4, "cidr": "10.1.0.0/26"})
 	e.must(200, "PUT", "/subnetpools/"+pool+"/add_prefixes", object{"prefixes": []string{"10.0.1.0/24"}})
+	for body, want := range map[string]string{`{"network_id": "x"}`: "NetworkNotFound", `{"network_id": 7}`: "NetworkNotFound", `{"network_id": null}`: "InvalidInput", `{}`: "InvalidInput"} {
+		if code, answer, _ := e.raw("PUT", "/v2.0/subnetpools/"+other+"/onboard_network_subnets", []byte(body), nil); !strings.Contains(string(answer), `"`+want+`"`) {
+			t.Errorf("onboard %s: %d %s", body, code, answer)
+		}
+	}
 	code, answer, _ := e.raw("PUT", "/v2.0/subnetpools/"+other+"/onboard_network_subnets", []byte(`{"network_id": "`+onto+`"}`), nil)
 	if code != 200 {
 		t.Errorf("onboard: %d %s", code, answer)

@@ -10,7 +10,7 @@ import (
 // table is everything that is not carried out, in the order of names.
 var table = []*Gap{
 	{
-		Name: "external DNS", Extensions: []string{"dns-integration", "dns-domain-ports", "subnet-dns-publish-fixed-ip"},
+		Name: "external DNS", Extensions: []string{"dns-integration", "dns-integration-domain-keywords", "dns-domain-ports", "subnet-dns-publish-fixed-ip"},
 		Asked: "networks and ports with dns_domain, floating IPs with dns_name or dns_domain, subnets with dns_publish_fixed_ip",
 		Why:   "names of ports are told to instances of their network, and all names are stored and shown; they are published to no DNS service outside the cloud",
 		parts: []part{

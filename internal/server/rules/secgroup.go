@@ -128,7 +128,7 @@ func (r *Rules) groups(tx *world.Tx, p *model.Port, x *PortExtra) error {
 		return nil
 	}
 	if len(x.SecurityGroups.V) > 0 && !p.PortSecurity {
-		return model.Errf(model.KindConflict, "PortSecurityAndIPRequiredForSecurityGroups",
+		return model.Errf(model.KindInvalid, "PortSecurityAndIPRequiredForSecurityGroups",
 			"Port security must be enabled and port must have an IP address in order to use security groups.")
 	}
 	var ids []model.SecurityGroupID
