@@ -191,6 +191,18 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// What has two names is found fault with by the elder, as in Neutron.
+func TestReadOnlyProject(t *testing.T) {
+	e := newEnv(t, nil)
+	path := "/v2.0/networks/" + e.create("network", object{"name": "n"})["id"].(string)
+	if code, b, _ := e.raw("PUT", path, []byte(`{"network": {"project_id": "admin-project"}}`), nil); code != 400 || !strings.Contains(string(b), "read-only attribute tenant_id") {
+		t.Errorf("%d %s", code, b)
+	}
+	if code, b, _ := e.raw("PUT", "/v2.0/routers/"+e.create("router", object{"name": "r"})["id"].(string), []byte(`{"routers": []}`), nil); code != 400 || !strings.Contains(string(b), "Resources required") {
+		t.Errorf("%d %s", code, b)
+	}
+}
+
 func TestIfMatch(t *testing.T) {
 	e := newEnv(t, nil)
 	n := e.create("network", object{"name": "n"})

@@ -136,8 +136,11 @@ func (r *resource[P, E]) readUpdate(c *call) (*wanted[P, E], error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, bulk := r.several(body); bulk && c.core() {
+	switch list, bulk := r.several(body); {
+	case bulk && c.core():
 		return nil, badRequest("Bulk operation not supported")
+	case bulk && !list.truthy():
+		return nil, badRequest("Resources required")
 	}
 	one, err := r.inner(body)
 	if err != nil {
@@ -247,13 +250,21 @@ func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) error 
 	return nil
 }
 
+// elder is the name by which Neutron finds fault with an attribute that has two.
+func elder(name string) string {
+	if name == "project_id" {
+		return "tenant_id"
+	}
+	return name
+}
+
 // checkGiven tests that everything sent may be sent, and that nothing required is missing.
 func (r *resource[P, E]) checkGiven(w *wanted[P, E], create bool) error {
 	for _, a := range r.inOrder {
 		given := w.has(a.name)
 		switch {
 		case !create && given && (!a.put || a.parse == nil):
-			return badRequest("Cannot update read-only attribute %s", a.name)
+			return badRequest("Cannot update read-only attribute %s", elder(a.name))
 		case create && a.required && !given:
 			return badRequest("Failed to parse request. Required attribute '%s' not specified", a.name)
 		case create && (!a.post || a.parse == nil) && given:
