@@ -52,7 +52,7 @@ func (h Hop) render(b *strings.Builder) {
 		fmt.Fprintf(b, "  %-14s %s\n", n.Stage, n.Text)
 	}
 	for _, o := range h.Outputs {
-		fmt.Fprintf(b, "  → %-12s %s\n", o.where(), Summary(o.Frame))
+		fmt.Fprintf(b, "  → %-12s %s\n", o.where(), o.summary())
 	}
 	for _, f := range h.Refused {
 		fmt.Fprintf(b, "  ✗ port %s: %s\n", f.Port, Explain(f.Reason).What)
@@ -114,6 +114,15 @@ func (o Output) where() string {
 	return "nowhere"
 }
 
+// summary is the frame in one line. The MAC of a next hop outside may be unknown: its host asks for it when a packet is really sent.
+func (o Output) summary() string {
+	text := Summary(o.Frame)
+	if p, _ := parse(o.Frame); o.Kind == Outside && p.dst.IsZero() {
+		text = strings.Replace(text, "> ", "> (MAC to be asked for)", 1)
+	}
+	return text
+}
+
 func puntText(k dataplane.PuntKind) string {
 	switch k {
 	case dataplane.PuntDHCP4:
@@ -166,11 +175,7 @@ func Summary(frame []byte) string {
 	if len(frame) < ethLen {
 		return fmt.Sprintf("%d bytes, too short for Ethernet", len(frame))
 	}
-	to := p.dst.String()
-	if p.dst == (model.MAC{}) { // a next hop outside: the host asks for it when a packet is really sent
-		to = "(MAC to be asked for)"
-	}
-	head := fmt.Sprintf("%s > %s ", p.src, to)
+	head := fmt.Sprintf("%s > %s ", p.src, p.dst)
 	switch {
 	case p.etherType == etherARP && len(frame) >= ethLen+arpLen:
 		return head + arpText(p.l3())

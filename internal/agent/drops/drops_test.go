@@ -58,6 +58,11 @@ func newBook(t *testing.T) (chan<- dataplane.DropEvent, string) {
 	})
 	// Run listens before it collects.
 	f.events <- dataplane.DropEvent{Port: port, Reason: reason.PolicyIngress, Len: 60, Data: make([]byte, 20)}
+	for noted := false; !noted; { // it has taken the event, and notes it in its own time
+		if err := Read(ctx, dir, func(r Report) { noted = len(r.Events) == 1 }, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return f.events, dir
 }
 
@@ -88,7 +93,12 @@ func TestFollow(t *testing.T) {
 	got, seen := make(chan Event), make(chan Report, 1)
 	done := make(chan error, 1)
 	go func() {
-		done <- Read(ctx, dir, func(r Report) { seen <- r }, func(e Event) { got <- e })
+		done <- Read(ctx, dir, func(r Report) { seen <- r }, func(e Event) {
+			select {
+			case got <- e:
+			case <-ctx.Done():
+			}
+		})
 	}()
 	<-seen
 	events <- dataplane.DropEvent{Port: port, Reason: reason.ConnTableFull, Rule: rule, Len: 60, Data: make([]byte, 14)}
