@@ -87,12 +87,16 @@ func (n *networking) send(method, path string, body any) []byte {
 	return text
 }
 
-// do sends an object, by its name unless that is "", and returns the object in the answer.
+// do sends an object, if there is one, by its name unless that is "", and returns the object in the answer.
 func (n *networking) do(method, path, name string, body doc) doc {
 	n.t.Helper()
-	var send any = doc{name: body}
-	if name == "" {
+	var send any
+	switch {
+	case body == nil: // a deletion is to have no body, not even null
+	case name == "":
 		send = body
+	default:
+		send = doc{name: body}
 	}
 	var v map[string]doc
 	_ = json.Unmarshal(n.send(method, path, send), &v) // of a deletion there is none
