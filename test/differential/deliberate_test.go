@@ -36,6 +36,7 @@ var deliberate = []struct {
 	{regexp.MustCompile(`^PUT /[\w/-]+: status 200  / 403 PolicyNotAuthorized$`), "policy is not asked about attributes that nobody sent", `: \{\}\}\n`},
 	{regexp.MustCompile(`port_associations: (status 201  / 400|409 LocalIPAssociationExists / 400) LocalIPNoRequestedIP$`), "of addresses of two families that of the local IP's is meant", ""},
 	{regexp.MustCompile(`minimum_packet_rate_rules(/ID)?: (409 QoSRuleParameterConflict / 409 QoSRulesConflict|status 409 QoSRuleParameterConflict / 20[01] )$|packet_rate_limit_rules(/ID)?: status 409 QoSRuleParameterConflict / 20[01] $`), "no packet rate can be guaranteed above its limit, as no bandwidth can", ""},
+	{regexp.MustCompile(`/tags: status 400 InvalidInput / 200 $`), "a tag of no letters has no path by which it could be asked for or taken away", `"tags":\[[^\]]*""`},
 	{regexp.MustCompile(`metering-label-rules(/ID)?: status 200  / 404 HTTPNotFound$`), "whose label it is sees its rules", ""},
 	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", ""},
 }

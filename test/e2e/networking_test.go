@@ -12,7 +12,7 @@ import (
 type doc = map[string]any
 
 // networking speaks the Networking API itself, as a user of the lab. TestOpenStackWalkThrough shows that the OpenStack client can do most of
-// it; a command of that client takes a second, though, and it has none for NDP proxies before version 6.1.
+// it; that client has no commands for NDP proxies before version 6.1, though.
 type networking struct {
 	t          *testing.T
 	url, token string

@@ -26,6 +26,9 @@ func TestAddressGroupQuirks(t *testing.T) {
 	if f := e.refused(400, "HTTPBadRequest", "POST", "/address-groups", object{"address_group": object{"addresses": []string{"10.20.30.40"}}}); !strings.Contains(f["message"].(string), "'10.20.30.40/32' is recommended") {
 		t.Errorf("%v does not name the cure", f)
 	}
+	if f := e.refused(400, "HTTPBadRequest", "POST", "/address-groups", object{"address_group": object{"addresses": []string{"fd00::/8", "fd00::/8"}}}); !strings.Contains(f["message"].(string), "Duplicate items in the list: 'fd00::/8'") {
+		t.Errorf("%v does not name what is there twice", f)
+	}
 	id := e.must(201, "POST", "/address-groups", object{"address_group": object{"addresses": []string{"10.0.0.1/32"}}})["id"].(string)
 	e.must(200, "PUT", "/address-groups/"+id+"/add_addresses", object{"addresses": []string{"10.0.0.2"}})
 	m := e.as("member")

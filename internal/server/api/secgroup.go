@@ -302,10 +302,15 @@ func addressGroupResource(ru *rules.Rules) *addrGroups {
 	r.derived("addresses", func(b []byte, g *T, _ *View) []byte { return appendList(b, g.Addresses, appendPrefix) }).inPost().
 		convert(func(v Value) (assign[T, X], error) {
 			if items, err := listValue(v); err == nil {
+				seen := make(map[string]bool, len(items))
 				for _, item := range items {
 					if a, err := netip.ParseAddr(item.text); err == nil {
 						return nil, reasonf("'%s' isn't a recognized IP subnet cidr, '%s' is recommended.", item, netip.PrefixFrom(a, a.BitLen()))
 					}
+					if item.kind == isString && seen[item.text] {
+						return nil, reasonf("Duplicate items in the list: '%s'.", item)
+					}
+					seen[item.text] = true
 				}
 			}
 			if v.kind == isNull {
