@@ -68,27 +68,37 @@ func openStackPython() (string, error) {
 
 // Run runs one command and returns what it printed; its complaints are in the error, if it failed.
 func (o *OpenStack) Run(args ...string) (string, error) {
+	out, _, err := o.run(args, strings.Join(args, " "))
+	return out, err
+}
+
+// RunLine runs a command that is written as for a shell. It returns, too, what the command complained about though it succeeded.
+func (o *OpenStack) RunLine(command string) (out, complaints string, err error) {
+	return o.run(command, command)
+}
+
+func (o *OpenStack) run(send any, command string) (out, complaints string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	command := "openstack " + strings.Join(args, " ")
-	if err := json.NewEncoder(o.in).Encode(args); err != nil {
-		return "", fmt.Errorf("%s: %w", command, err)
+	command = "openstack " + command
+	if err := json.NewEncoder(o.in).Encode(send); err != nil {
+		return "", "", fmt.Errorf("%s: %w", command, err)
 	}
 	line, err := o.answers.ReadBytes('\n')
 	if err != nil {
-		return "", fmt.Errorf("%s: the client has ended: %w", command, err)
+		return "", "", fmt.Errorf("%s: the client has ended: %w", command, err)
 	}
 	var got struct {
 		Status   int
 		Out, Err string
 	}
 	if err := json.Unmarshal(line, &got); err != nil {
-		return "", fmt.Errorf("%s: %w: %s", command, err, line)
+		return "", "", fmt.Errorf("%s: %w: %s", command, err, line)
 	}
 	if got.Status != 0 {
-		return got.Out, fmt.Errorf("%s: exit status %d\n%s%s", command, got.Status, got.Out, got.Err)
+		err = fmt.Errorf("%s: exit status %d\n%s%s", command, got.Status, got.Out, got.Err)
 	}
-	return got.Out, nil
+	return got.Out, got.Err, err
 }
 
 // Close ends the client.
