@@ -3,12 +3,12 @@ package world
 import (
 	"context"
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/store"
-	"github.com/weft-cloud/weft/internal/server/world/rowjson"
 )
 
 // loadBatch is how many entries go at a time from the one that reads to the one that decodes them.
@@ -49,7 +49,7 @@ func load(ctx context.Context, s store.Store) (*World, error) {
 		return send()
 	})
 	g.Go(func() error {
-		known := rowjson.Words{}
+		known := words{}
 		for batch := range batches {
 			for _, e := range batch {
 				t := tables[e.Kind]
@@ -77,4 +77,30 @@ func load(ctx context.Context, s store.Store) (*World, error) {
 	w, _ := tx.end()
 	w.pos, w.batch = snap.Position, snap.Batch
 	return w, nil
+}
+
+// words are texts that have been read, each once: most of what ports say many say alike.
+type words map[string]string
+
+// text puts what is known in place of an equal text.
+func (w words) text(s *string) {
+	if *s == "" {
+		return
+	}
+	known, ok := w[*s]
+	if !ok {
+		known = *s
+		w[known] = known
+	}
+	*s = known
+}
+
+// bytes is text for bytes that nobody writes.
+func (w words) bytes(b *[]byte) {
+	if len(*b) == 0 {
+		return
+	}
+	s := unsafe.String(&(*b)[0], len(*b))
+	w.text(&s)
+	*b = unsafe.Slice(unsafe.StringData(s), len(s))
 }

@@ -2,11 +2,15 @@ package world
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -92,6 +96,37 @@ func TestFillIsAsPut(t *testing.T) {
 		}
 		if cmp.Or(left, filled.Ports.Len()) != 0 {
 			t.Errorf("index %d has %d rows that are gone", i, left)
+		}
+	}
+}
+
+// What a start reads of a row is what encoding/json wrote of it, and nothing of the row's own bytes.
+func TestRowsAreReadAsWritten(t *testing.T) {
+	want := &model.Port{ID: model.PortID{UUID: model.UUID{1}}, Name: "a \"name\" \u2028 <ü> \x00", ProjectID: "p", MAC: model.MAC{2, 3}, AdminStateUp: true,
+		FixedIPs:       []model.FixedIP{{SubnetID: model.SubnetID{UUID: model.UUID{3}}, Address: netip.MustParseAddr("fd00::4")}},
+		SecurityGroups: []model.SecurityGroupID{{UUID: model.UUID{4}}}, Profile: json.RawMessage(`{"a":["\u00fc",1e3]}`), VIFDetails: json.RawMessage(`{}`)}
+	want.CreatedAt, want.Tags = model.Time(time.Date(2026, 11, 28, 1, 2, 3, 0, time.UTC).Unix()), []string{"x", ""}
+	want.SetRare(func(r *model.RarePort) { r.DeviceProfile, r.Hints = "gpu", json.RawMessage(`{"k":{}}`) })
+	for _, p := range []*model.Port{want, {}, {ID: want.ID, RarePort: &model.RarePort{DataPlaneStatus: "DOWN"}}} {
+		body, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports := begin(New(model.UUID{}), 1, 1).Ports
+		got, err := ports.decode(body, 0, words{})
+		for i := range body {
+			body[i] = '#'
+		}
+		if diff := gocmp.Diff(p, got, gocmp.Comparer(func(a, b netip.Addr) bool { return a == b })); err != nil || diff != "" {
+			t.Errorf("%v (-written +read)\n%s", err, diff)
+		} else if read := got.(*model.Port); cap(read.FixedIPs) != len(p.FixedIPs) || cap(read.SecurityGroups) != len(p.SecurityGroups) {
+			t.Errorf("room for %d addresses and %d groups, of %d and %d", cap(read.FixedIPs), cap(read.SecurityGroups), len(p.FixedIPs), len(p.SecurityGroups))
+		}
+	}
+	for _, bad := range []string{``, `{`, `{"id":"x"}`, `{"name":7}`, `[]`, `{} {}`, `{"mac":"nonsense"}`} {
+		ports := begin(New(model.UUID{}), 1, 1).Ports
+		if v, err := ports.decode([]byte(bad), 0, words{}); err == nil {
+			t.Errorf("%q is read as %+v", bad, v)
 		}
 	}
 }

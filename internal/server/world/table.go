@@ -6,13 +6,12 @@ import (
 	"iter"
 	"runtime"
 	"slices"
-	"sync"
 	"unsafe"
 
+	segmentio "github.com/segmentio/encoding/json"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-cloud/weft/internal/model"
-	"github.com/weft-cloud/weft/internal/server/world/rowjson"
 )
 
 // spec is what never changes about a table.
@@ -24,9 +23,8 @@ type spec[K, T any] struct {
 	place   func(K) wide         // the key in the order of rows: one of each
 	meta    func(*T) *model.Meta // nil: no standard attributes
 	project func(*T) string      // nil: not counted per project
-	shared  []string             // fields with texts that many rows have, by their names in the store
+	share   func(*T, words)      // makes of what was read as little memory as can be, texts that many rows have one; nil: rows are few
 	indexes []func(*spec[K, T]) index[T]
-	decoder func() *rowjson.Decoder[T] // made when it is needed first
 }
 
 // Table is the objects of one kind in the order of their keys, with their indexes. Objects in it are never written. Who
@@ -40,7 +38,6 @@ type Table[K, T any] struct {
 }
 
 func newTable[K, T any](s spec[K, T]) Table[K, T] {
-	s.decoder = sync.OnceValue(func() *rowjson.Decoder[T] { return rowjson.New[T](s.shared...) })
 	t := Table[K, T]{spec: &s, rows: newTree[wide](nil)}
 	for _, build := range s.indexes {
 		t.idx = append(t.idx, build(t.spec))
@@ -183,7 +180,7 @@ func (t *Table[K, T]) bind(tx *Tx) { t.tx, t.own = tx, false }
 // load decodes a stored after-image and puts it, keeping its own revision and times. It returns what was there before
 // and what is there now.
 func (t *Table[K, T]) load(body []byte, revision uint64) (before, after any, err error) {
-	v, err := t.decode(body, revision, nil)
+	v, err := t.decode(body, revision, words{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -193,14 +190,18 @@ func (t *Table[K, T]) load(body []byte, revision uint64) (before, after any, err
 	return boxed(old), v, nil
 }
 
-// decode makes an object of a stored after-image. It may run beside anything else.
-func (t *Table[K, T]) decode(body []byte, revision uint64, known rowjson.Words) (any, error) {
+// decode makes an object of a stored after-image. It may run beside anything else. A start decodes every row: segmentio's reader takes a
+// third of the time that encoding/json does.
+func (t *Table[K, T]) decode(body []byte, revision uint64, known words) (any, error) {
 	v := new(T)
-	if err := t.spec.decoder().Decode(body, v, known); err != nil {
+	if err := segmentio.Unmarshal(body, v); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
 	if t.spec.meta != nil {
 		t.spec.meta(v).Revision = revision
+	}
+	if t.spec.share != nil {
+		t.spec.share(v, known)
 	}
 	return v, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -152,7 +153,16 @@ func newPorts() Ports {
 	type K = model.PortID
 	s := uuidSpec(model.KindPort, func(v *T) K { return v.ID },
 		func(v *T) *model.Meta { return &v.Meta }, func(v *T) string { return v.ProjectID })
-	s.shared = []string{"project_id", "device_owner", "status", "host", "vnic_type", "vif_type", "ip_allocation", "dns_domain", "vif_details", "profile"}
+	s.share = func(v *T, known words) {
+		for _, text := range []*string{&v.ProjectID, &v.DeviceOwner, &v.Status, &v.Host, &v.VNICType, &v.VIFType, &v.IPAllocation, &v.DNSDomain} {
+			known.text(text)
+		}
+		known.bytes((*[]byte)(&v.VIFDetails))
+		known.bytes((*[]byte)(&v.Profile))
+		// The reader makes room for ten of everything.
+		v.FixedIPs, v.SecurityGroups = slices.Clone(v.FixedIPs), slices.Clone(v.SecurityGroups)
+		v.AddressPairs, v.ExtraDHCP, v.Learned = slices.Clone(v.AddressPairs), slices.Clone(v.ExtraDHCP), slices.Clone(v.Learned)
+	}
 	s.indexes = []func(*spec[K, T]) index[T]{
 		portsByNetwork: indexBy[K](hashUUID[model.NetworkID], func(v *T, yield func(model.NetworkID)) { yield(v.NetworkID) }),
 		portsByProject: indexBy[K](hashText, func(v *T, yield func(string)) { yield(v.ProjectID) }),

@@ -2,7 +2,6 @@ package world
 
 import (
 	"github.com/weft-cloud/weft/internal/model"
-	"github.com/weft-cloud/weft/internal/server/world/rowjson"
 )
 
 // World is all objects at one position. A published World never changes.
@@ -107,7 +106,7 @@ type table interface {
 	kind() model.Kind
 	bind(*Tx)
 	load(body []byte, revision uint64) (before, after any, err error)
-	decode(body []byte, revision uint64, known rowjson.Words) (any, error)
+	decode(body []byte, revision uint64, known words) (any, error)
 	fill(rows []any) error
 	drop(key string) (before any, err error)
 	Len() int
