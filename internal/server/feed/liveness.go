@@ -52,8 +52,11 @@ func (l *Liveness) Last(host string) Beat {
 	return l.last[host].Beat
 }
 
-// Seen records that the host was heard of at a time by this server's clock; older news changes nothing.
+// Seen records that the host was heard of at a time by this server's clock; older news changes nothing. A time that is yet to come was
+// written before the clock was set back, and counts as now: a host that is dead would look alive until then.
 func (l *Liveness) Seen(host string, at time.Time) {
+	now := l.now()
+	at = now.Add(min(0, at.Sub(now))) // from here on it is the monotonic clock that says how long ago
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.last[host]

@@ -44,8 +44,9 @@ type Store struct {
 	write    *sql.DB  // exactly one connection, used by whoever holds turn
 	closed   atomic.Bool
 
-	turn chan struct{} // capacity 1: whoever has put a value in owns w and doubt
-	w    *writer
+	turn  chan struct{} // capacity 1: whoever has put a value in owns w, place and doubt
+	w     *writer
+	place *place // nil if readOnly
 	// doubt is set when a COMMIT has failed and it is not known whether the transaction can still come through.
 	doubt bool
 }
@@ -88,6 +89,9 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.read.SetMaxOpenConns(4)
 	if !s.readOnly {
+		if err = checkLeftWAL(s.path); err != nil {
+			return err
+		}
 		if s.write, err = sql.Open("sqlite", dsn(s.path, false)); err != nil {
 			return err
 		}
@@ -97,6 +101,9 @@ func (s *Store) open(ctx context.Context) error {
 			return err
 		}
 		if s.w, err = newWriter(ctx, s.write); err != nil {
+			return err
+		}
+		if s.place, err = newPlace(s.path); err != nil {
 			return err
 		}
 	}
@@ -139,6 +146,10 @@ func (s *Store) Close() error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
 	var errs []error
+	if s.place != nil && s.place.wal != nil && same(s.path+"-wal", s.place.wal) != nil {
+		// The last connection to go would remove by its name a WAL that is somebody else's. The process's end closes them all.
+		return errors.Join(fmt.Errorf("close store %s: its WAL: %w", s.path, errMoved), s.lock.Close())
+	}
 	if s.read != nil { // before the writer: the last connection to go empties and removes the WAL, which a reader cannot
 		errs = append(errs, s.read.Close())
 	}

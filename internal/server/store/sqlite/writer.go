@@ -134,6 +134,9 @@ func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, w *writer
 	if err := s.step(StepBegin); err != nil {
 		return err
 	}
+	if err := s.place.check(); err != nil {
+		return err
+	}
 	if _, err := s.w.begin.exec(ctx); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -172,17 +175,23 @@ func full(err error) bool {
 
 // renewWriter replaces the writer's connection; without one, doubt makes the next caller try again.
 func (s *Store) renewWriter(ctx context.Context) error {
-	if s.w != nil {
+	err := s.place.check() // a new connection would open what is there now
+	if err == nil && s.w != nil {
 		_, _ = s.w.rollback.exec(ctx) // there may be nothing to roll back
 		_ = s.w.close()               // it is broken anyway; what counts is that the next one opens
 		s.w = nil
+		err = s.place.lookForWAL() // it went with the last connection
 	}
-	w, err := newWriter(ctx, s.write)
+	if err == nil {
+		s.w, err = newWriter(ctx, s.write)
+	}
+	if err == nil {
+		err = s.place.lookForWAL()
+	}
 	if err != nil {
 		s.doubt = true
 		return fmt.Errorf("reopen for writing: %w", err)
 	}
-	s.w = w
 	return nil
 }
 
@@ -195,6 +204,9 @@ func (s *Store) settle(ctx context.Context) error {
 		return nil
 	}
 	if err := s.step(StepSettle); err != nil {
+		return err
+	}
+	if err := s.place.check(); err != nil {
 		return err
 	}
 	if s.w == nil {
