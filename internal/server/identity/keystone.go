@@ -69,7 +69,7 @@ func (k *Keystone) Challenge() string {
 }
 
 // Authenticate implements Authenticator: X-Auth-Token says who calls and X-Service-Token, if there is one, which service
-// calls for him. A service with one of the configured roles may use a user's token past its end.
+// calls for him. A service with one of the configured roles may use a user's token past its end and outside of its access rules.
 func (k *Keystone) Authenticate(r *http.Request) (*Caller, error) {
 	user, service := r.Header.Get("X-Auth-Token"), r.Header.Get("X-Service-Token")
 	if user == "" {
@@ -79,24 +79,26 @@ func (k *Keystone) Authenticate(r *http.Request) (*Caller, error) {
 		return nil, unauthorized()
 	}
 	var s *Service
-	allowExpired := false
+	forUser := false // a service carries on what the user began
 	if service != "" {
 		st, err := k.validate(r.Context(), service, false)
 		if err != nil {
 			return nil, err
 		}
-		allowExpired = slices.ContainsFunc(st.caller.Roles, func(role string) bool { return slices.Contains(k.cfg.ServiceTokenRoles, role) })
-		if k.cfg.ServiceTokenRequired && !allowExpired {
+		forUser = slices.ContainsFunc(st.caller.Roles, func(role string) bool { return slices.Contains(k.cfg.ServiceTokenRoles, role) })
+		if k.cfg.ServiceTokenRequired && !forUser {
 			k.log.Info("service token has none of the service roles", "userID", st.caller.UserID)
 			return nil, unauthorized()
 		}
 		s = st.caller.asService()
 	}
-	t, err := k.validate(r.Context(), user, allowExpired)
+	t, err := k.validate(r.Context(), user, forUser)
 	if err != nil {
 		return nil, err
 	}
-	if s == nil && !t.allows(r) {
+	// The rules say what the user may ask for, not what a service needs for it. Keystone's middleware lets any good token in X-Service-Token lift
+	// them, also the bound one itself.
+	if !forUser && !t.allows(r) {
 		k.log.Info("application credential has no access rule for the request", "userID", t.caller.UserID)
 		return nil, unauthorized()
 	}

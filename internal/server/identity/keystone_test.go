@@ -535,26 +535,36 @@ func TestAccessRules(t *testing.T) {
 		rule("GET", "/v2.0/networks/*", "network"), rule("PUT", "/v2.0/ports/{port_id}/x", "network"), rule("GET", "/v2.0/a.b/**", "network"),
 		rule("GET", "/v2.0/routers", "compute"),
 	}}
+	b.token("nova", time.Hour, "service")
+	b.token("some", time.Hour, "other")
 	for _, tc := range []struct {
-		token, method, path string
-		ok                  bool
+		token, service, method, path string
+		ok                           bool
 	}{
-		{"none", "GET", "/v2.0/networks", false},
-		{"free", "GET", "/v2.0/networks", true},
-		{"bound", "GET", "/v2.0/networks/1", true},
-		{"bound", "GET", "/v2.0/networks", false},
-		{"bound", "GET", "/v2.0/networks/1/2", false},
-		{"bound", "POST", "/v2.0/networks/1", false},
-		{"bound", "PUT", "/v2.0/ports/7/x", true},
-		{"bound", "PUT", "/v2.0/ports//x", false},
-		{"bound", "GET", "/v2.0/a.b/c/d", true},
-		{"bound", "GET", "/v2.0/aXb/c", false},
-		{"bound", "GET", "/v2.0/routers", false},
+		{"none", "", "GET", "/v2.0/networks", false},
+		{"free", "", "GET", "/v2.0/networks", true},
+		{"bound", "", "GET", "/v2.0/networks/1", true},
+		{"bound", "", "GET", "/v2.0/networks", false},
+		{"bound", "", "GET", "/v2.0/networks/", false},
+		{"bound", "", "GET", "/v2.0/networks/1/2", false},
+		{"bound", "", "GET", "/v2.0/networks/1%2F2", false},
+		{"bound", "", "POST", "/v2.0/networks/1", false},
+		{"bound", "", "PUT", "/v2.0/ports/7/x", true},
+		{"bound", "", "PUT", "/v2.0/ports//x", false},
+		{"bound", "", "GET", "/v2.0/a.b/c/d", true},
+		{"bound", "", "GET", "/v2.0/aXb/c", false},
+		{"bound", "", "GET", "/v2.0/routers", false},
+		{"bound", "nova", "POST", "/v2.0/ports", true},
+		{"bound", "some", "POST", "/v2.0/ports", false},
+		{"bound", "bound", "POST", "/v2.0/ports", false},
 	} {
 		r := httptest.NewRequest(tc.method, tc.path, nil)
 		r.Header.Set("X-Auth-Token", tc.token)
+		if tc.service != "" {
+			r.Header.Set("X-Service-Token", tc.service)
+		}
 		if _, err := b.k.Authenticate(r); (err == nil) != tc.ok {
-			t.Errorf("%s %s %s: error %v, want ok %v", tc.token, tc.method, tc.path, err, tc.ok)
+			t.Errorf("%s for %s, %s %s: error %v, want ok %v", tc.service, tc.token, tc.method, tc.path, err, tc.ok)
 		}
 	}
 }

@@ -125,7 +125,8 @@ func (t *token) allows(r *http.Request) bool {
 	})
 }
 
-// pathPattern makes the pattern of an access rule's path: {name} and * stand for one part of a path, ** for any number.
+// pathPattern makes the pattern of an access rule's path: {name} and * stand for one part of a path or
+// for some of its letters, at least one, ** for any number of parts.
 func pathPattern(path string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A`)
@@ -135,7 +136,7 @@ func pathPattern(path string) *regexp.Regexp {
 			b.WriteString(`.*`)
 			path = path[2:]
 		case path[0] == '*':
-			b.WriteString(`[^/]*`)
+			b.WriteString(`[^/]+`)
 			path = path[1:]
 		case path[0] == '{' && strings.Contains(path, "}"):
 			b.WriteString(`[^/]+`)
