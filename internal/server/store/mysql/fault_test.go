@@ -255,7 +255,8 @@ func testCrash(t *testing.T, srv *server) {
 	start := pos
 	acked := map[uint64]model.UUID{}
 	for round := range byte(2) {
-		kill := time.AfterFunc(200*time.Millisecond, srv.kill)
+		victim := srv.cmd.Process
+		kill := time.AfterFunc(200*time.Millisecond, func() { _ = victim.Kill() }) // it may have gone
 		for {
 			b := batch(pos.Revision+1, round)
 			b.ID[15], b.ID[14] = byte(pos.Revision), byte(pos.Revision>>8)
