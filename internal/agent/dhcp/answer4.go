@@ -10,6 +10,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
+	"github.com/weft-cloud/weft/internal/dhcpoption"
 	"github.com/weft-cloud/weft/internal/hostplan"
 )
 
@@ -134,7 +135,7 @@ func routes4(routes []hostplan.StaticRoute, without netip.Addr) []byte {
 		if !r.Dst.Addr().Is4() || !r.Via.Is4() || r.Dst.Bits() == 0 && r.Via == without {
 			continue
 		}
-		out = appendRoute(out, r.Dst, r.Via)
+		out = dhcpoption.AppendRoute(out, r.Dst, r.Via)
 	}
 	return out
 }
@@ -167,24 +168,24 @@ func (a *answer) extras() {
 	a.notes = append(a.notes, bad...)
 	for _, e := range list {
 		switch {
-		case e.code == siaddr:
-			if len(e.data) >= 4 {
-				a.next = netip.AddrFrom4([4]byte(e.data[:4]))
+		case e.Code == dhcpoption.ServerAddress:
+			if len(e.Data) >= 4 {
+				a.next = netip.AddrFrom4([4]byte(e.Data[:4]))
 			}
-		case e.drop:
-			delete(a.opts, uint8(e.code)) //nolint:gosec // less than 255
-			delete(a.firm, uint8(e.code)) //nolint:gosec // less than 255
-			if e.code == optRouter {      // or it would come back by the other door
+		case e.Drop:
+			delete(a.opts, uint8(e.Code)) //nolint:gosec // less than 255
+			delete(a.firm, uint8(e.Code)) //nolint:gosec // less than 255
+			if e.Code == optRouter {      // or it would come back by the other door
 				delete(a.opts, optRoutes)
 				delete(a.opts, optRoutesMS)
 				if b := routes4(a.r.conf.Routes, a.r.conf.Router); len(b) > 0 {
 					a.opts[optRoutes], a.opts[optRoutesMS] = b, b
 				}
 			}
-		case e.code == optV6Only && !a.asked(optV6Only): // only ever to who asks for it (RFC 8925, section 3.3)
-		case e.code == optRapid: // whoever asks for it has it anyhow, and an OFFER must not carry it (RFC 4039, section 4)
+		case e.Code == optV6Only && !a.asked(optV6Only): // only ever to who asks for it (RFC 8925, section 3.3)
+		case e.Code == optRapid: // whoever asks for it has it anyhow, and an OFFER must not carry it (RFC 4039, section 4)
 		default:
-			a.set(uint8(e.code), e.data) //nolint:gosec // less than 255
+			a.set(uint8(e.Code), e.Data) //nolint:gosec // less than 255
 		}
 	}
 	if !a.next.IsValid() {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weft-cloud/weft/internal/agent/frame"
+	"github.com/weft-cloud/weft/internal/dhcpoption"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/model"
@@ -85,7 +86,7 @@ func listed(t *testing.T, topic string, texts map[string]string) (rows []given) 
 			continue
 		}
 		rows = append(rows, given{uint16(code), m[2], text})
-		if code != siaddr || topic == "dhcp6" {
+		if code != dhcpoption.ServerAddress || topic == "dhcp6" {
 			rows = append(rows, given{uint16(code), m[1], text})
 		}
 	}
@@ -252,7 +253,7 @@ func TestOptionsAsDnsmasq(t *testing.T) {
 			continue
 		}
 		switch r.code {
-		case siaddr:
+		case dhcpoption.ServerAddress:
 			if !ours.msg.ServerIPAddr.Equal(theirs.ServerIPAddr) {
 				t.Errorf("%s: we %v, dnsmasq %v", r.name, ours.msg.ServerIPAddr, theirs.ServerIPAddr)
 			}

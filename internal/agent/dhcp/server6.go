@@ -12,6 +12,7 @@ import (
 	"github.com/weft-cloud/weft/internal/agent/frame"
 	"github.com/weft-cloud/weft/internal/agent/tally"
 	"github.com/weft-cloud/weft/internal/dataplane"
+	"github.com/weft-cloud/weft/internal/dhcpoption"
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -285,10 +286,10 @@ func (r *request6) configure(out []byte) []byte {
 	r.notes = append(r.notes, bad...)
 	opts := map[uint16][]byte{}
 	firm := map[uint16]bool{}
-	if b, err := encodeAddrs(join(r.conf.DNS), true); err == nil {
+	if b, err := dhcpoption.Addresses(join(r.conf.DNS), true); err == nil {
 		opts[23] = b
 	}
-	if b, err := encodeNames(r.conf.Domain); err == nil && r.conf.Domain != "" {
+	if b, err := dhcpoption.Names(r.conf.Domain); err == nil && r.conf.Domain != "" {
 		opts[24] = b
 	}
 	if b, ok := find(r.opts, 39); ok && len(b) > 0 && r.conf.Hostname != "" { // RFC 4704: the server keeps the names
@@ -296,7 +297,7 @@ func (r *request6) configure(out []byte) []byte {
 		if r.conf.Domain != "" {
 			name += "." + r.conf.Domain
 		}
-		if b, err := encodeName([]byte{1}, name); err == nil {
+		if b, err := dhcpoption.AppendName([]byte{1}, name); err == nil {
 			opts[39], firm[39] = b, true
 		}
 	}
@@ -305,9 +306,9 @@ func (r *request6) configure(out []byte) []byte {
 		opts[32] = binary.BigEndian.AppendUint32(nil, max(refresh, 600)) // IRT_MINIMUM
 	}
 	for _, e := range list {
-		delete(opts, e.code)
-		if !e.drop {
-			opts[e.code], firm[e.code] = e.data, true
+		delete(opts, e.Code)
+		if !e.Drop {
+			opts[e.Code], firm[e.Code] = e.Data, true
 		}
 	}
 	codes := make([]uint16, 0, len(opts))

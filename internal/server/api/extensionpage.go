@@ -16,14 +16,18 @@ func WriteExtensions(w io.Writer) error {
 	b.WriteString("| extension | what it is | carried out |\n|---|---|---|\n")
 	for _, e := range extensions {
 		var not []string
+		carried := "yes, but for: "
 		for _, g := range gaps {
-			if slices.Contains(g.Extensions, e.alias) {
-				not = append(not, g.Name)
+			if !slices.Contains(g.Extensions, e.alias) {
+				continue
+			}
+			not = append(not, g.Name)
+			if !g.Partly {
+				carried = "not: "
 			}
 		}
-		carried := "yes"
-		if not != nil {
-			carried = "not: " + strings.Join(not, ", ")
+		if carried += strings.Join(not, ", "); not == nil {
+			carried = "yes"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", e.alias, strings.TrimSuffix(e.description, "."), carried)
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/promise"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
@@ -174,7 +175,9 @@ func changeInterface(c *call, r *routers, id string, add bool) error {
 		op = "add_router_interface"
 	}
 	var out *rules.InterfaceResult
-	_, err := r.act(c, id, op, func(tx *world.Tx, v *model.Router, body Value) error {
+	var before []*promise.Gap
+	w, err := r.act(c, id, op, func(tx *world.Tx, v *model.Router, body Value) error {
+		before = promise.Of(&tx.World, v, nil)
 		q, err := interfaceValue(body)
 		if err != nil {
 			return err
@@ -188,6 +191,9 @@ func changeInterface(c *call, r *routers, id string, add bool) error {
 	})
 	if err != nil {
 		return err
+	}
+	if add {
+		c.tell(slices.DeleteFunc(promise.Of(w, w.Routers.Get(out.Router.ID), nil), func(g *promise.Gap) bool { return slices.Contains(before, g) }))
 	}
 	b := appendUUID(append(c.buffer(), `{"id": `...), out.Router.ID.UUID)
 	b = appendString(append(b, `, "tenant_id": `...), out.Router.ProjectID)

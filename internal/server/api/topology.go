@@ -56,9 +56,12 @@ func autoTopology(c *call, rest []string) error {
 	}
 	t := c.s.deps.Writer.Snapshot().Topologies.Get(project)
 	if t == nil {
-		if _, err := c.do(action, func(tx *world.Tx) (err error) { t, err = ru.EnsureTopology(tx, project); return err }); err != nil {
+		w, err := c.do(action, func(tx *world.Tx) (err error) { t, err = ru.EnsureTopology(tx, project); return err })
+		if err != nil {
 			return err
 		}
+		c.warn(w, w.Networks.Get(t.NetworkID), nil)
+		c.warn(w, w.Routers.Get(t.RouterID), nil)
 	}
 	b := appendUUID(append(c.buffer(), `{"auto_allocated_topology": {"id": `...), t.NetworkID.UUID)
 	b = appendString(append(b, `, "tenant_id": `...), project)

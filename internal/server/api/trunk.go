@@ -191,6 +191,9 @@ func changeSubPorts(c *call, r *trunks, id, op string, rule func(*world.Tx, *mod
 	if err != nil {
 		return err
 	}
+	if op == "add_subports" {
+		c.warn(w, r.source.get(w, idOf(id)), nil)
+	}
 	x := c.viewOf(w)
 	c.reply(http.StatusOK, r.encode(c.buffer(), r.source.get(w, idOf(id)), x, r.mask(x, nil)))
 	return nil

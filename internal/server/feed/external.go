@@ -202,6 +202,9 @@ func touchedOutside(w *world.World, c world.Change, yield func(topic, key)) {
 			}
 		case *model.ConntrackHelper:
 			router(v.Router)
+			for f := range w.FloatingIPs.ByRouter(v.Router) {
+				floating(f)
+			}
 		}
 	})
 }

@@ -244,3 +244,49 @@ func TestSign(t *testing.T) {
 	}
 	check(second)
 }
+
+// The first conntrack helper of a router takes its floating IPs to the gateway host, the end of the last one takes them back.
+func TestHelpersTakeFloatingIPsToTheGatewayHost(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		b := newBench(rt)
+		defer b.stop()
+		external, router := model.NetworkID{UUID: model.UUID{1}}, model.RouterID{UUID: model.UUID{2}}
+		port, floating := model.PortID{UUID: model.UUID{3}}, model.FloatingIPID{UUID: model.UUID{4}}
+		b.write(func(tx *world.Tx) {
+			for _, h := range []string{"c1", "c2"} {
+				tx.Hosts.Put(&model.Host{Name: h, AgentMode: model.ModeDVRSNAT, BridgeMappings: map[string]string{"external": "br-ex"}})
+			}
+			tx.Networks.Put(&model.Network{ID: external, External: true})
+			tx.Segments.Put(&model.Segment{ID: model.SegmentID{UUID: model.UUID{5}}, NetworkID: external, NetworkType: model.TypeFlat, Physnet: "external"})
+			tx.Routers.Put(&model.Router{ID: router, Distributed: true, GatewayHost: "c2"})
+			tx.Ports.Put(&model.Port{ID: port, NetworkID: model.NetworkID{UUID: model.UUID{6}}, Host: "c1", VIFType: "tap"})
+			tx.FloatingIPs.Put(&model.FloatingIP{ID: floating, NetworkID: external, Port: port, Router: router})
+		})
+		b.settled()
+		mirrors := map[string]*mirror{"c1": b.connect("c1", nil, model.Position{}), "c2": b.connect("c2", nil, model.Position{})}
+		is := func(when, want string) {
+			rt.Helper()
+			b.settled()
+			for h, m := range mirrors {
+				m.drain(rt)
+				if _, has := m.has[uuidKey(wire.Kind_KIND_FLOATING_IP, floating.UUID)]; has != (h == want) {
+					rt.Fatalf("%s: %s has the floating IP: %v", when, h, has)
+				}
+			}
+		}
+		is("without helpers", "c1")
+		helper := func(i byte) *model.ConntrackHelper {
+			return &model.ConntrackHelper{ID: model.ConntrackHelperID{UUID: model.UUID{7, i}}, Router: router, Protocol: "tcp", Port: 21, Helper: "ftp"}
+		}
+		helpers := byte(rapid.IntRange(1, 3).Draw(rt, "helpers"))
+		for i := range helpers {
+			b.write(func(tx *world.Tx) { tx.ConntrackHelpers.Put(helper(i)) })
+			is("with a helper", "c2")
+		}
+		for i := range helpers {
+			is("with a helper left", "c2")
+			b.write(func(tx *world.Tx) { tx.ConntrackHelpers.Delete(helper(i).ID) })
+		}
+		is("after the last helper", "c1")
+	})
+}

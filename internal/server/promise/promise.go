@@ -18,6 +18,8 @@ import (
 type Gap struct {
 	// Name is short, for logs and status.
 	Name string
+	// Partly: most of what the extensions do is carried out.
+	Partly bool
 	// Extensions are the aliases of the API's extensions that it is of; none: the core's.
 	Extensions []string
 	// What asks for it, in words.
@@ -51,6 +53,11 @@ func by[T any](rows func(w *world.World) iter.Seq[*T], ask func(w *world.World, 
 			return n
 		},
 	}
+}
+
+// told makes a part of objects that are warned about and not counted, since others that ask for the same are.
+func told[T any](ask func(w *world.World, v *T) bool) part {
+	return by(func(*world.World) iter.Seq[*T] { return func(func(*T) bool) {} }, ask)
 }
 
 func always[T any](*world.World, *T) bool { return true }

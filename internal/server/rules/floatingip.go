@@ -239,11 +239,15 @@ func (r *Rules) routerTo(tx *world.Tx, p *model.Port, at model.FixedIP, external
 }
 
 // PlaceFloatingIP says which host translates a floating IP: the one that its port is on, if it acts for distributed routers and
-// reaches the external network; else, centrally, the gateway host of its router. "": none does.
+// reaches the external network; else, centrally, the gateway host of its router. "": none does. Conntrack helpers are in the
+// central part alone, so the floating IPs of a router that has any are served there.
 func PlaceFloatingIP(w *world.World, f *model.FloatingIP) (host string, central bool) {
 	v := w.Routers.Get(f.Router)
 	if v == nil {
 		return "", false
+	}
+	for range w.ConntrackHelpers.ByRouter(v.ID) {
+		return v.GatewayHost, true
 	}
 	return placeOutside(w, v, w.Ports.Get(f.Port), f.NetworkID)
 }

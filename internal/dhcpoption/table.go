@@ -1,4 +1,4 @@
-package dhcp
+package dhcpoption
 
 // shape says how the text of an option becomes bytes.
 type shape uint8
@@ -26,8 +26,8 @@ type option struct {
 	shape shape
 }
 
-// siaddr is no option: the name "server-ip-address" (dnsmasq's internal number 255) sets the header field of that name.
-const siaddr = 255
+// ServerAddress is no option: the name "server-ip-address" (dnsmasq's internal number 255) sets the header field of that name.
+const ServerAddress = 255
 
 // names4 are the names of DHCPv4 options as dnsmasq (and so every user of extra_dhcp_opts) spells them; the meaning of the
 // numbers is IANA's "BOOTP Vendor Extensions and DHCP Options".
@@ -52,7 +52,7 @@ var names4 = map[string]option{ //nolint:gochecknoglobals // a constant table
 	"tzdb-timezone": {101, shapeText}, "ipv6-only": {108, shapeU32}, "domain-search": {119, shapeNames},
 	"sip-server": {120, shapeSIP}, "classless-static-route": {121, shapeRoutes}, "vendor-id-encap": {125, shapeBinary},
 	"tftp-server-address": {150, shapeAddrs}, "pxelinux-path-prefix": {210, shapeText}, "pxelinux-config-file": {209, shapeText},
-	"ms-classless-static-route": {249, shapeRoutes}, "wpad": {252, shapeText}, "server-ip-address": {siaddr, shapeAddrs},
+	"ms-classless-static-route": {249, shapeRoutes}, "wpad": {252, shapeText}, "server-ip-address": {ServerAddress, shapeAddrs},
 }
 
 // names6 are those of DHCPv6 (IANA's "DHCPv6 Option Codes").

@@ -1,4 +1,4 @@
-package dhcp
+package dhcpoption
 
 import (
 	"encoding/binary"
@@ -20,7 +20,7 @@ func encode(s shape, text string, v6 bool) ([]byte, error) {
 	case shapeText:
 		return []byte(unquote(text)), nil
 	case shapeAddrs:
-		return encodeAddrs(text, v6)
+		return Addresses(text, v6)
 	case shapeU8:
 		return encodeUint(text, 1)
 	case shapeU16:
@@ -32,11 +32,11 @@ func encode(s shape, text string, v6 bool) ([]byte, error) {
 	case shapeFlag:
 		return nil, nil
 	case shapeNames:
-		return encodeNames(text)
+		return Names(text)
 	case shapeRoutes:
 		return encodeRoutes(text)
 	case shapePairs:
-		b, err := encodeAddrs(text, false)
+		b, err := Addresses(text, false)
 		if err == nil && len(b)%8 != 0 {
 			return nil, fmt.Errorf("%q is not pairs of addresses: %w", text, errValue)
 		}
@@ -84,7 +84,8 @@ func parseAddr(s string, v6 bool) (netip.Addr, error) {
 	return a, nil
 }
 
-func encodeAddrs(text string, v6 bool) ([]byte, error) {
+// Addresses reads a comma-separated list of addresses of one family.
+func Addresses(text string, v6 bool) ([]byte, error) {
 	var out []byte
 	for _, f := range fields(text) {
 		a, err := parseAddr(f, v6)
@@ -119,8 +120,8 @@ func encodeBool(text string) ([]byte, error) {
 	return nil, fmt.Errorf("%q is neither 0 nor 1: %w", text, errValue)
 }
 
-// encodeName writes one name in the form of RFC 1035, section 3.1.
-func encodeName(out []byte, name string) ([]byte, error) {
+// AppendName appends one name in the form of RFC 1035, section 3.1.
+func AppendName(out []byte, name string) ([]byte, error) {
 	start := len(out)
 	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
 		if label == "" || len(label) > 63 {
@@ -136,19 +137,20 @@ func encodeName(out []byte, name string) ([]byte, error) {
 	return out, nil
 }
 
-func encodeNames(text string) ([]byte, error) {
+// Names reads a comma-separated list of domain names.
+func Names(text string) ([]byte, error) {
 	var out []byte
 	var err error
 	for _, f := range fields(unquote(text)) {
-		if out, err = encodeName(out, f); err != nil {
+		if out, err = AppendName(out, f); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// appendRoute writes one route as RFC 3442 wants it: the length, the bytes of the prefix that matter, the gateway.
-func appendRoute(out []byte, dst netip.Prefix, via netip.Addr) []byte {
+// AppendRoute appends one IPv4 route as RFC 3442 wants it: the length, the bytes of the prefix that matter, the gateway.
+func AppendRoute(out []byte, dst netip.Prefix, via netip.Addr) []byte {
 	bits := dst.Bits()
 	out = append(out, byte(bits)) //nolint:gosec // 0..32
 	a := dst.Masked().Addr().As4()
@@ -175,7 +177,7 @@ func encodeRoutes(text string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = appendRoute(out, dst, via)
+		out = AppendRoute(out, dst, via)
 	}
 	return out, nil
 }
@@ -199,10 +201,10 @@ func parsePrefix4(s string) (netip.Prefix, error) {
 }
 
 func encodeSIP(text string) ([]byte, error) {
-	if b, err := encodeAddrs(text, false); err == nil {
+	if b, err := Addresses(text, false); err == nil {
 		return append([]byte{1}, b...), nil
 	}
-	b, err := encodeNames(text)
+	b, err := Names(text)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +233,7 @@ func encodeNTP6(text string) ([]byte, error) {
 				sub = 2
 			}
 		} else if sub = 3; body == nil {
-			if body, err = encodeName(nil, f); err != nil {
+			if body, err = AppendName(nil, f); err != nil {
 				return nil, err
 			}
 		}
@@ -268,7 +270,7 @@ func guess(text string, v6 bool) []byte {
 	if q := unquote(text); q != text {
 		return []byte(q)
 	}
-	if b, err := encodeAddrs(text, v6); err == nil {
+	if b, err := Addresses(text, v6); err == nil {
 		return b
 	}
 	if b, ok := hexBytes(text); ok {
