@@ -303,15 +303,19 @@ func (s *Server) Agent(host, vtep string, more Config) error {
 // StopIdentity ends the identity service: nobody answers at its address any more.
 func (s *Server) StopIdentity() error { return s.identity.Close() }
 
-// Close ends everything. The directory stays.
-func (s *Server) Close() error {
-	var errs []error
+// StopAgents ends the agents as an operator does.
+func (s *Server) StopAgents() {
 	for i := len(s.agents) - 1; i >= 0; i-- {
 		_ = s.agents[i].Process.Signal(syscall.SIGTERM) // it may have ended
 		_ = s.agents[i].Wait()                          // how it ended is in its log
 	}
 	s.agents = nil
-	errs = append(errs, s.Stop())
+}
+
+// Close ends everything. The directory stays.
+func (s *Server) Close() error {
+	s.StopAgents()
+	errs := []error{s.Stop()}
 	if s.identity != nil {
 		errs = append(errs, s.identity.Close())
 	}

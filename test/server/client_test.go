@@ -55,6 +55,9 @@ type client struct {
 	extra  []string // paths of objects that go by no account, to delete them by
 	made   int
 	last   uint64 // the newest revision that it was told
+	at     *place // nil: it makes no stories
+	routes []route
+	limits []float64 // what its project's quota of ports may be; empty: the default
 	// answered counts answers by status; 0: none.
 	answered map[int]int
 	// went counts what was done, by method and the words of the path.
@@ -183,6 +186,10 @@ var kinds = []string{"network", "subnet", "port", "router", "floatingip", "secur
 // step makes one random call.
 func (c *client) step(ctx context.Context, outside string) {
 	net := c.own("network")
+	if c.at != nil && c.r.IntN(4) == 0 {
+		c.story(ctx)
+		return
+	}
 	switch what := c.r.IntN(30); {
 	case net == nil || what == 0:
 		c.create(ctx, "network", nil, object{})

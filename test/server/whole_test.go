@@ -15,7 +15,7 @@ import (
 // whole says what is wrong with how objects of several kinds stand to each other, as far as broken does not.
 func (w *listed) whole() []string {
 	var bad []string
-	for _, f := range []func() []string{w.trunks, w.routers, w.floating, w.subnets, w.groups, w.services} {
+	for _, f := range []func() []string{w.trunks, w.routers, w.floating, w.subnets, w.groups, w.services, w.topologies} {
 		bad = append(bad, f()...)
 	}
 	return bad
