@@ -14,7 +14,7 @@ type agents = Resource[model.Agent, none]
 
 func agentResource(ru *rules.Rules) *agents {
 	r := &agents{
-		name: "agent", plural: "agents", word: "Agent",
+		single: true, name: "agent", plural: "agents", word: "Agent",
 		source: table(func(w *world.World) *world.Table[model.AgentID, model.Agent] { return &w.Agents.Table }),
 		id:     func(a *model.Agent) model.UUID { return a.ID.UUID },
 		meta:   func(a *model.Agent) *model.Meta { return &a.Meta },

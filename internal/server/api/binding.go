@@ -13,7 +13,7 @@ import (
 func bindingShape() *Resource[rules.BindingRequest, none] {
 	type T = rules.BindingRequest
 	type X = none
-	r := &Resource[T, X]{name: "binding", plural: "bindings", word: "Binding", source: source[T]{clone: clone[T]},
+	r := &Resource[T, X]{single: true, name: "binding", plural: "bindings", word: "Binding", source: source[T]{clone: clone[T]},
 		create: func(*world.Tx, *rules.Actor, *T, *X) error { return nil }}
 	r.add(&attr[T, X]{name: "host", append: func(b []byte, _ *T, _ *View) []byte { return b }}).must().inPut().convert(func(v Value) (assign[T, X], error) {
 		return func(q *T, _ *X) {

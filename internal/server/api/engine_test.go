@@ -198,7 +198,7 @@ func TestReadOnlyProject(t *testing.T) {
 	if code, b, _ := e.raw("PUT", path, []byte(`{"network": {"project_id": "admin-project"}}`), nil); code != 400 || !strings.Contains(string(b), "read-only attribute tenant_id") {
 		t.Errorf("%d %s", code, b)
 	}
-	if code, b, _ := e.raw("PUT", "/v2.0/routers/"+e.create("router", object{"name": "r"})["id"].(string), []byte(`{"routers": []}`), nil); code != 400 || !strings.Contains(string(b), "Resources required") {
+	if code, b, _ := e.raw("PUT", "/v2.0/routers/"+e.create("router", object{"name": "r"})["id"].(string), []byte(`{"routers": []}`), nil); code != 400 || !strings.Contains(string(b), "Bulk operation not supported") {
 		t.Errorf("%d %s", code, b)
 	}
 }

@@ -21,7 +21,7 @@ func flavorResource(ru *rules.Rules) *flavors {
 	type T = model.Flavor
 	type X = rules.FlavorExtra
 	r := &flavors{
-		name: "flavor", plural: "flavors", word: "Flavor",
+		single: true, name: "flavor", plural: "flavors", word: "Flavor",
 		source: table(func(w *world.World) *world.Table[model.FlavorID, T] { return &w.Flavors.Table }),
 		id:     func(f *T) model.UUID { return f.ID.UUID },
 		meta:   func(f *T) *model.Meta { return &f.Meta },
@@ -188,7 +188,7 @@ func serviceProfileResource(ru *rules.Rules) *serviceProfiles {
 	type T = model.ServiceProfile
 	type X = rules.FlavorExtra
 	r := &serviceProfiles{
-		name: "service_profile", plural: "service_profiles", path: "service_profiles", word: "ServiceProfile", loaded: true,
+		single: true, name: "service_profile", plural: "service_profiles", path: "service_profiles", word: "ServiceProfile", loaded: true,
 		gone:   "Service Profile %s could not be found.",
 		source: table(func(w *world.World) *world.Table[model.ServiceProfileID, T] { return &w.ServiceProfiles.Table }),
 		id:     func(p *T) model.UUID { return p.ID.UUID },

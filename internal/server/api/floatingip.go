@@ -19,7 +19,7 @@ func floatingIPResource(ru *rules.Rules) *floatingIPs {
 	type T = model.FloatingIP
 	type X = rules.FloatingIPExtra
 	r := &floatingIPs{
-		name: "floatingip", plural: "floatingips", word: "FloatingIP", quota: model.KindFloatingIP, tagged: true,
+		single: true, name: "floatingip", plural: "floatingips", word: "FloatingIP", quota: model.KindFloatingIP, tagged: true,
 		source:     table(func(w *world.World) *world.Table[model.FloatingIPID, T] { return &w.FloatingIPs.Table }),
 		id:         func(f *T) model.UUID { return f.ID.UUID },
 		meta:       func(f *T) *model.Meta { return &f.Meta },

@@ -73,6 +73,18 @@ func TestFloatingIPRefusals(t *testing.T) {
 	e.refused(409, "IpAddressGenerationFailure", "POST", "/floatingips", object{"floatingip": object{"floating_network_id": public}})
 }
 
+// TestForwardedPort: that a distributed router forwards to a port is found before that the floating IP is one of forwardings.
+func TestForwardedPort(t *testing.T) {
+	e, public, router, _, port := floatingCloud(t)
+	e.must(200, "PUT", "/routers/"+router, object{"router": object{"admin_state_up": false}})
+	e.must(200, "PUT", "/routers/"+router, object{"router": object{"distributed": true}})
+	f := "/floatingips/" + e.create("floatingip", object{"floating_network_id": public})["id"].(string)
+	e.must(201, "POST", f+"/port_forwardings", object{"port_forwarding": object{"protocol": "tcp", "internal_port_id": port, "internal_ip_address": "10.0.0.10", "internal_port": 22,
+		"external_port": 22}})
+	e.refused(400, "PortHasPortForwarding", "PUT", f, object{"floatingip": object{"port_id": port}})
+	e.refused(400, "PortHasPortForwarding", "POST", "/floatingips", object{"floatingip": object{"floating_network_id": public, "port_id": port}})
+}
+
 func TestPortForwardings(t *testing.T) {
 	e, public, _, _, port := floatingCloud(t)
 	f := e.create("floatingip", object{"floating_network_id": public})["id"].(string)

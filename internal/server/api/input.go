@@ -82,7 +82,7 @@ func (r *resource[P, E]) readCreate(c *call) (objects []*wanted[P, E], bulk bool
 		return nil, false, err
 	}
 	if list, ok := r.several(body); ok {
-		objects, err = r.readBulk(c, list)
+		objects, err = r.readBulk(c, list, true)
 		return objects, true, err
 	}
 	one, err := r.inner(body)
@@ -93,8 +93,8 @@ func (r *resource[P, E]) readCreate(c *call) (objects []*wanted[P, E], bulk bool
 	return []*wanted[P, E]{w}, false, err
 }
 
-// readBulk reads several objects to be created.
-func (r *resource[P, E]) readBulk(c *call, list Value) (objects []*wanted[P, E], err error) {
+// readBulk reads several objects to be created, or what Neutron's reader finds wrong with several that are to be changed.
+func (r *resource[P, E]) readBulk(c *call, list Value, create bool) (objects []*wanted[P, E], err error) {
 	items := list.items
 	switch {
 	case c.s.deps.NoBulk:
@@ -112,7 +112,7 @@ func (r *resource[P, E]) readBulk(c *call, list Value) (objects []*wanted[P, E],
 		} else if item.kind == isNull || item.kind == isNumber || item.kind == isBool {
 			return nil, errNoObject
 		}
-		w, err := r.readOne(c, item, true)
+		w, err := r.readOne(c, item, create)
 		if err != nil {
 			return nil, err
 		}
@@ -137,10 +137,12 @@ func (r *resource[P, E]) readUpdate(c *call) (*wanted[P, E], error) {
 		return nil, err
 	}
 	switch list, bulk := r.several(body); {
-	case bulk && c.core():
+	case bulk && (r.single || c.core()):
 		return nil, badRequest("Bulk operation not supported")
-	case bulk && !list.truthy():
-		return nil, badRequest("Resources required")
+	case bulk:
+		if _, err := r.readBulk(c, list, false); err != nil {
+			return nil, err
+		}
 	}
 	one, err := r.inner(body)
 	if err != nil {

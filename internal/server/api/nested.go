@@ -11,6 +11,7 @@ import (
 // caller who cannot see the parent does not find the child either.
 func nest[P, E, CP, CE any](parent *resource[P, E], child *resource[CP, CE]) {
 	child.compiled()
+	parent.children = append(parent.children, child)
 	if parent.subs == nil {
 		parent.subs = map[string]func(c *call, id string, rest []string) error{}
 	}

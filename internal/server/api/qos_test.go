@@ -42,6 +42,19 @@ func TestQoSRulesAgree(t *testing.T) {
 	}
 }
 
+// TestAnyDirectionBesideOne: a minimum packet rate of any direction contradicts one of one direction, which is another fault than a second
+// one of the same direction.
+func TestAnyDirectionBesideOne(t *testing.T) {
+	e := newEnv(t, nil)
+	path := "/qos/policies/" + e.must(201, "POST", "/qos/policies", object{"policy": object{"name": "q"}})["id"].(string) + "/minimum_packet_rate_rules"
+	rule := func(direction string) object {
+		return object{"minimum_packet_rate_rule": object{"min_kpps": 1, "direction": direction}}
+	}
+	e.must(201, "POST", path, rule("egress"))
+	e.refused(409, "QoSRuleParameterConflict", "POST", path, rule("any"))
+	e.refused(409, "QoSRulesConflict", "POST", path, rule("egress"))
+}
+
 // TestQoSPolicyInUse deletes a policy that a network has, then that nothing has.
 func TestQoSPolicyInUse(t *testing.T) {
 	e := newEnv(t, nil)

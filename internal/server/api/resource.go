@@ -88,6 +88,10 @@ type resource[P, E any] struct {
 	actions map[string]func(c *call, id string) error
 	subs    map[string]func(c *call, id string, rest []string) error
 	tagged  bool
+	// single: Neutron takes one object of it at a time; here that is said of changes alone.
+	single bool
+	// children are the resources nested beneath this one's objects.
+	children []describer
 	// prepare runs before any request is answered; may be nil.
 	prepare func(c *call) error
 	// beforeParent runs for a nested resource when the request is well formed, before its parent is looked for; may be nil.

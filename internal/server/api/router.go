@@ -15,7 +15,7 @@ type routers = Resource[model.Router, rules.RouterExtra]
 
 func routerResource(ru *rules.Rules) *routers {
 	r := &routers{
-		name: "router", plural: "routers", word: "Router", quota: model.KindRouter, tagged: true,
+		single: true, name: "router", plural: "routers", word: "Router", quota: model.KindRouter, tagged: true,
 		source:     table(func(w *world.World) *world.Table[model.RouterID, model.Router] { return &w.Routers.Table }),
 		id:         func(v *model.Router) model.UUID { return v.ID.UUID },
 		meta:       func(v *model.Router) *model.Meta { return &v.Meta },

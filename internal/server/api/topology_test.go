@@ -87,6 +87,7 @@ func TestAutoAllocatedTopology(t *testing.T) {
 	ext := e.create("network", object{"router:external": true, "is_default": true})["id"].(string)
 	e.create("subnet", object{"network_id": ext, "ip_version": 4, "cidr": "203.0.113.0/24"})
 	e.refused(409, "DefaultExternalNetworkExists", "POST", "/networks", object{"network": object{"router:external": true, "is_default": true}})
+	e.refused(409, "DefaultExternalNetworkExists", "POST", "/networks", object{"network": object{"is_default": true}})
 	m.refused(409, "AutoAllocationFailure", "GET", path+"m", nil)
 	e.create("subnetpool", object{"name": "4", "prefixes": []string{"10.0.0.0/16"}, "is_default": true, "default_prefixlen": 26})
 	e.create("subnetpool", object{"name": "6", "prefixes": []string{"fd00::/48"}, "is_default": true, "default_prefixlen": 64})

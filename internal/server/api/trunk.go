@@ -15,7 +15,7 @@ type trunks = Resource[model.Trunk, rules.TrunkExtra]
 func trunkResource(ru *rules.Rules) *trunks {
 	type T = model.Trunk
 	r := &trunks{
-		name: "trunk", plural: "trunks", word: "Trunk", quota: model.KindTrunk, tagged: true,
+		single: true, name: "trunk", plural: "trunks", word: "Trunk", quota: model.KindTrunk, tagged: true,
 		source:     table(func(w *world.World) *world.Table[model.TrunkID, T] { return &w.Trunks.Table }),
 		id:         func(t *T) model.UUID { return t.ID.UUID },
 		meta:       func(t *T) *model.Meta { return &t.Meta },

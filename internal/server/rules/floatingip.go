@@ -21,6 +21,9 @@ func errFloating(format string, args ...any) error { return badRequest("floating
 
 // CreateFloatingIP completes f, gives it an address of its external network, leads it to a port if asked to, and puts it.
 func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x *FloatingIPExtra) error {
+	if err := unforwarded(tx, x.Port.V); err != nil {
+		return err
+	}
 	n := tx.Networks.Get(f.NetworkID)
 	if n == nil || !(by.Admin || ExternalFor(&tx.World, n.ID, by.Project) || r.mayUse(tx, by, n)) {
 		return errNetwork(f.NetworkID)
@@ -72,6 +75,9 @@ func (r *Rules) UpdateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 	old := tx.FloatingIPs.Get(f.ID)
 	if blank {
 		x.Port = Some(model.PortID{})
+	}
+	if err := unforwarded(tx, x.Port.V); err != nil {
+		return err
 	}
 	if !x.Port.V.IsZero() && forwards(tx, f.ID) {
 		if _, err := portFor(tx, by, x.Port.V); err != nil {
@@ -149,12 +155,6 @@ func (r *Rules) leadTo(tx *world.Tx, by *Actor, f *model.FloatingIP, x *Floating
 	if err != nil {
 		return err
 	}
-	if v.Distributed {
-		for range tx.PortForwardings.ByPort(p.ID) {
-			return model.Errf(model.KindInvalid, "PortHasPortForwarding",
-				"Cannot associate floating IP to port %s because it already has a Port Forwarding binding.", p.ID)
-		}
-	}
 	for o := range tx.FloatingIPs.ByPort(p.ID) {
 		if o.ID != f.ID && o.NetworkID == f.NetworkID && o.FixedIP == at.Address {
 			return errAssociated(f, p.ID, at.Address)
@@ -164,6 +164,19 @@ func (r *Rules) leadTo(tx *world.Tx, by *Actor, f *model.FloatingIP, x *Floating
 		leads(tx, f)
 	}
 	f.Port, f.FixedIP, f.Router = p.ID, at.Address, v.ID
+	return nil
+}
+
+// unforwarded refuses a floating IP for a port to which a distributed router forwards ports. It is found before anything else.
+func unforwarded(tx *world.Tx, p model.PortID) error {
+	for pf := range tx.PortForwardings.ByPort(p) {
+		f := tx.FloatingIPs.Get(pf.FloatingIP)
+		if v := tx.Routers.Get(f.Router); v != nil && v.Distributed {
+			return model.Errf(model.KindInvalid, "PortHasPortForwarding",
+				"Cannot associate floating IP to port %s because it already has a Port Forwarding binding.", p)
+		}
+		return nil // the others are of the same router
+	}
 	return nil
 }
 

@@ -213,8 +213,10 @@ func agree(q, other *model.QoSRule) error {
 		return nil
 	}
 	apart := q.Direction != other.Direction
-	if q.Type == model.QoSMinimumPacketRate {
-		apart = apart && q.Direction != model.DirectionAny && other.Direction != model.DirectionAny
+	if q.Type == model.QoSMinimumPacketRate && other.Type == q.Type && apart && (q.Direction == model.DirectionAny || other.Direction == model.DirectionAny) {
+		return model.Errf(model.KindConflict, "QoSRuleParameterConflict",
+			"Unable to add the rule with value %s to the policy %s as the existing rule of type %s has value %s.",
+			q.Direction, q.PolicyID, other.Type, other.Direction)
 	}
 	if q.Type == other.Type && !apart {
 		return model.Errf(model.KindConflict, "QoSRulesConflict", "Rule %s conflicts with rule %s which already exists in QoS Policy %s.",

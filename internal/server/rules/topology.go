@@ -131,10 +131,14 @@ func leaveTopology(tx *world.Tx, project string, n model.NetworkID, v model.Rout
 	}
 }
 
-// soleDefaultNetwork refuses a second default external network.
+// soleDefaultNetwork refuses a second default external network, also of a network that is not external, which cannot be the default and
+// forgets that it was to be.
 func soleDefaultNetwork(tx *world.Tx, n *model.Network) error {
-	if !n.IsDefault || !n.External {
+	if !n.IsDefault {
 		return nil
+	}
+	if !n.External {
+		n.IsDefault = false
 	}
 	others := slices.Collect(tx.Networks.External())
 	i := slices.IndexFunc(others, func(o *model.Network) bool { return o.IsDefault && o.ID != n.ID })
