@@ -41,12 +41,12 @@ var deliberate = []struct {
 	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", ""},
 }
 
-// meant is the reason for which a difference is deliberate; "" if it is not.
-func meant(what string, q request, weft *answer) string {
+// meant is the reason for which a difference is deliberate, and the pattern that says so; "" if it is not.
+func meant(what string, q request, weft *answer) (reason, pattern string) {
 	for _, d := range deliberate {
 		if d.what.MatchString(what) && regexp.MustCompile(d.sent).MatchString(q.String()+"\n"+weft.text) {
-			return d.reason
+			return d.reason, d.what.String()
 		}
 	}
-	return ""
+	return "", ""
 }

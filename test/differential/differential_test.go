@@ -43,13 +43,22 @@ func setting(name string, otherwise int) int {
 // floating IP.
 const patience = 10 * time.Minute
 
-// TestAgainstNeutron sends both servers the same requests. A difference that deliberate does not explain fails it.
-func TestAgainstNeutron(t *testing.T) {
-	if os.Getenv("WEFT_TEST_NEUTRON") == "" {
-		t.Skip("takes minutes and needs Debian's neutron-server; set WEFT_TEST_NEUTRON=1")
-	}
+// startBoth runs both servers with the same configuration; it skips the test where that is not wanted.
+func startBoth(t *testing.T) (*pair, *rig.Server) {
+	t.Helper()
+	p, s := startWeft(t)
 	if _, err := exec.LookPath("neutron-server"); err != nil {
 		t.Fatalf("%v; scripts/deps neutron", err)
+	}
+	p.urls[1] = startNeutron(t)
+	return p, s
+}
+
+// startWeft runs Weft's half of a pair; it skips the test where a comparison is not wanted.
+func startWeft(t *testing.T) (*pair, *rig.Server) {
+	t.Helper()
+	if os.Getenv("WEFT_TEST_NEUTRON") == "" {
+		t.Skip("takes minutes and needs Debian's neutron-server; set WEFT_TEST_NEUTRON=1")
 	}
 	dir := t.TempDir()
 	weft, err := rig.Build(dir)
@@ -67,8 +76,13 @@ func TestAgainstNeutron(t *testing.T) {
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := &run{t: t, found: map[string]int{}, reasons: map[string]request{},
-		p: &pair{urls: [2]string{s.API, startNeutron(t)}, client: &http.Client{Timeout: patience}, names: [2]names{newNames(), newNames()}}}
+	return &pair{urls: [2]string{s.API}, client: &http.Client{Timeout: patience}, names: [2]names{newNames(), newNames()}}, s
+}
+
+// TestAgainstNeutron sends both servers the same requests. A difference that deliberate does not explain fails it.
+func TestAgainstNeutron(t *testing.T) {
+	p, s := startBoth(t)
+	r := &run{t: t, found: map[string]int{}, reasons: map[string]request{}, p: p}
 	seed := setting("WEFT_TEST_NEUTRON_SEED", 1)
 	people := newPeople(t, s)
 	for i := range setting("WEFT_TEST_NEUTRON_EPISODES", 8) {
@@ -234,7 +248,7 @@ func (r *run) both(q request, sorted bool) ([2]*answer, bool) {
 	switch {
 	case refused(w) && refused(n) && (w.status != n.status || w.fault() != n.fault()):
 		what = fmt.Sprintf("%s: %d %s / %d %s", what, w.status, w.fault(), n.status, n.fault())
-		if meant(what, q, w) == "" {
+		if reason, _ := meant(what, q, w); reason == "" {
 			r.reasons[what] = q
 		}
 		return a, true
@@ -289,7 +303,7 @@ func shape(path string) string {
 }
 
 func (r *run) note(what string, q request, a [2]*answer) {
-	if meant(what, q, a[0]) != "" {
+	if reason, _ := meant(what, q, a[0]); reason != "" {
 		return
 	}
 	if r.found[what] == 0 {

@@ -58,21 +58,29 @@ func swap(m map[string]string, s string) string {
 	})
 }
 
-// request is one that both servers are sent; path and body are in common names.
+// request is one that both servers are sent; path and body are in common names. A body of type raw is sent as it is.
 type request struct {
 	who, method, path string
 	body              any
 }
 
+// raw is a body that need not be JSON.
+type raw string
+
 func (r request) String() string {
-	b, _ := json.Marshal(r.body)
+	b, err := json.Marshal(r.body)
+	if text, is := r.body.(raw); is || err != nil {
+		b = []byte(text)
+	}
 	return fmt.Sprintf("%s: %s %s %s", r.who, r.method, r.path, b)
 }
 
 // send sends the request to one side.
 func (p *pair) send(side int, r request, header http.Header) (*answer, error) {
 	var body io.Reader
-	if r.body != nil {
+	if text, is := r.body.(raw); is {
+		body = strings.NewReader(string(text))
+	} else if r.body != nil {
 		b, err := json.Marshal(r.body)
 		if err != nil {
 			return nil, err
@@ -103,10 +111,15 @@ func (p *pair) send(side int, r request, header http.Header) (*answer, error) {
 }
 
 // fault is the type of a refusal.
-func (a *answer) fault() string {
+func (a *answer) fault() string { return a.told("type") }
+
+// message is the text of a refusal.
+func (a *answer) message() string { return a.told("message") }
+
+func (a *answer) told(what string) string {
 	o, _ := a.body.(object)
 	e, _ := o["NeutronError"].(object)
-	t, _ := e["type"].(string)
+	t, _ := e[what].(string)
 	return t
 }
 

@@ -137,7 +137,7 @@ func startNeutron(t *testing.T) string {
 		}
 	})
 	url := fmt.Sprintf("http://127.0.0.1:%d", port)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // it was seen to take four minutes on a machine that did ten other things
 	defer cancel()
 	for {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/", nil)
