@@ -296,17 +296,14 @@ func (w *Writer) compute(g *group, p *pending) {
 	began := w.cfg.Now()
 	tx := begin(g.world, g.world.pos.Revision+1, model.Time(began.Unix()))
 	tx.random = w.cfg.Random
-	p.world, p.err = g.world, w.guard(tx, p)
+	p.world = g.world
+	b, size, err := w.guard(tx, p, began)
+	p.err = err
 	g.members = append(g.members, p)
 	if w.cfg.Observe != nil {
 		w.cfg.Observe(p.op, w.cfg.Now().Sub(began))
 	}
-	if p.err != nil || (len(tx.changes) == 0 && len(tx.intents) == 0) {
-		return
-	}
-	b, size, err := tx.batch(began)
-	if err != nil {
-		p.err = err
+	if err != nil || (len(tx.changes) == 0 && len(tx.intents) == 0) {
 		return
 	}
 	b.Prev = g.world.batch
@@ -318,15 +315,18 @@ func (w *Writer) compute(g *group, p *pending) {
 	g.bytes += size
 }
 
-// guard runs the rule; a panic in it is that request's failure alone.
-func (w *Writer) guard(tx *Tx, p *pending) (err error) {
+// guard runs the rule and puts what it did in the store's form; a panic in that is this request's failure alone.
+func (w *Writer) guard(tx *Tx, p *pending, at time.Time) (b store.Batch, size int, err error) {
 	defer func() {
 		if x := recover(); x != nil {
 			w.cfg.Log.Error("rule panicked", "op", p.op, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
 			err = fmt.Errorf("rule %s panicked: %v", p.op, x)
 		}
 	}()
-	return p.rule(tx)
+	if err := p.rule(tx); err != nil || (len(tx.changes) == 0 && len(tx.intents) == 0) {
+		return b, 0, err
+	}
+	return tx.batch(at)
 }
 
 // batch is the transaction as the store wants it.
