@@ -28,7 +28,8 @@ func openStore(ctx context.Context, cfg *config.Server, log *slog.Logger) (store
 		log.Warn("only one server may run on this database: several would each take themselves for the one that answers agents", "database", cfg.Database.String())
 	}
 	return dial.Open(ctx, dial.Options{Database: cfg.Database,
-		Waiting: func(err error) { log.Warn("the database is not there yet, waiting", "error", err) }})
+		Waiting:   func(err error) { log.Warn("the database is not there yet, waiting", "error", err) },
+		NoJournal: func(err error) { log.Warn("the database has no journal beside it, writes take longer", "error", err) }})
 }
 
 func makeStoreDir(d *config.Database) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/store"
+	"github.com/weft-cloud/weft/internal/server/store/sqlite"
 )
 
 // machineReport is what the machine can do by itself.
@@ -92,16 +94,29 @@ func (b *bench) loggedPort() (int, error) {
 	if _, err := b.conns[0].make("/ports", fmt.Appendf(nil, `{"port": {"network_id": "%s", "name": "one", "device_id": "bench", "device_owner": "compute:nova"}}`, net)); err != nil {
 		return 0, err
 	}
-	db, err := sql.Open("sqlite", "file:"+b.server.Store()+"?mode=ro")
+	n, err := newestRow(context.Background(), b.server.Store())
 	if err != nil {
 		return 0, err
 	}
-	defer db.Close()
-	var n int
-	if err := db.QueryRow("SELECT length(row) FROM log ORDER BY revision DESC LIMIT 1").Scan(&n); err != nil {
-		return 0, fmt.Errorf("read the log of %s: %w", b.server.Store(), err)
-	}
 	return n, b.clear(net)
+}
+
+// newestRow is the length of the log's newest row, in the store of a running server.
+func newestRow(ctx context.Context, path string) (n int, err error) {
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	head, err := s.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	batches, err := s.Tail(ctx, model.Position{Lineage: head.Lineage, Revision: head.Revision - 1}, 1)
+	if err != nil || len(batches) == 0 {
+		return 0, errors.Join(err, fmt.Errorf("the store of the server ends at %s", head.Position))
+	}
+	return len(store.EncodeBatch(nil, &batches[0])), nil
 }
 
 // append measures the least that durability costs: a write and one fdatasync.

@@ -53,7 +53,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	// What an earlier run kept there would be in the way of this one.
-	for _, old := range []string{"weft.db", "weft.db-wal", "weft.db-shm", "identity.json", "host1", "host2"} {
+	for _, old := range []string{"weft.db", "weft.db-wal", "weft.db-shm", "weft.db.journal", "identity.json", "host1", "host2"} {
 		if err := os.RemoveAll(filepath.Join(dir, old)); err != nil {
 			return err
 		}

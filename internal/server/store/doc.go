@@ -7,7 +7,7 @@
 // cannot be known yet.
 //
 // The package knows bytes only. It must not know resources, their indexes, their validation or their meaning: kinds and
-// keys are opaque strings, bodies opaque bytes. It must not retry a write, hold a cache of entries, or start goroutines.
+// keys are opaque strings, bodies opaque bytes. It must not retry a write or hold a cache of entries.
 //
-// Implementations: sqlite (the default, one server), mysql (several servers), memory (tests). Each passes storetest.
+// Implementations: sqlite (the default, one server; behind a journal), mysql (several servers), memory (tests). Each passes storetest.
 package store

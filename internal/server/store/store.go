@@ -26,7 +26,8 @@ type Store interface {
 	Head(ctx context.Context) (Head, error)
 
 	// Append makes the batches durable, all or none, if the newest position still is base. The batches' revisions are
-	// base.Revision+1, +2, …; their Prev are chained (a zero Prev is filled in by the store).
+	// base.Revision+1, +2, …; their Prev are chained (a zero Prev is filled in by the store). What is in them belongs to the
+	// store from then on.
 	//
 	// It returns nil: durable. ErrConflict: somebody else has written, or the store has another lineage; nothing was
 	// done. ErrUnknown: it may or may not have been done; ask Committed before anything else. Any other error: certainly

@@ -26,6 +26,8 @@ type Options struct {
 	ReadOnly bool
 	// Waiting is told why the database cannot be reached, before each wait of RetryInterval; nil: nobody is.
 	Waiting func(error)
+	// NoJournal is told why SQLite's file has no journal, or none any more, which makes writes slower; nil: nobody is.
+	NoJournal func(error)
 }
 
 // Open opens the store, and makes it if there is none yet. A MySQL server that does not answer is tried again as the
@@ -34,7 +36,7 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 	d := &o.Database
 	switch d.Engine {
 	case "sqlite":
-		s, err := sqlite.Open(ctx, sqlite.Options{Path: d.Path, ReadOnly: o.ReadOnly})
+		s, err := sqlite.Open(ctx, sqlite.Options{Path: d.Path, ReadOnly: o.ReadOnly, NoJournal: o.NoJournal})
 		if err != nil { // not s, which would be a nil pointer in an interface
 			return nil, err
 		}

@@ -52,7 +52,7 @@ func (s *Store) NewLineage(ctx context.Context, base model.Position) (model.Posi
 	if err != nil {
 		return model.Position{}, err
 	}
-	err = s.tx(ctx, func(ctx context.Context, w *writer) error {
+	err = s.txAll(ctx, func(ctx context.Context, w *writer) error {
 		m, err := w.readMeta(ctx)
 		if err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Store) Replace(ctx context.Context, snap store.Snapshot, entries func(y
 	if err != nil {
 		return model.Position{}, err
 	}
-	err = s.tx(ctx, func(ctx context.Context, w *writer) error {
+	err = s.txAll(ctx, func(ctx context.Context, w *writer) error {
 		for _, q := range []string{"DELETE FROM entries", "DELETE FROM log", "DELETE FROM intents", "DELETE FROM heartbeats"} {
 			if _, err := w.conn.ExecContext(ctx, q); err != nil {
 				return fmt.Errorf("%s: %w", q, err)

@@ -10,54 +10,154 @@ import (
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/store"
+	"github.com/weft-cloud/weft/internal/server/store/journal"
 )
 
-// Append implements store.Store.
+// Append implements store.Store. The common way is the journal's: one write in place and one sync, and the file follows.
+//
+//	               ┌──▶ journal ──▶ behind ──▶ answer        what is small, while the file can follow
+//	batches ──▶ log│                   │ follow, or whoever needs the file up to date
+//	               └──▶ turn ───────▶ file ──▶ answer        the rest
 func (s *Store) Append(ctx context.Context, base model.Position, batches []store.Batch) error {
 	return s.wrap("append", s.append(ctx, base, batches))
 }
 
 func (s *Store) append(ctx context.Context, base model.Position, batches []store.Batch) error {
-	release, err := s.takeTurn(ctx)
+	g, err := s.appendJournal(ctx, base, batches)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errToFile):
+		return s.appendFile(ctx, base, batches)
+	case g == nil:
+		return err
+	}
+	// The journal may have it or not. The file decides: nothing of the journal that it does not have counts from now on.
+	release, serr := s.takeAll(context.WithoutCancel(ctx))
+	if serr == nil {
+		serr = s.settleAll(context.WithoutCancel(ctx))
+		release()
+	}
+	if serr != nil {
+		return fmt.Errorf("%w: %w; %w", store.ErrUnknown, err, serr)
+	}
+	return s.appendFile(context.WithoutCancel(ctx), base, batches)
+}
+
+// errToFile says that a group is not for the journal; nothing was done.
+var errToFile = errors.New("not for the journal")
+
+// maxRecord bounds what goes to the journal. What is larger takes so long anyway that the file's own commit does not matter.
+const maxRecord = 256 << 10
+
+// appendJournal appends to the journal. If an error comes with the group, it may have happened.
+func (s *Store) appendJournal(ctx context.Context, base model.Position, batches []store.Batch) (*group, error) {
+	if s.readOnly {
+		return nil, store.ErrReadOnly
+	}
+	release, err := s.take(ctx, s.log)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if s.wanted {
+		s.wanted = false
+		s.missed <- struct{}{}
+	}
+	if s.journal == nil || s.torn != nil || s.stale || s.behind.stuck() || s.place.check() != nil {
+		return nil, errToFile
+	}
+	g, err := s.group(base, batches)
+	if err != nil {
+		return nil, err
+	}
+	if g.size() > maxRecord {
+		return nil, errToFile
+	}
+	if err := s.step(StepJournal); err != nil {
+		return nil, err
+	}
+	s.record = g.encode(s.record[:0])
+	err = s.journal.Append(s.record)
+	if err == nil {
+		err = s.step(StepJournaled)
+	}
+	switch {
+	case errors.Is(err, journal.ErrNoRoom), errors.Is(err, journal.ErrMoved):
+		return nil, errToFile
+	case err != nil:
+		s.torn = err
+		return g, fmt.Errorf("journal: %w", err)
+	}
+	s.head = g.end()
+	s.behind.add(g)
+	select {
+	case s.news <- struct{}{}:
+	default: // said already
+	}
+	return g, nil
+}
+
+// group checks batches against the newest position; the caller owns the log.
+func (s *Store) group(base model.Position, batches []store.Batch) (*group, error) {
+	if base != s.head.Position {
+		return nil, fmt.Errorf("at %s, store is at %s: %w", base, s.head.Position, store.ErrConflict)
+	}
+	ready, rows, err := store.Prepare(s.head, batches)
+	if err != nil {
+		return nil, err
+	}
+	return &group{base: s.head, batches: ready, rows: rows, epoch: s.epoch}, nil
+}
+
+// appendFile appends to the file itself, behind all that the journal holds.
+func (s *Store) appendFile(ctx context.Context, base model.Position, batches []store.Batch) error {
+	release, err := s.takeAll(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
 	ctx = context.WithoutCancel(ctx)
-	if err := s.settle(ctx); err != nil {
-		return fmt.Errorf("an earlier commit is still unknown: %w", err)
+	if err := s.settleAll(ctx); err != nil {
+		return fmt.Errorf("what came before is not in the file yet: %w", err)
 	}
-	err = s.runTx(ctx, func(ctx context.Context, w *writer) error { return s.put(ctx, w, base, batches) })
-	if !errors.Is(err, errCommit) {
+	g, err := s.group(base, batches)
+	if err != nil {
 		return err
 	}
-	last := batches[len(batches)-1]
-	switch done, serr := s.resolve(ctx, last.Revision, last.ID); {
-	case serr != nil:
-		return fmt.Errorf("%w: %w; %w", store.ErrUnknown, err, serr)
-	case done:
-		return nil
-	default:
-		return err
+	s.stale = true
+	err = s.runTx(ctx, func(ctx context.Context, w *writer) error { return s.put(ctx, w, g) })
+	if errors.Is(err, errCommit) {
+		done, rerr := s.resolve(ctx, g.end().Revision, g.end().Batch)
+		if rerr != nil {
+			return fmt.Errorf("%w: %w; %w", store.ErrUnknown, err, rerr)
+		}
+		if done {
+			err = nil
+		}
 	}
+	if err == nil {
+		_ = s.refresh(ctx) // it is done, whether or not its position can be read now
+	}
+	return err
 }
 
-// put writes the rows of batches behind base, which must be the newest position, in a transaction that has begun.
-func (s *Store) put(ctx context.Context, w *writer, base model.Position, batches []store.Batch) error {
-	head, err := s.advance(ctx, w, base, batches)
-	if err != nil {
+// put writes a group, in a transaction that has begun.
+func (s *Store) put(ctx context.Context, w *writer, g *group) error {
+	if err := s.advance(ctx, w, g.base, g.end()); err != nil {
 		return err
 	}
-	batches, rows, err := store.Prepare(head, batches)
-	if err != nil {
-		return err
-	}
-	for i := range batches {
-		b := &batches[i]
+	return s.putRows(ctx, w, g)
+}
+
+// putRows writes the rows of a group.
+func (s *Store) putRows(ctx context.Context, w *writer, g *group) error {
+	for i := range g.batches {
+		b := &g.batches[i]
 		if err := s.step(StepLog); err != nil {
 			return err
 		}
-		if _, err := w.addLog.exec(ctx, b.Revision, b.ID[:], b.Prev[:], b.At.UnixMicro(), rows[i]); err != nil {
+		if _, err := w.addLog.exec(ctx, b.Revision, b.ID[:], b.Prev[:], b.At.UnixMicro(), g.rows[i]); err != nil {
 			return fmt.Errorf("log revision %d: %w", b.Revision, err)
 		}
 		for j := range b.Mutations {
@@ -78,33 +178,21 @@ func (s *Store) put(ctx context.Context, w *writer, base model.Position, batches
 	return nil
 }
 
-// advance moves the newest position past batches, if it is base and made by the batch that they follow, and returns what it was. One
-// statement compares and sets; what stands there is read only if that is something else.
-func (s *Store) advance(ctx context.Context, w *writer, base model.Position, batches []store.Batch) (store.Head, error) {
+// advance moves the file's newest position, if it is from. One statement compares and sets; what stands there is read only if that is
+// something else.
+func (s *Store) advance(ctx context.Context, w *writer, from, to store.Head) error {
 	if err := s.step(StepMeta); err != nil {
-		return store.Head{}, err
+		return err
 	}
-	if len(batches) == 0 {
-		_, _, err := store.Prepare(store.Head{Position: base}, batches)
-		return store.Head{}, err
+	done, err := w.setHead.exec(ctx, to.Revision, to.Batch[:], from.Lineage[:], from.Revision, from.Batch[:])
+	if err != nil || done == 1 {
+		return err
 	}
-	head, last := store.Head{Position: base, Batch: batches[0].Prev}, &batches[len(batches)-1]
-	for read := false; ; read = true {
-		done, err := w.setHead.exec(ctx, last.Revision, last.ID[:], head.Lineage[:], head.Revision, head.Batch[:])
-		if err != nil || done == 1 {
-			return head, err
-		}
-		m, err := w.readMeta(ctx)
-		if err != nil {
-			return head, err
-		}
-		if m.Position != base || read {
-			return head, fmt.Errorf("at %s, store is at %s: %w", base, m.Position, store.ErrConflict)
-		}
-		if head = m.Head; !batches[0].Prev.IsZero() { // another batch made the position: Prepare says so
-			return head, nil
-		}
+	m, err := w.readMeta(ctx)
+	if err != nil {
+		return err
 	}
+	return fmt.Errorf("at %s, store is at %s: %w", from.Position, m.Position, store.ErrConflict)
 }
 
 func (s *Store) mutate(ctx context.Context, w *writer, revision uint64, m *store.Mutation) error {
@@ -126,12 +214,16 @@ func (s *Store) mutate(ctx context.Context, w *writer, revision uint64, m *store
 
 // Committed implements store.Store.
 func (s *Store) Committed(ctx context.Context, revision uint64, id model.UUID) (bool, error) {
-	release, err := s.takeTurn(ctx)
+	release, err := s.takeAll(ctx)
 	if err != nil {
 		return false, s.wrap("look for a batch", err)
 	}
 	defer release()
-	done, err := s.resolve(context.WithoutCancel(ctx), revision, id)
+	ctx = context.WithoutCancel(ctx)
+	if err := s.settleAll(ctx); err != nil {
+		return false, s.wrap("look for a batch", err)
+	}
+	done, err := s.resolve(ctx, revision, id)
 	return done, s.wrap("look for a batch", err)
 }
 
@@ -160,7 +252,7 @@ func (s *Store) resolve(ctx context.Context, revision uint64, id model.UUID) (bo
 
 // Drop implements store.Store.
 func (s *Store) Drop(ctx context.Context, kind, key string, at time.Time) error {
-	return s.wrap("drop "+kind+" "+key, s.tx(ctx, func(ctx context.Context, w *writer) error {
+	return s.wrap("drop "+kind+" "+key, s.txAll(ctx, func(ctx context.Context, w *writer) error {
 		var n int
 		if err := w.conn.QueryRowContext(ctx, "SELECT count(*) FROM entries WHERE kind = ? AND key = ?", kind, key).Scan(&n); err != nil {
 			return err
@@ -168,15 +260,15 @@ func (s *Store) Drop(ctx context.Context, kind, key string, at time.Time) error 
 		if n == 0 {
 			return store.ErrNoEntry
 		}
-		m, err := w.readMeta(ctx)
-		if err != nil {
-			return err
-		}
 		id, err := store.NewUUID(s.random)
 		if err != nil {
 			return err
 		}
-		return s.put(ctx, w, m.Position, []store.Batch{{ID: id, Revision: m.Revision + 1, At: at, Mutations: []store.Mutation{{Kind: kind, Key: key}}}})
+		g, err := s.group(s.head.Position, []store.Batch{{ID: id, Revision: s.head.Revision + 1, At: at, Mutations: []store.Mutation{{Kind: kind, Key: key}}}})
+		if err != nil {
+			return err
+		}
+		return s.put(ctx, w, g)
 	}))
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/store"
+	"github.com/weft-cloud/weft/internal/server/store/journal"
 	"github.com/weft-cloud/weft/internal/server/store/sqlite"
 	"github.com/weft-cloud/weft/internal/server/store/storetest"
 )
@@ -41,11 +42,15 @@ func TestMain(m *testing.M) {
 }
 
 func child(mode, path string) error {
+	size := int64(64 * journal.Block)
+	if m, ok := strings.CutSuffix(mode, "-alone"); ok {
+		mode, size = m, -1
+	}
 	switch mode {
 	case "write":
 		return childWrite(path)
 	case "limit":
-		return childLimit(path)
+		return childLimit(path, size)
 	case "tmpfs":
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return err
@@ -54,7 +59,7 @@ func child(mode, path string) error {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
 			return err
 		}
-		return childFull(path)
+		return childFull(path, size)
 	}
 	return errors.New("unknown mode " + mode)
 }
@@ -218,28 +223,32 @@ func checkAcked(t *testing.T, path string, acked map[uint64]string) {
 	}
 }
 
-// TestDiskFull fills a real file system (needs root, for a tmpfs of its own): the writes that do not fit are refused as
+// TestDiskFull fills a real file system (needs root, for a tmpfs of its own), with a journal and without: the writes that do not fit are refused as
 // certainly not done, and the store works on when there is space again.
 func TestDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root: cannot mount a small tmpfs")
 	}
-	cmd := command(t.Context(), "tmpfs", filepath.Join(t.TempDir(), "weft.db"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	out, err := cmd.Output()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
+	for _, mode := range []string{"tmpfs", "tmpfs-alone"} {
+		cmd := command(t.Context(), mode, filepath.Join(t.TempDir(), "weft.db"))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+		out, err := cmd.Output()
+		t.Logf("%s:\n%s", mode, out)
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 // TestWriteFails makes the kernel refuse to let files grow (RLIMIT_FSIZE), which SQLite sees as an I/O error in the midst
 // of a write, and compares each answer with what a server would find that starts after a crash at that moment.
 func TestWriteFails(t *testing.T) {
-	out, err := command(t.Context(), "limit", filepath.Join(t.TempDir(), "weft.db")).Output()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
+	for _, mode := range []string{"limit", "limit-alone"} {
+		out, err := command(t.Context(), mode, filepath.Join(t.TempDir(), "weft.db")).Output()
+		t.Logf("%s:\n%s", mode, out)
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -253,8 +262,17 @@ type ledger struct {
 	refused map[model.UUID]bool
 }
 
-func newLedger(path string, fault sqlite.Fault) (*ledger, error) {
-	s, err := sqlite.Open(context.Background(), sqlite.Options{Path: path, Fault: fault})
+func newLedger(path string, size int64, fault sqlite.Fault) (*ledger, error) {
+	if size > 0 {
+		j, err := journal.Open(path+".journal", size)
+		if err == nil {
+			err = j.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	s, err := sqlite.Open(context.Background(), sqlite.Options{Path: path, Journal: size, Fault: fault, NoJournal: func(err error) { say("no journal:", err) }})
 	if err != nil {
 		return nil, err
 	}
@@ -284,6 +302,9 @@ func (l *ledger) append(size int, heal func() error) (refused bool, err error) {
 		}
 	}
 	if err != nil {
+		if len(l.refused)%20 == 0 {
+			say("refused:", err)
+		}
 		l.refused[b.ID] = true
 		return true, nil
 	}
@@ -313,18 +334,31 @@ func (l *ledger) verify(s store.Store) error {
 	return err
 }
 
-// verifyCrash opens what a crash now would leave: the file and its WAL, without the shared memory.
+// verifyCrash opens what a crash now would leave: the file, its WAL and the journal, without the shared memory.
 func (l *ledger) verifyCrash(dir string) error {
-	for _, suffix := range []string{"", "-wal"} {
-		if err := copyFile(l.path+suffix, filepath.Join(dir, "crash.db"+suffix)); err != nil {
-			return err
-		}
+	if err := crashImage(l.s, l.path, filepath.Join(dir, "crash.db")); err != nil {
+		return err
 	}
 	s, err := sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(dir, "crash.db")})
 	if err != nil {
 		return err
 	}
 	return errors.Join(l.verify(s), s.Close())
+}
+
+// crashImage copies the files of a store at a moment when nobody writes them.
+func crashImage(s *sqlite.Store, path, to string) error {
+	defer sqlite.Hold(s)()
+	for _, suffix := range []string{"", "-wal", ".journal"} {
+		err := copyFile(path+suffix, to+suffix)
+		if suffix == ".journal" && errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func copyFile(from, to string) error {
@@ -341,8 +375,8 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-func childFull(path string) error {
-	l, err := newLedger(path, nil)
+func childFull(path string, size int64) error {
+	l, err := newLedger(path, size, nil)
 	if err != nil {
 		return err
 	}
@@ -406,9 +440,9 @@ func fill(path string, leave int64) error {
 	return f.Truncate(max(0, size-leave))
 }
 
-func childLimit(path string) error {
+func childLimit(path string, size int64) error {
 	signal.Ignore(syscall.SIGXFSZ)
-	l, err := newLedger(path, nil)
+	l, err := newLedger(path, size, nil)
 	if err != nil {
 		return err
 	}

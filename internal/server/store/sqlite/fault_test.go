@@ -41,7 +41,7 @@ func (p *plan) step(s sqlite.Step) error {
 
 func (p *plan) set(fail map[sqlite.Step][]int) { p.fail, p.seen = fail, map[sqlite.Step]int{} }
 
-// TestFaults fails an Append at every statement, and before and after its COMMIT, and holds the answer against what the
+// TestFaults fails an Append to the file at every statement, and before and after its COMMIT, and holds the answer against what the
 // store then contains.
 func TestFaults(t *testing.T) {
 	const certain, done, unknown = "certainly not done", "done", "unknown"
@@ -67,7 +67,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var p plan
-			s := open(t, sqlite.Options{Fault: p.step})
+			s := open(t, sqlite.Options{Fault: p.step, Journal: -1})
 			first := randomBatch(t, 1)
 			head, err := s.Head(t.Context())
 			if err != nil {
@@ -127,7 +127,7 @@ func checkAnswer(t *testing.T, err error, want string) {
 // certainly not done.
 func TestUnknownBlocks(t *testing.T) {
 	var p plan
-	s := open(t, sqlite.Options{Fault: p.step})
+	s := open(t, sqlite.Options{Fault: p.step, Journal: -1})
 	head, err := s.Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestUnknownBlocks(t *testing.T) {
 func TestFaultsElsewhere(t *testing.T) {
 	for _, step := range []sqlite.Step{sqlite.StepCommit, sqlite.StepCommitted} {
 		var p plan
-		s := open(t, sqlite.Options{Fault: p.step})
+		s := open(t, sqlite.Options{Fault: p.step, Journal: -1})
 		head, err := s.Head(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +196,7 @@ func TestGhost(t *testing.T) {
 func ghostAfter(t *testing.T, before int) {
 	var l *ledger
 	armed := false
-	l, err := newLedger(filepath.Join(t.TempDir(), "weft.db"), func(p sqlite.Step) error {
+	l, err := newLedger(filepath.Join(t.TempDir(), "weft.db"), -1, func(p sqlite.Step) error {
 		if p != sqlite.StepCommit || !armed {
 			return nil
 		}
@@ -238,7 +238,7 @@ func haunt(t *testing.T, l *ledger) error {
 	if _, err := hold.Exec("SELECT * FROM meta"); err != nil {
 		return err
 	}
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: side})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: side, Journal: -1})
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func TestCorrupt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "weft.db")
-			s := open(t, sqlite.Options{Path: path})
+			s := open(t, sqlite.Options{Path: path, Journal: -1})
 			head, err := s.Head(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 )
 
 // errMoved is what every write says once the file has been taken away from under the server.
@@ -16,7 +17,7 @@ type place struct {
 	path string
 	db   os.FileInfo
 	// wal is nil while SQLite keeps none.
-	wal os.FileInfo
+	wal atomic.Pointer[os.FileInfo]
 }
 
 // newPlace is where the files are now that SQLite has opened them.
@@ -31,11 +32,21 @@ func newPlace(path string) (*place, error) {
 
 // lookForWAL takes the WAL that there is as SQLite's own.
 func (p *place) lookForWAL() (err error) {
-	p.wal, err = os.Stat(p.path + "-wal")
-	if errors.Is(err, os.ErrNotExist) {
+	wal, err := os.Stat(p.path + "-wal")
+	switch {
+	case err == nil:
+		p.wal.Store(&wal)
+		return nil
+	case errors.Is(err, os.ErrNotExist):
+		p.wal.Store(nil)
 		return nil
 	}
 	return err
+}
+
+func (p *place) walMoved() bool {
+	wal := p.wal.Load()
+	return wal != nil && same(p.path+"-wal", *wal) != nil
 }
 
 // check returns an error with errMoved in its chain unless the files are still found by their names.
@@ -43,10 +54,11 @@ func (p *place) check() error {
 	if p == nil {
 		return nil
 	}
-	if err := same(p.path, p.db); err != nil || p.wal == nil {
+	wal := p.wal.Load()
+	if err := same(p.path, p.db); err != nil || wal == nil {
 		return err
 	}
-	return same(p.path+"-wal", p.wal)
+	return same(p.path+"-wal", *wal)
 }
 
 func same(path string, was os.FileInfo) error {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weft-cloud/weft/internal/server/store"
 	"github.com/weft-cloud/weft/internal/server/store/sqlite"
@@ -25,10 +26,15 @@ func TestFileTakenAway(t *testing.T) {
 	for _, c := range []struct {
 		name, suffix string
 		replaced     bool
-	}{{"removed", "", false}, {"replaced", "", true}, {"WAL removed", "-wal", false}, {"WAL replaced", "-wal", true}} {
+		journal      int64
+	}{
+		{"removed", "", false, -1}, {"replaced", "", true, -1}, {"WAL removed", "-wal", false, -1}, {"WAL replaced", "-wal", true, -1},
+		{"removed, journal", "", false, testJournal}, {"replaced, journal", "", true, testJournal},
+		{"WAL removed, journal", "-wal", false, testJournal}, {"WAL replaced, journal", "-wal", true, testJournal},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "weft.db")
-			s := open(t, sqlite.Options{Path: path})
+			s := open(t, sqlite.Options{Path: path, Journal: c.journal})
 			head, err := s.Head(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -37,6 +43,9 @@ func TestFileTakenAway(t *testing.T) {
 				t.Fatal(err)
 			}
 			head.Revision = 1
+			if err := s.RaiseFeatureLevel(t.Context(), 1); err != nil { // brings it into the file
+				t.Fatal(err)
+			}
 			away := path + c.suffix
 			if err := os.Rename(away, away+".away"); err != nil {
 				t.Fatal(err)
@@ -69,11 +78,35 @@ func TestFileTakenAway(t *testing.T) {
 	}
 }
 
+// TestJournalTakenAway: without its journal the store writes to the file, and nothing that the journal held is missing.
+func TestJournalTakenAway(t *testing.T) {
+	defer sqlite.SetFollowDelay(time.Hour)()
+	path := filepath.Join(t.TempDir(), "weft.db")
+	s := open(t, sqlite.Options{Path: path, Journal: testJournal})
+	for i := range 4 {
+		if _, err := appendOne(t, s); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			if err := os.Remove(path + ".journal"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	image := filepath.Join(t.TempDir(), "crash.db")
+	if err := crashImage(s, path, image); err != nil {
+		t.Fatal(err)
+	}
+	if head, err := open(t, sqlite.Options{Path: image}).Head(t.Context()); err != nil || head.Revision != 4 {
+		t.Errorf("after a crash the store is at %v, %v, want 4", head, err)
+	}
+}
+
 // TestFileTakenAwayInDoubt: an outcome is not settled in another file.
 func TestFileTakenAwayInDoubt(t *testing.T) {
 	var p plan
 	path := filepath.Join(t.TempDir(), "weft.db")
-	s := open(t, sqlite.Options{Path: path, Fault: func(step sqlite.Step) error {
+	s := open(t, sqlite.Options{Path: path, Journal: -1, Fault: func(step sqlite.Step) error {
 		if step == sqlite.StepCommitted && p.fail != nil && p.seen[step] == 0 {
 			if err := os.Rename(path, path+".away"); err != nil {
 				t.Error(err)

@@ -20,41 +20,85 @@ type view struct {
 	conn *sql.Conn
 }
 
-// snapshot runs f in one read transaction, so that all it reads is of one moment.
-func (s *Store) snapshot(ctx context.Context, op string, f func(v *view) error) error {
+// snapshot runs f in one read transaction, so that all it reads is of one moment. f is given what the journal has beyond the file at that
+// moment, oldest first: it is listed before, so that none is in neither.
+func (s *Store) snapshot(ctx context.Context, op string, f func(v *view, m meta, beyond []*group) error) error {
+	for tries := 1; ; tries++ {
+		err := s.snapshotOnce(ctx, f)
+		// Who reads a journal that another process writes may miss a record and find the next.
+		if gap := (*gapError)(nil); !s.readOnly || !errors.As(err, &gap) || tries == 5 {
+			return s.wrap(op, err)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return s.wrap(op, ctx.Err())
+		}
+	}
+}
+
+func (s *Store) snapshotOnce(ctx context.Context, f func(v *view, m meta, beyond []*group) error) error {
 	if s.closed.Load() {
-		return s.wrap(op, store.ErrClosed)
+		return store.ErrClosed
+	}
+	groups, err := s.beyond()
+	if err != nil {
+		return err
 	}
 	conn, err := s.read.Conn(ctx)
 	if err != nil {
-		return s.wrap(op, err)
+		return err
 	}
 	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return s.wrap(op, errors.Join(err, conn.Close()))
+		return errors.Join(err, conn.Close())
 	}
-	err = f(&view{tx, conn})
-	return s.wrap(op, errors.Join(err, tx.Rollback(), conn.Close()))
+	m, err := s.meta(ctx, tx)
+	if err == nil {
+		groups, err = continuing(m, groups)
+	}
+	if err == nil {
+		err = f(&view{tx, conn}, m, groups)
+	}
+	return errors.Join(err, tx.Rollback(), conn.Close())
+}
+
+// beyond lists what may be in the journal and not in the file.
+func (s *Store) beyond() ([]*group, error) {
+	if s.readOnly {
+		return s.readJournal()
+	}
+	return s.behind.list(), nil
+}
+
+// newest is the position of the file with what the journal has beyond it.
+func newest(m meta, beyond []*group) store.Head {
+	if len(beyond) == 0 {
+		return m.Head
+	}
+	return beyond[len(beyond)-1].end()
 }
 
 // Load implements store.Store.
 func (s *Store) Load(ctx context.Context, visit func(store.Entry) error) (store.Snapshot, error) {
 	var snap store.Snapshot
-	err := s.snapshot(ctx, "load", func(tx *view) error {
-		m, err := s.meta(ctx, tx)
-		if err != nil {
-			return err
-		}
-		snap.Head, snap.FeatureLevel = m.Head, m.level
+	err := s.snapshot(ctx, "load", func(tx *view, m meta, beyond []*group) (err error) {
+		snap.Head, snap.FeatureLevel = newest(m, beyond), m.level
 		if snap.Intents, err = readIntents(ctx, tx, -1); err != nil {
 			return err
 		}
-		return eachEntry(ctx, tx, func(e store.Entry, sum uint32) error {
+		snap.Intents = append(snap.Intents, intentsOf(beyond)...)
+		over := newOverlay(beyond)
+		err = eachEntry(ctx, tx, func(e store.Entry, sum uint32) error {
 			if c := checkEntry(&e, sum, m.Revision); c != nil {
 				return c
 			}
-			return visit(e)
+			return over.visit(e, visit)
 		})
+		if err != nil {
+			return err
+		}
+		return over.rest(visit)
 	})
 	// The connection's map of the whole file would count as the process's memory for as long as the connection is kept.
 	_, unmapErr := s.read.ExecContext(ctx, "PRAGMA mmap_size = 0")
@@ -131,29 +175,27 @@ func checkEntry(e *store.Entry, sum uint32, head uint64) *store.CorruptError {
 }
 
 // Head implements store.Store.
-func (s *Store) Head(ctx context.Context) (store.Head, error) {
-	if s.closed.Load() {
-		return store.Head{}, s.wrap("read head", store.ErrClosed)
-	}
-	m, err := s.meta(ctx, s.read)
-	return m.Head, s.wrap("read head", err)
+func (s *Store) Head(ctx context.Context) (head store.Head, err error) {
+	err = s.snapshot(ctx, "read head", func(_ *view, m meta, beyond []*group) error {
+		head = newest(m, beyond)
+		return nil
+	})
+	return head, err
 }
 
 // Tail implements store.Store.
 func (s *Store) Tail(ctx context.Context, after model.Position, limit int) ([]store.Batch, error) {
+	limit = max(limit, 0)
 	var out []store.Batch
-	err := s.snapshot(ctx, "tail after "+after.String(), func(tx *view) error {
-		m, err := s.meta(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if after.Lineage != m.Lineage || after.Revision > m.Revision {
-			return fmt.Errorf("store is at %s: %w", m.Position, store.ErrLineage)
+	err := s.snapshot(ctx, "tail after "+after.String(), func(tx *view, m meta, beyond []*group) error {
+		head := newest(m, beyond)
+		if after.Lineage != head.Lineage || after.Revision > head.Revision {
+			return fmt.Errorf("store is at %s: %w", head.Position, store.ErrLineage)
 		}
 		if begin := max(m.trimmed, m.since); after.Revision < begin {
 			return fmt.Errorf("log begins after %d: %w", begin, store.ErrTruncated)
 		}
-		err = eachLog(ctx, tx, after.Revision, max(limit, 0), func(b store.Batch, row []byte) error {
+		err := eachLog(ctx, tx, after.Revision, limit, func(b store.Batch, row []byte) error {
 			if err := store.DecodeBatch(row, &b); err != nil {
 				return &store.CorruptError{Revision: b.Revision, Reason: err.Error()}
 			}
@@ -163,7 +205,19 @@ func (s *Store) Tail(ctx context.Context, after model.Position, limit int) ([]st
 		if err != nil {
 			return err
 		}
-		if want := min(uint64(max(limit, 0)), m.Revision-after.Revision); uint64(len(out)) < want {
+		for _, g := range beyond {
+			for i, row := range g.rows {
+				b := store.Batch{ID: g.batches[i].ID, Prev: g.batches[i].Prev, Revision: g.batches[i].Revision, At: g.batches[i].At}
+				if b.Revision <= after.Revision || len(out) == limit {
+					continue
+				}
+				if err := store.DecodeBatch(slices.Clone(row), &b); err != nil { // as it is read from the file, and the caller's
+					return &store.CorruptError{Revision: b.Revision, Reason: err.Error()}
+				}
+				out = append(out, b)
+			}
+		}
+		if want := min(uint64(limit), head.Revision-after.Revision); uint64(len(out)) < want {
 			return &store.CorruptError{Revision: after.Revision + uint64(len(out)) + 1, Reason: "missing from the log"}
 		}
 		return store.CheckTail(after.Revision, out)
@@ -204,11 +258,16 @@ func eachLog(ctx context.Context, tx *view, after uint64, limit int, visit func(
 // Intents implements store.Store.
 func (s *Store) Intents(ctx context.Context, limit int) ([]store.Intent, error) {
 	var out []store.Intent
-	err := s.snapshot(ctx, "read intents", func(tx *view) (err error) {
-		out, err = readIntents(ctx, tx, max(limit, 0))
+	limit = max(limit, 0)
+	err := s.snapshot(ctx, "read intents", func(tx *view, _ meta, beyond []*group) (err error) {
+		out, err = readIntents(ctx, tx, limit)
+		out = append(out, intentsOf(beyond)...)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out[:min(limit, len(out))], nil
 }
 
 // readIntents reads up to limit intents, all if it is negative.
@@ -235,7 +294,7 @@ func readIntents(ctx context.Context, tx *view, limit int) (out []store.Intent, 
 
 // Heartbeats implements store.Store.
 func (s *Store) Heartbeats(ctx context.Context) (out []store.Heartbeat, err error) {
-	err = s.snapshot(ctx, "read heartbeats", func(tx *view) (err error) {
+	err = s.snapshot(ctx, "read heartbeats", func(tx *view, _ meta, _ []*group) (err error) {
 		rows, err := tx.QueryContext(ctx, "SELECT server, at, body FROM heartbeats ORDER BY server")
 		if err != nil {
 			return err
@@ -258,7 +317,7 @@ func (s *Store) Heartbeats(ctx context.Context) (out []store.Heartbeat, err erro
 // Check implements store.Store.
 func (s *Store) Check(ctx context.Context) ([]*store.CorruptError, error) {
 	var out []*store.CorruptError
-	err := s.snapshot(ctx, "check", func(tx *view) error {
+	err := s.snapshot(ctx, "check", func(tx *view, m meta, beyond []*group) error {
 		var verdict string
 		if err := tx.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
 			return err
@@ -266,11 +325,7 @@ func (s *Store) Check(ctx context.Context) ([]*store.CorruptError, error) {
 		if verdict != "ok" {
 			return fmt.Errorf("%w: %s", errDamaged, verdict)
 		}
-		m, err := s.meta(ctx, tx)
-		if err != nil {
-			return err
-		}
-		err = eachEntry(ctx, tx, func(e store.Entry, sum uint32) error {
+		err := eachEntry(ctx, tx, func(e store.Entry, sum uint32) error {
 			if c := checkEntry(&e, sum, m.Revision); c != nil {
 				out = append(out, c)
 			}
@@ -285,7 +340,12 @@ func (s *Store) Check(ctx context.Context) ([]*store.CorruptError, error) {
 			out = append(out, log.Row(b, row)...)
 			return nil
 		})
-		out = append(out, log.End(m.Head)...)
+		for _, g := range beyond {
+			for i, row := range g.rows {
+				out = append(out, log.Row(g.batches[i], row)...)
+			}
+		}
+		out = append(out, log.End(newest(m, beyond))...)
 		return err
 	})
 	return out, err

@@ -53,6 +53,8 @@ var migrations = []string{
 		at     INTEGER NOT NULL,
 		body   BLOB    NOT NULL
 	) STRICT, WITHOUT ROWID;`,
+	// Records of the journal with another number than this do not count.
+	`ALTER TABLE meta ADD COLUMN journal INTEGER NOT NULL DEFAULT 0;`,
 }
 
 // prepareFile makes the tables, or brings them to this version.
@@ -107,7 +109,7 @@ func (s *Store) firstMeta(ctx context.Context, conn *sql.Conn) error {
 	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 		return err
 	}
-	_, err = conn.ExecContext(ctx, "INSERT INTO meta VALUES (1, ?, 0, ?, 0, 0, 0, 0)", lineage[:], make([]byte, 16))
+	_, err = conn.ExecContext(ctx, "INSERT INTO meta VALUES (1, ?, 0, ?, 0, 0, 0, 0, 0)", lineage[:], make([]byte, 16))
 	return err
 }
 
@@ -128,23 +130,35 @@ func checkSettings(ctx context.Context, conn *sql.Conn) error {
 // meta is the row of that table.
 type meta struct {
 	store.Head
-	since, trimmed, fence uint64
-	level                 uint16
+	since, trimmed, fence, journal uint64
+	level                          uint16
 }
 
-const selectMeta = "SELECT lineage, revision, batch, since, trimmed, level, fence FROM meta"
+const selectMeta = "SELECT lineage, revision, batch, since, trimmed, level, fence, journal FROM meta"
+
+// selectMeta1 is for a file that a server without a journal has, which who only reads does not migrate.
+const selectMeta1 = "SELECT lineage, revision, batch, since, trimmed, level, fence, 0 FROM meta"
 
 type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 func (s *Store) meta(ctx context.Context, q queryer) (meta, error) {
+	var format int
+	if s.readOnly {
+		if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&format); err != nil {
+			return meta{}, fmt.Errorf("read format: %w", err)
+		}
+	}
+	if s.readOnly && format < 2 {
+		return scanMeta(q.QueryRowContext(ctx, selectMeta1))
+	}
 	return scanMeta(q.QueryRowContext(ctx, selectMeta))
 }
 
 func scanMeta(row *sql.Row) (m meta, err error) {
 	var lineage, batch []byte
-	if err = row.Scan(&lineage, &m.Revision, &batch, &m.since, &m.trimmed, &m.level, &m.fence); err != nil {
+	if err = row.Scan(&lineage, &m.Revision, &batch, &m.since, &m.trimmed, &m.level, &m.fence, &m.journal); err != nil {
 		return m, fmt.Errorf("read position: %w", err)
 	}
 	if m.Lineage, err = toUUID(lineage); err != nil {

@@ -24,6 +24,8 @@ const (
 	StepCommit    Step = "commit"    // the COMMIT fails and does nothing
 	StepCommitted Step = "committed" // the COMMIT is done, but its answer is an error
 	StepSettle    Step = "settle"    // finding out what became of a failed COMMIT
+	StepJournal   Step = "journal"   // the write to the journal is not even begun
+	StepJournaled Step = "journaled" // the record is in the journal, but the answer is an error
 )
 
 // Fault is asked before each step and its error becomes the step's; it may also stop the process.
@@ -90,8 +92,8 @@ func (w *writer) readMeta(ctx context.Context) (meta, error) {
 // errCommit marks that a transaction's COMMIT returned an error which leaves its outcome open.
 var errCommit = errors.New("commit failed")
 
-// tx runs f in a transaction on the writer's connection. An error without store.ErrUnknown in its chain means that
-// nothing was done. Anybody who comes after an open outcome settles that first.
+// tx runs f in a transaction on the writer's connection, behind all that the journal held when it was called. An error without
+// store.ErrUnknown in its chain means that nothing was done. Anybody who comes after an open outcome settles that first.
 func (s *Store) tx(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
 	release, err := s.takeTurn(ctx)
 	if err != nil {
@@ -102,31 +104,115 @@ func (s *Store) tx(ctx context.Context, f func(ctx context.Context, w *writer) e
 	if err := s.settle(ctx); err != nil {
 		return fmt.Errorf("an earlier commit is still unknown: %w", err)
 	}
-	err = s.runTx(ctx, f)
+	if err := s.apply(ctx); err != nil {
+		return err
+	}
+	return unknown(s.runTx(ctx, f))
+}
+
+// txAll is tx for what changes the newest position: nothing is appended meanwhile.
+func (s *Store) txAll(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
+	release, err := s.takeAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx = context.WithoutCancel(ctx)
+	if err := s.settleAll(ctx); err != nil {
+		return fmt.Errorf("what came before is not in the file yet: %w", err)
+	}
+	s.stale = true
+	if err := s.runTx(ctx, f); err != nil {
+		return unknown(err)
+	}
+	_ = s.refresh(ctx) // it is done, whether or not its position can be read now
+	return nil
+}
+
+func unknown(err error) error {
 	if errors.Is(err, errCommit) {
 		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
 	}
 	return err
 }
 
+// takeTurn waits until the file may be written. A store for reading only never may.
 func (s *Store) takeTurn(ctx context.Context) (release func(), err error) {
 	if s.readOnly {
 		return nil, store.ErrReadOnly
 	}
+	return s.take(ctx, s.turn)
+}
+
+// takeAll waits until the file may be written and nothing is appended.
+func (s *Store) takeAll(ctx context.Context) (release func(), err error) {
+	turn, err := s.takeTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	log, err := s.take(ctx, s.log)
+	if err != nil {
+		turn()
+		return nil, err
+	}
+	return func() { log(); turn() }, nil
+}
+
+func (s *Store) take(ctx context.Context, what chan struct{}) (release func(), err error) {
 	select {
-	case s.turn <- struct{}{}:
+	case what <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	if s.closed.Load() {
-		<-s.turn
+		<-what
 		return nil, store.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		<-s.turn
+		<-what
 		return nil, err
 	}
-	return func() { <-s.turn }, nil
+	return func() { <-what }, nil
+}
+
+// settleAll makes certain all that is open, and brings the file up to date; the caller has taken all.
+func (s *Store) settleAll(ctx context.Context) error {
+	if err := s.settle(ctx); err != nil {
+		return fmt.Errorf("an earlier commit is still unknown: %w", err)
+	}
+	if err := s.apply(ctx); err != nil {
+		return err
+	}
+	if s.torn != nil { // the record that failed may be found after a crash; with another number in the file it does not count
+		err := s.runTx(ctx, func(ctx context.Context, w *writer) error {
+			_, err := w.conn.ExecContext(ctx, "UPDATE meta SET journal = journal + 1")
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("make void what failed in the journal: %w", err)
+		}
+		// A disk that has failed once is not trusted with the journal again: the file is written as if there had never been one.
+		s.noJournal(errors.Join(s.torn, s.journal.Close()))
+		s.journal, s.torn, s.stale = nil, nil, true
+	}
+	if s.stale {
+		return s.refresh(ctx)
+	}
+	return nil
+}
+
+// refresh reads the newest position from the file, when nothing is behind; the caller has taken all. If it cannot be read now, whoever
+// comes next tries again.
+func (s *Store) refresh(ctx context.Context) error {
+	if s.stale = true; s.w == nil {
+		return errors.New("the file is not open for writing")
+	}
+	m, err := s.w.readMeta(ctx)
+	if err != nil {
+		return err
+	}
+	s.head, s.epoch, s.stale = m.Head, m.journal, false
+	return nil
 }
 
 // runTx is tx for who has the turn.
