@@ -14,7 +14,7 @@ import (
 // it is, the object is looked for first, then policy is asked, and what is in the body is read last, by do. Only a body that is no JSON is refused before; one that is no object has no members.
 func (r *resource[P, E]) act(c *call, id, op string, do func(tx *world.Tx, v P, body Value) error) (*world.World, error) {
 	body, err := c.json()
-	if err != nil {
+	if err != nil && !errors.Is(err, errEmpty) { // no body has no members either
 		return nil, err
 	}
 	return r.change(c, id, op, func(tx *world.Tx, v P) error {

@@ -51,39 +51,51 @@ func macValue(v Value) (model.MAC, error) {
 
 // routesValue reads a list of destination and nexthop.
 func routesValue(v Value) ([]model.Route, error) {
+	out, again, err := manyRoutes(v)
+	if err == nil && again.kind == isObject {
+		err = reasonf("Duplicate hostroute '%s'.", again)
+	}
+	return out, err
+}
+
+// manyRoutes reads a list of routes and leaves out what it has twice, of which again is the first; null if there is none.
+func manyRoutes(v Value) (routes []model.Route, again Value, err error) {
 	if v.kind == isNull {
-		return nil, nil
+		return nil, again, nil
 	}
 	if v.kind != isList {
-		return nil, reasonf("Invalid data format for hostroute: '%s'.", v)
+		return nil, again, reasonf("Invalid data format for hostroute: '%s'.", v)
 	}
 	out := make([]model.Route, 0, len(v.items))
 	seen := map[model.Route]bool{}
 	for _, item := range v.items {
 		if item.kind != isObject {
-			return nil, reasonf("Invalid data format for hostroute: '%s'.", v)
+			return nil, again, reasonf("Invalid data format for hostroute: '%s'.", v)
 		}
 		if why := onlyKeys(item, "destination", "nexthop"); why != nil {
-			return nil, why
+			return nil, again, why
 		}
 		d, _ := item.get("destination")
 		n, _ := item.get("nexthop")
 		prefix, err := cidrValue(d)
 		if err != nil {
-			return nil, err
+			return nil, again, err
 		}
 		hop, err := addrValue(n)
 		if err != nil {
-			return nil, err
+			return nil, again, err
 		}
 		route := model.Route{Destination: prefix, NextHop: hop}
 		if seen[route] {
-			return nil, reasonf("Duplicate hostroute '%s'.", item)
+			if again.kind == isNull {
+				again = item
+			}
+			continue
 		}
 		seen[route] = true
 		out = append(out, route)
 	}
-	return out, nil
+	return out, again, nil
 }
 
 // onlyKeys tests that an object has exactly these keys.

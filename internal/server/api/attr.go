@@ -26,6 +26,7 @@ type attribute[P, E any] struct {
 	guarded  bool
 	explicit func(v Value) bool
 	subs     []string
+	filled   bool // see fill
 	// text is the value as policy rules compare it; nil: rules cannot.
 	text func(v P, x *View) string
 	// parse turns the client's value into an assignment. Errors: reason, or a *model.Error passed on as it is.
@@ -83,6 +84,9 @@ func (a *attribute[P, E]) guard(subs ...string) *attribute[P, E] {
 	return a
 }
 
+// fill says that Neutron gives each dictionary of a guarded list the keys that it lacks before it asks policy.
+func (a *attribute[P, E]) fill() *attribute[P, E] { a.filled = true; return a }
+
 // guardAny is guard for an attribute without a default: policy is asked about any value but null.
 func (a *attribute[P, E]) guardAny() *attribute[P, E] {
 	a.guard().explicit = func(v Value) bool { return v.kind != isNull }
@@ -102,13 +106,20 @@ func (a *attribute[P, E]) asked(names []string, v Value, create bool) []string {
 	}
 	names = append(names, a.name)
 	for _, sub := range a.subs {
-		_, has := v.get(sub)
-		for _, item := range v.items {
-			_, in := item.get(sub)
-			has = has || in
-		}
-		if has {
+		if _, has := v.get(sub); has {
 			names = append(names, a.name+":"+sub)
+		}
+	}
+	for _, item := range v.items { // of a list each dictionary's keys, as they stand there, are asked about
+		for _, m := range item.members {
+			if slices.Contains(a.subs, m.name) {
+				names = append(names, a.name+":"+m.name)
+			}
+		}
+		for _, sub := range a.subs {
+			if _, has := item.get(sub); a.filled && !has {
+				names = append(names, a.name+":"+sub)
+			}
 		}
 	}
 	return names

@@ -159,7 +159,8 @@ func networkProvider(r *networks) {
 			b = appendStringOrNull(append(b, `, "provider:physical_network": `...), s.Physnet)
 			return append(appendSegmentationID(append(b, `, "provider:segmentation_id": `...), s), '}')
 		})
-	}).rw().guard().when(func(n *model.Network, x *View) bool { return !sole(n, x) }).convert(segmentsValue)
+	}).rw().guard("provider:network_type", "provider:physical_network", "provider:segmentation_id").fill().
+		when(func(n *model.Network, x *View) bool { return !sole(n, x) }).convert(segmentsValue)
 }
 
 func appendSegmentationID(b []byte, s *model.Segment) []byte {

@@ -164,8 +164,13 @@ func ruleTypes(c *call, rest []string) error {
 	if c.r.Method != http.MethodGet || len(rest) > 1 {
 		return errMethod
 	}
+	may := c.may.Enforce("get_rule_type", nil, nil) == nil
 	if len(rest) == 0 {
-		b := appendList(append(c.buffer(), `{"rule_types": `...), qosRuleTypes, func(b []byte, t qosRuleType) []byte {
+		var types []qosRuleType // who may not is shown none, as in any list
+		if may {
+			types = qosRuleTypes
+		}
+		b := appendList(append(c.buffer(), `{"rule_types": `...), types, func(b []byte, t qosRuleType) []byte {
 			return append(appendString(append(b, `{"type": `...), t.name), '}')
 		})
 		c.reply(http.StatusOK, append(b, '}'))
@@ -176,6 +181,9 @@ func ruleTypes(c *call, rest []string) error {
 	}
 	for _, t := range qosRuleTypes {
 		if t.name == rest[0] {
+			if !may {
+				return errNoPath
+			}
 			b := appendString(append(c.buffer(), `{"rule_type": {"type": `...), t.name)
 			b = appendParameters(append(b, `, "drivers": [{"name": "weft", "supported_parameters": [`...), t)
 			c.reply(http.StatusOK, append(b, `]}]}}`...))

@@ -4,12 +4,16 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/policy"
 	"github.com/weft-cloud/weft/internal/server/rules"
 	"github.com/weft-cloud/weft/internal/server/world"
 )
+
+// maxQuota is the largest limit (neutron_lib/constants.py, DB_INTEGER_MAX_VALUE).
+const maxQuota = 1<<31 - 1
 
 // serveQuotas answers /quotas, /quotas/PROJECT, /quotas/PROJECT/default, /quotas/PROJECT/details and /quotas/tenant.
 func serveQuotas(c *call, rest []string) error {
@@ -26,7 +30,8 @@ func serveQuotas(c *call, rest []string) error {
 		if c.by.Project == "" {
 			return model.Errf(model.KindInvalid, "QuotaMissingTenant", "Tenant-id was missing from quota request.")
 		}
-		b := appendString(append(c.buffer(), `{"tenant": {"tenant_id": `...), c.by.Project)
+		b := append(appendString(append(c.buffer(), '{'), rest[0]), ": {"...)
+		b = appendString(append(appendString(b, rest[0]+"_id"), ": "...), c.by.Project)
 		c.reply(http.StatusOK, append(b, '}', '}'))
 		return nil
 	case len(rest) == 1 && get:
@@ -112,26 +117,9 @@ func (c *call) setQuota(project string) error {
 	if !ok || q.kind != isObject {
 		return badRequest("Unable to find 'quota' in request body")
 	}
-	limits, check := map[model.Kind]int{}, false
-	for _, m := range q.members {
-		switch {
-		case m.name == "check_limit":
-			if check, err = boolValue(m.value); err != nil {
-				return err
-			}
-		case m.name == "force" || m.name == "tenant_id" || m.name == "project_id":
-		case slices.Contains(rules.QuotaKinds, model.Kind(m.name)):
-			n, err := intValue(m.value)
-			if err != nil {
-				return model.Errf(model.KindInvalid, "HTTPBadRequest", "Invalid input for %s. Reason: '%s' is not an integer.", m.name, m.value)
-			}
-			if n < -1 || n > 1<<31-1 {
-				return model.Errf(model.KindInvalid, "HTTPBadRequest", "Invalid input for %s. Reason: '%s' is too small - must be at least '-1'.", m.name, m.value)
-			}
-			limits[model.Kind(m.name)] = int(n)
-		default:
-			return badRequest("Unrecognized attribute(s) '%s'", m.name)
-		}
+	limits, check, err := limitsValue(q)
+	if err != nil {
+		return err
 	}
 	w, err := c.do("update_quota", func(tx *world.Tx) error { return c.s.deps.Rules.SetQuota(tx, project, limits, check) })
 	if err != nil {
@@ -141,6 +129,41 @@ func (c *call) setQuota(project string) error {
 	b = appendQuotas(b, rules.QuotaKinds, func(b []byte, k model.Kind) []byte { return appendLimit(b, c, w, project, k) })
 	c.reply(http.StatusOK, append(b, '}', '}'))
 	return nil
+}
+
+// limitsValue reads the limits that a quota is given, and whether they are to be tested against what is used (check_limit, by
+// Python's idea of what is true). What is unknown is found before what is wrong, as in Neutron.
+func limitsValue(q Value) (limits map[model.Kind]int, check bool, err error) {
+	var unknown []string
+	for _, m := range q.members {
+		switch {
+		case m.name == "check_limit":
+			check = m.value.truthy()
+		case m.name != "force" && !slices.Contains(rules.QuotaKinds, model.Kind(m.name)):
+			unknown = append(unknown, m.name)
+		}
+	}
+	if len(unknown) > 0 {
+		return nil, false, badRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
+	}
+	limits = map[model.Kind]int{}
+	for _, kind := range rules.QuotaKinds {
+		v, has := q.get(string(kind))
+		if !has {
+			continue
+		}
+		n, err := intValue(v)
+		switch {
+		case err != nil:
+			return nil, false, model.Invalid("'%s' is not an integer.", v)
+		case n < -1:
+			return nil, false, badRequest("Invalid input for %s. Reason: '%d' is too small - must be at least '-1'.", kind, n)
+		case n > maxQuota:
+			return nil, false, badRequest("Invalid input for %s. Reason: '%d' is too large - must be no larger than '%d'.", kind, n, maxQuota)
+		}
+		limits[kind] = int(n)
+	}
+	return limits, check, nil
 }
 
 func (c *call) resetQuota(project string) error {

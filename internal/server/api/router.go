@@ -15,7 +15,7 @@ type routers = Resource[model.Router, rules.RouterExtra]
 
 func routerResource(ru *rules.Rules) *routers {
 	r := &routers{
-		single: true, name: "router", plural: "routers", word: "Router", quota: model.KindRouter, tagged: true,
+		single: true, name: "router", plural: "routers", word: "Router", gone: "Router %s could not be found", quota: model.KindRouter, tagged: true,
 		source:     table(func(w *world.World) *world.Table[model.RouterID, model.Router] { return &w.Routers.Table }),
 		id:         func(v *model.Router) model.UUID { return v.ID.UUID },
 		meta:       func(v *model.Router) *model.Meta { return &v.Meta },
@@ -185,7 +185,7 @@ func changeInterface(c *call, r *routers, id string, add bool) error {
 		if add {
 			out, err = c.s.deps.Rules.AddInterface(tx, c.by, v, q)
 		} else {
-			out, err = c.s.deps.Rules.RemoveInterface(tx, v, q)
+			out, err = c.s.deps.Rules.RemoveInterface(tx, c.by, v, q)
 		}
 		return err
 	})
@@ -196,7 +196,7 @@ func changeInterface(c *call, r *routers, id string, add bool) error {
 		c.tell(slices.DeleteFunc(promise.Of(w, w.Routers.Get(out.Router.ID), nil), func(g *promise.Gap) bool { return slices.Contains(before, g) }))
 	}
 	b := appendUUID(append(c.buffer(), `{"id": `...), out.Router.ID.UUID)
-	b = appendString(append(b, `, "tenant_id": `...), out.Router.ProjectID)
+	b = appendString(append(b, `, "tenant_id": `...), out.Project)
 	b = appendUUID(append(b, `, "port_id": `...), out.Port.UUID)
 	b = appendUUID(append(b, `, "network_id": `...), out.Network.UUID)
 	if len(out.Subnets) > 0 {
@@ -236,7 +236,7 @@ func changeRoutes(c *call, r *routers, id, op string, rule func(*world.Tx, *mode
 		if !ok {
 			return badRequest("Invalid input for routes. Reason: the body must have router.routes.")
 		}
-		routes, err := routesValue(list)
+		routes, _, err := manyRoutes(list) // one that is there twice is one, as one that the router has already
 		if err != nil {
 			return badRequest("Invalid input for routes. Reason: %s", err)
 		}

@@ -14,9 +14,6 @@ import (
 // maxTag bounds a tag's length in characters (neutron/extensions/tagging.py, MAX_TAG_LEN).
 const maxTag = 255
 
-// maxTags bounds the number of tags of one object.
-const maxTags = 50
-
 // serveTags answers /plural/id/tags and /plural/id/tags/tag.
 func (r *resource[P, E]) serveTags(c *call, id string, rest []string) error {
 	if len(rest) > 1 {
@@ -30,6 +27,11 @@ func (r *resource[P, E]) serveTags(c *call, id string, rest []string) error {
 		}
 	}
 	switch {
+	case c.r.Method == http.MethodPost && len(rest) == 0: // Neutron's words, after it has read the body
+		if _, err := c.json(); err != nil && !errors.Is(err, errEmpty) {
+			return err
+		}
+		return errNotFound("HTTPNotFound", "not supported")
 	case c.r.Method == http.MethodGet:
 		return r.showTags(c, id, tag, len(rest) == 1)
 	case c.r.Method == http.MethodPut && len(rest) == 1:
@@ -63,8 +65,8 @@ func noTag(tag string) error {
 }
 
 func (c *call) readTags() ([]string, error) {
-	body, err := c.body()
-	if err != nil {
+	body, err := c.json()
+	if err != nil && !errors.Is(err, errEmpty) {
 		return nil, err
 	}
 	v, ok := body.get("tags")
@@ -110,6 +112,11 @@ func checkTags(tags []string) error {
 }
 
 func (r *resource[P, E]) showTags(c *call, id, tag string, one bool) error {
+	if one {
+		if err := checkTags([]string{tag}); err != nil {
+			return model.Invalid("%v.", err)
+		}
+	}
 	v, err := r.find(c.view(), id)
 	if err != nil {
 		return r.untagged(id, err)
@@ -135,22 +142,17 @@ func (r *resource[P, E]) untagged(id string, err error) error {
 	return err
 }
 
-// setTags replaces an object's tags by what edit makes of a copy of them.
+// setTags replaces an object's tags by what edit makes of a copy of them. As in Neutron whoever sees an object may tag it:
+// policy has no rule for tags.
 func (r *resource[P, E]) setTags(c *call, id string, code int, edit func([]string) ([]string, error)) error {
 	var tags []string
 	_, err := r.change(c, id, "update_"+r.plural+"_tags", func(tx *world.Tx, old P) error {
-		if err := r.allowed(c.viewOf(&tx.World), "update_"+r.policy, nil, old); err != nil {
-			return err
-		}
 		var err error
 		if tags, err = edit(slices.Clone(r.meta(old).Tags)); err != nil {
 			return err
 		}
 		slices.Sort(tags)
 		tags = slices.Compact(tags)
-		if len(tags) > maxTags {
-			return badRequest("An object may have at most %d tags, not %d.", maxTags, len(tags))
-		}
 		if slices.Equal(tags, r.meta(old).Tags) {
 			return nil
 		}
@@ -165,6 +167,8 @@ func (r *resource[P, E]) setTags(c *call, id string, code int, edit func([]strin
 	switch code {
 	case http.StatusOK:
 		c.reply(code, append(appendStrings(append(c.buffer(), `{"tags": `...), tags), '}'))
+	case http.StatusCreated:
+		c.reply(code, append(c.buffer(), "null"...)) // Neutron's answer to one tag
 	default:
 		c.reply(code, nil)
 	}

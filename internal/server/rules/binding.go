@@ -32,9 +32,9 @@ func (r *Rules) bind(tx *world.Tx, n *model.Network, p *model.Port) {
 // details of a bound port (binding:vif_details). port_filter: security groups are this network's business, not the
 // hypervisor's.
 const (
-	detailsTap   = `{"port_filter": true, "connectivity": "l2"}`
-	detailsOther = `{"port_filter": false, "connectivity": "l2"}`
-	detailsOVS   = `{"port_filter": true, "connectivity": "l2", "ovs_hybrid_plug": false, "datapath_type": "system", "bridge_name": "br-int"}`
+	detailsTap   = `{"port_filter":true,"connectivity":"l2"}`
+	detailsOther = `{"port_filter":false,"connectivity":"l2"}`
+	detailsOVS   = `{"port_filter":true,"connectivity":"l2","ovs_hybrid_plug":false,"datapath_type":"system","bridge_name":"br-int"}`
 )
 
 // vif is the interface type on the port's host; binding_failed without a live host that can carry the network. The host of a

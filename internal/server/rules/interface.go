@@ -17,6 +17,7 @@ type InterfaceRequest struct {
 type InterfaceResult struct {
 	Router  *model.Router
 	Port    model.PortID
+	Project string // the port's, which may be another than the router's
 	Network model.NetworkID
 	Subnets []model.SubnetID
 }
@@ -45,7 +46,7 @@ func (r *Rules) AddInterface(tx *world.Tx, by *Actor, v *model.Router, q Interfa
 			added = append(added, f.SubnetID)
 		}
 	}
-	return &InterfaceResult{tx.Routers.Get(v.ID), p.ID, p.NetworkID, added}, r.afterInterface(tx, v.ID)
+	return &InterfaceResult{tx.Routers.Get(v.ID), p.ID, p.ProjectID, p.NetworkID, added}, r.afterInterface(tx, v.ID)
 }
 
 // afterInterface places and settles a router whose interfaces have changed, and gives it a new revision.
@@ -83,14 +84,23 @@ func (r *Rules) checkInterface(tx *world.Tx, v *model.Router, but model.PortID, 
 	return nil
 }
 
-func (r *Rules) addBySubnet(tx *world.Tx, by *Actor, v *model.Router, id model.SubnetID) (*model.Port, error) {
+// subnetFor is a subnet that by may see, with its network.
+func (r *Rules) subnetFor(tx *world.Tx, by *Actor, id model.SubnetID) (*model.Subnet, *model.Network, error) {
 	s := tx.Subnets.Get(id)
 	if s == nil {
-		return nil, model.NotFound("Subnet", idText(id.UUID))
+		return nil, nil, model.NotFound("Subnet", idText(id.UUID))
 	}
 	n := tx.Networks.Get(s.NetworkID)
 	if !r.mayUse(tx, by, n) {
-		return nil, model.NotFound("Subnet", idText(id.UUID))
+		return nil, nil, model.NotFound("Subnet", idText(id.UUID))
+	}
+	return s, n, nil
+}
+
+func (r *Rules) addBySubnet(tx *world.Tx, by *Actor, v *model.Router, id model.SubnetID) (*model.Port, error) {
+	s, n, err := r.subnetFor(tx, by, id)
+	if err != nil {
+		return nil, err
 	}
 	if !s.GatewayIP.IsValid() {
 		return nil, badRequest("router", "Subnet for router interface must have a gateway IP")
@@ -172,7 +182,7 @@ func (r *Rules) addByPort(tx *world.Tx, by *Actor, v *model.Router, id model.Por
 }
 
 // RemoveInterface disconnects a router from a subnet, or drops the interface that a port is.
-func (r *Rules) RemoveInterface(tx *world.Tx, v *model.Router, q InterfaceRequest) (*InterfaceResult, error) {
+func (r *Rules) RemoveInterface(tx *world.Tx, by *Actor, v *model.Router, q InterfaceRequest) (*InterfaceResult, error) {
 	var p *model.Port
 	switch {
 	case q.Port.Set:
@@ -184,8 +194,8 @@ func (r *Rules) RemoveInterface(tx *world.Tx, v *model.Router, q InterfaceReques
 			return nil, model.Errf(model.KindInvalid, "SubnetMismatchForPort", "Subnet on port %s does not match the requested subnet %s.", p.ID, q.Subnet.V)
 		}
 	case q.Subnet.Set:
-		if tx.Subnets.Get(q.Subnet.V) == nil {
-			return nil, model.NotFound("Subnet", q.Subnet.V.String())
+		if _, _, err := r.subnetFor(tx, by, q.Subnet.V); err != nil {
+			return nil, err
 		}
 		for _, i := range interfaces(&tx.World, v.ID) {
 			if on(i, q.Subnet.V) {
@@ -203,7 +213,7 @@ func (r *Rules) RemoveInterface(tx *world.Tx, v *model.Router, q InterfaceReques
 	if !q.Port.Set && len(p.FixedIPs) > 1 {
 		gone = slices.DeleteFunc(slices.Clone(p.FixedIPs), func(f model.FixedIP) bool { return f.SubnetID != q.Subnet.V })
 	}
-	out := &InterfaceResult{Router: v, Port: p.ID, Network: p.NetworkID}
+	out := &InterfaceResult{Router: v, Port: p.ID, Project: p.ProjectID, Network: p.NetworkID}
 	for _, f := range gone {
 		if err := r.checkUnused(tx, v, f.SubnetID); err != nil {
 			return nil, err

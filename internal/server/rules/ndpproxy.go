@@ -19,7 +19,7 @@ func (r *Rules) CreateNDPProxy(tx *world.Tx, by *Actor, n *model.NDPProxy, _ *ND
 	}
 	v := tx.Routers.Get(n.Router)
 	if v == nil || !(by.Admin || by.AdvSvc || v.ProjectID == by.Project) {
-		return model.NotFound("Router", idText(n.Router.UUID))
+		return noRouter(n.Router)
 	}
 	if !slices.ContainsFunc(interfaces(&tx.World, v.ID), func(i *model.Port) bool { return i.NetworkID == p.NetworkID }) {
 		return model.Errf(model.KindConflict, "PortUnreachableRouter", "The port %s cannot reach the router %s by IPv6 subnet.", p.ID, v.ID)

@@ -49,8 +49,8 @@ func (r *Rules) SetQuota(tx *world.Tx, project string, limits map[model.Kind]int
 	}
 	for kind, n := range limits {
 		if used := tx.Usage.Of(kind, project); check && n >= 0 && n < used {
-			return model.Errf(model.KindInvalid, "QuotaLimitExceeded",
-				"Quota limit %d of %s is below what project %s uses, %d: free some first, or leave out check_limit.", n, kind, project, used)
+			return model.Errf(model.KindInvalid, "HTTPBadRequest",
+				"Quota limit %d for %s must be greater than or equal to already used %d", n, kind, used)
 		}
 		q.Limits[kind] = n
 	}

@@ -82,6 +82,9 @@ func (r *Rules) UpdateRouter(tx *world.Tx, by *Actor, old, v *model.Router, x *R
 			return err
 		}
 	}
+	if x.Gateway.Set && x.Gateway.V != nil && v.GatewayPort != old.GatewayPort && !x.NDP.Set && !gatewayScope(&tx.World, v).IsZero() {
+		v.EnableNDPProxy = true // as in Neutron a router that gets a gateway which can proxy does
+	}
 	if err := ndpProxying(tx, v, x.NDP); err != nil {
 		return err
 	}
@@ -96,6 +99,11 @@ func (r *Rules) UpdateRouter(tx *world.Tx, by *Actor, old, v *model.Router, x *R
 		r.migrate(tx, v)
 	}
 	return r.settleRouter(tx, v)
+}
+
+// noRouter is Neutron's fault for a router that is not there, whose words end without a full stop.
+func noRouter(id model.RouterID) error {
+	return model.Errf(model.KindNotFound, "RouterNotFound", "Router %s could not be found", idText(id.UUID))
 }
 
 func errNoDVR() error {

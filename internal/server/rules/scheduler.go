@@ -71,7 +71,7 @@ func (r *Rules) AddRouter(tx *world.Tx, a *model.Agent, id model.RouterID) error
 	case a.Type != model.AgentL3 || !a.AdminStateUp || h == nil:
 		return model.Errf(model.KindNotFound, "InvalidL3Agent", "Agent %s is not a L3 Agent or has been disabled", a.ID)
 	case v == nil:
-		return model.NotFound("Router", idText(id.UUID))
+		return noRouter(id)
 	case h.AgentMode == model.ModeDVR || h.AgentMode == model.ModeDVRNoExternal:
 		return model.Errf(model.KindConflict, "DVRL3CannotAssignToDvrAgent", "Not allowed to manually assign a router to an agent in 'dvr' mode.")
 	case v.GatewayHost == a.Host: // nothing to do is no fault
@@ -92,7 +92,7 @@ func (r *Rules) RemoveRouter(tx *world.Tx, a *model.Agent, id model.RouterID) er
 	v := tx.Routers.Get(id)
 	switch {
 	case v == nil:
-		return model.NotFound("Router", idText(id.UUID))
+		return noRouter(id)
 	case a.Type != model.AgentL3 || v.GatewayHost != a.Host:
 		return model.Errf(model.KindConflict, "RouterNotHostedByL3Agent", "The router %s is not hosted by L3 agent %s.", id, a.ID)
 	}

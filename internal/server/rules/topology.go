@@ -100,7 +100,7 @@ func (r *Rules) DeleteTopology(tx *world.Tx, project string) error {
 	}
 	if v := tx.Routers.Get(t.RouterID); v != nil {
 		for _, p := range interfaces(&tx.World, v.ID) {
-			if _, err := r.RemoveInterface(tx, tx.Routers.Get(v.ID), InterfaceRequest{Port: Some(p.ID)}); err != nil {
+			if _, err := r.RemoveInterface(tx, &Actor{Admin: true}, tx.Routers.Get(v.ID), InterfaceRequest{Port: Some(p.ID)}); err != nil {
 				return err
 			}
 		}

@@ -38,6 +38,9 @@ type BackupInfo struct {
 func Backup(ctx context.Context, s Store, path string, at time.Time) (BackupInfo, error) {
 	info := BackupInfo{At: StoredTime(at)}
 	fail := func(err error) (BackupInfo, error) { return BackupInfo{}, fmt.Errorf("backup to %s: %w", path, err) }
+	if path == "" {
+		return BackupInfo{}, errors.New("backup: the name of the file is empty; name a new file to write to")
+	}
 	if _, err := os.Lstat(path); err == nil {
 		return fail(fmt.Errorf("%w; choose another name", os.ErrExist))
 	}
@@ -104,6 +107,9 @@ func writeBackup(ctx context.Context, s Store, f io.Writer, info *BackupInfo) er
 
 // InspectBackup reads the whole file at path and says what is in it, or what is wrong with it.
 func InspectBackup(path string) (BackupInfo, error) {
+	if path == "" {
+		return BackupInfo{}, errors.New("the name of the backup is empty; name the file that a backup was written to")
+	}
 	info, _, err := readBackup(path, func(Entry) error { return nil })
 	return info, err
 }

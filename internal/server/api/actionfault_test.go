@@ -1,0 +1,186 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/internal/server/policy"
+)
+
+// TestFaultsOfInterfaces: the object comes before the body, also before one that is not there, and a subnet that the caller
+// does not see is not found when it is to be removed either.
+func TestFaultsOfInterfaces(t *testing.T) {
+	e := newEnv(t, nil)
+	m := e.as("member")
+	n := e.create("network", object{"name": "n"})["id"].(string)
+	s := e.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24"})["id"].(string)
+	r := m.create("router", object{"name": "r"})["id"].(string)
+	for _, action := range []string{"/add_router_interface", "/remove_router_interface"} {
+		m.refused(400, "BadRequest", "PUT", "/routers/"+r+action, nil)
+		fault := e.as("stranger").refused(404, "RouterNotFound", "PUT", "/routers/"+r+action, nil)
+		if want := "Router " + r + " could not be found"; fault["message"] != want {
+			t.Errorf("message is %q, want %q", fault["message"], want)
+		}
+		m.refused(404, "SubnetNotFound", "PUT", "/routers/"+r+action, object{"subnet_id": s})
+	}
+	// An administrator adds another project's port: the interface is the port's project's.
+	p := e.create("port", object{"network_id": n})["id"].(string)
+	for _, action := range []string{"/add_router_interface", "/remove_router_interface"} {
+		if got := e.must(200, "PUT", "/routers/"+r+action, object{"port_id": p})["tenant_id"]; got != "admin-project" {
+			t.Errorf("%s: tenant_id is %v, want the port's", action, got)
+		}
+	}
+}
+
+// TestRouteAddedTwice adds one route twice in one request, which is as good as once, where an update of the router refuses it.
+func TestRouteAddedTwice(t *testing.T) {
+	e := newEnv(t, nil)
+	n := e.create("network", object{"name": "n"})["id"].(string)
+	s := e.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24"})["id"].(string)
+	r := "/routers/" + e.create("router", object{"name": "r"})["id"].(string)
+	e.must(200, "PUT", r+"/add_router_interface", object{"subnet_id": s})
+	twice := object{"router": object{"routes": []any{
+		object{"destination": "10.7.0.0/24", "nexthop": "10.0.0.9"}, object{"destination": "10.7.0.0/24", "nexthop": "10.0.0.9"}}}}
+	e.refused(400, "HTTPBadRequest", "PUT", r, twice)
+	if got := e.must(200, "PUT", r+"/add_extraroutes", twice)["routes"].([]any); len(got) != 1 {
+		t.Errorf("routes are %v, want one", got)
+	}
+	if got := e.must(200, "PUT", r+"/remove_extraroutes", twice)["routes"].([]any); len(got) != 0 {
+		t.Errorf("routes are %v, want none", got)
+	}
+}
+
+// TestFaultsOfQuotas holds Neutron's words about limits.
+func TestFaultsOfQuotas(t *testing.T) {
+	e := newEnv(t, nil)
+	e.create("network", object{"name": "n"})
+	for _, c := range []struct {
+		quota         object
+		kind, message string
+	}{
+		{object{"network": "x"}, "InvalidInput", "Invalid input for operation: 'x' is not an integer."},
+		{object{"network": nil}, "InvalidInput", "Invalid input for operation: 'None' is not an integer."},
+		{object{"network": -2}, "HTTPBadRequest", "Invalid input for network. Reason: '-2' is too small - must be at least '-1'."},
+		{object{"network": 1 << 31}, "HTTPBadRequest", "Invalid input for network. Reason: '2147483648' is too large - must be no larger than '2147483647'."},
+		{object{"network": "x", "tenant_id": "p"}, "HTTPBadRequest", "Unrecognized attribute(s) 'tenant_id'"},
+		{object{"network": 0, "check_limit": "odd"}, "HTTPBadRequest", "Quota limit 0 for network must be greater than or equal to already used 1"},
+	} {
+		fault := e.refused(400, c.kind, "PUT", "/quotas/admin-project", object{"quota": c.quota})
+		if fault["message"] != c.message {
+			t.Errorf("%v: message is %q, want %q", c.quota, fault["message"], c.message)
+		}
+	}
+	e.must(200, "PUT", "/quotas/admin-project", object{"quota": object{"network": 0, "force": "odd", "check_limit": 0}})
+	for _, name := range []string{"tenant", "project"} {
+		if got := fmt.Sprint(e.must(200, "GET", "/quotas/"+name, nil)); got != fmt.Sprintf("map[%s_id:admin-project]", name) {
+			t.Errorf("/quotas/%s: %s", name, got)
+		}
+	}
+}
+
+// TestTagsOfAll: who sees an object may tag it, as often as he likes.
+func TestTagsOfAll(t *testing.T) {
+	e := newEnv(t, nil)
+	n := "/networks/" + e.create("network", object{"name": "n", "shared": true})["id"].(string) + "/tags"
+	m := e.as("stranger")
+	if code, body, header := m.raw("PUT", "/v2.0"+n+"/red", nil, nil); code != 201 || string(body) != "null" || header.Get("Content-Type") != "application/json" {
+		t.Errorf("one tag: %d %q %v", code, body, header)
+	}
+	var many []string
+	for i := range 60 {
+		many = append(many, fmt.Sprint("t", i))
+	}
+	m.must(200, "PUT", n, object{"tags": many})
+	m.must(204, "DELETE", n+"/t7", nil)
+	if got := e.must(200, "GET", n, nil)["tags"].([]any); len(got) != 59 || slices.Contains(got, any("t7")) {
+		t.Errorf("tags are %v, want 59 without t7", got)
+	}
+	hidden := "/networks/" + e.create("network", object{"name": "h"})["id"].(string) + "/tags"
+	m.refused(404, "TagResourceNotFound", "PUT", hidden+"/red", nil)
+	fault := e.refused(404, "HTTPNotFound", "POST", n, object{"tags": many})
+	if fault["message"] != "not supported" {
+		t.Errorf("POST: %v", fault)
+	}
+	if code, body, _ := e.raw("POST", "/v2.0"+n, []byte("{"), nil); code != 400 || !strings.Contains(string(body), "MalformedRequestBody") {
+		t.Errorf("POST of what is not JSON: %d %s", code, body)
+	}
+	e.refused(400, "InvalidInput", "PUT", n, []any{})
+	e.refused(400, "InvalidInput", "GET", n+"/"+strings.Repeat("x", 256), nil)
+}
+
+// TestSegmentsAskPolicy: the keys of a network's segments have rules of their own, for each segment in its order; what it lacks comes last.
+func TestSegmentsAskPolicy(t *testing.T) {
+	e := newEnv(t, nil)
+	fault := e.as("member").refused(403, "PolicyNotAuthorized", "POST", "/networks", object{"network": object{"segments": []any{
+		object{"provider:segmentation_id": 1001, "provider:network_type": "vlan"}}}})
+	text, _ := fault["message"].(string)
+	for _, key := range []string{"network_type", "physical_network", "segmentation_id"} {
+		if !strings.Contains(text, "rule:create_network:segments:provider:"+key) {
+			t.Errorf("%q does not ask about %s", text, key)
+		}
+	}
+	if !strings.HasSuffix(text, "rule:create_network:segments:provider:physical_network))) is disallowed by policy") {
+		t.Errorf("%q: the key that is not there is not last", text)
+	}
+}
+
+// TestRuleTypesByPolicy: who may not see types of QoS rules is shown none.
+func TestRuleTypesByPolicy(t *testing.T) {
+	e := newEnv(t, nil)
+	if got := e.as("member").list("/qos/rule-types"); len(got) != 5 {
+		t.Errorf("a member sees %v, want 5 types", got)
+	}
+	engine, _, err := policy.New(policy.Options{EnforceNewDefaults: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.handler = api.New(api.Deps{Writer: e.writer, Rules: e.rules, Identity: headerIdentity{}, Policy: engine, Log: slog.New(slog.DiscardHandler), NewID: randomUUID})
+	if got := e.as("member").list("/qos/rule-types"); len(got) != 0 {
+		t.Errorf("with the new defaults a member sees %v, want none", got)
+	}
+	e.headers = map[string]string{"X-Project-Id": "p", "X-Roles": "admin,member,reader"}
+	if got := e.list("/qos/rule-types"); len(got) != 5 {
+		t.Errorf("an administrator sees %v, want 5 types", got)
+	}
+}
+
+// TestGatewayThatProxies: a router that gets a gateway which can proxy does so, unless the request says otherwise; another update
+// leaves it as it is.
+func TestGatewayThatProxies(t *testing.T) {
+	e := newEnv(t, nil)
+	external, _, _ := scoped(e)
+	r := "/routers/" + e.create("router", object{})["id"].(string)
+	for _, c := range []struct {
+		update object
+		want   bool
+	}{
+		{object{"external_gateway_info": object{"network_id": external}, "enable_ndp_proxy": false}, false},
+		{object{"external_gateway_info": nil}, false},
+		{object{"external_gateway_info": object{"network_id": external}}, true},
+		{object{"enable_ndp_proxy": false}, false},
+		{object{"name": "x"}, false},
+	} {
+		if got := e.must(200, "PUT", r, object{"router": c.update})["enable_ndp_proxy"]; got != c.want {
+			t.Errorf("after %v enable_ndp_proxy is %v, want %v", c.update, got, c.want)
+		}
+	}
+}
+
+// TestDetailsAreCompact: details of a bound port are stored as they come back from the store.
+func TestDetailsAreCompact(t *testing.T) {
+	e := newEnv(t, nil)
+	e.host("h1", "10.99.0.1", "dvr")
+	n := e.create("network", object{"name": "n"})["id"].(string)
+	p := e.create("port", object{"network_id": n, "binding:host_id": "h1", "device_owner": "compute:nova"})["id"].(string)
+	for v := range e.writer.Snapshot().Ports.All() {
+		again, err := json.Marshal(v.VIFDetails)
+		if v.ID.String() == p && (err != nil || len(again) < 10 || string(again) != string(v.VIFDetails)) {
+			t.Errorf("details are %s, after a restart %s (%v)", v.VIFDetails, again, err)
+		}
+	}
+}
