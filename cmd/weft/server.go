@@ -141,7 +141,9 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.feed.Run(ctx) })
 	g.Go(func() error { return feedServer.Serve(on.feed) })
-	g.Go(func() error { return ignore(apiServer.Serve(on.api), http.ErrServerClosed) })
+	g.Go(func() error {
+		return ignore(apiServer.Serve(&tellingListener{Listener: on.api, log: log}), http.ErrServerClosed)
+	})
 	p.attend(ctx, g, &on)
 	g.Go(func() error {
 		<-ctx.Done()
