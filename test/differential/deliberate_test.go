@@ -41,6 +41,10 @@ var deliberate = []struct {
 	{regexp.MustCompile(`/tags: status 400 InvalidInput / 200 $`), "a tag of no letters has no path by which it could be asked for or taken away", `"tags":\[[^\]]*""`},
 	{regexp.MustCompile(`metering-label-rules(/ID)?: status 200  / 404 HTTPNotFound$`), "whose label it is sees its rules", ""},
 	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", ""},
+	{regexp.MustCompile(`^POST \S+/(ID|no-id|hostless): (status )?405 HTTPMethodNotAllowed / `), "what is there is not made again beneath its own name; Neutron creates another", ""},
+	{regexp.MustCompile(`^POST \S+: .* / 400 HTTPBadRequest$|^POST .* / "Bulk operation not supported"$`), "several are created by one request wherever one is", `^\w+: POST \S+ \{"\w+s":`},
+	{regexp.MustCompile(`^POST /(agents|network-ip-availabilities): 405 HTTPMethodNotAllowed / 400 HTTPBadRequest$`), "what cannot be created has no body that is right", ""},
+	{regexp.MustCompile(`is not in \[.*\]\." / ".* is not in valid_values\."$`), "Neutron does not say which values there are", ""},
 }
 
 // meant is the reason for which a difference is deliberate, and the pattern that says so; "" if it is not.

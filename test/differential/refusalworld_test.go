@@ -24,7 +24,7 @@ var samples = []sample{
 	{"subnetpools", object{"name": "x", "prefixes": []any{"10.96.0.0/16"}}, nil, false},
 	{"networks", object{"name": "x"}, nil, false},
 	{"subnets", object{"network_id": "ref.network", "ip_version": 4, "cidr": "10.77.0.0/24"}, object{"cidr": "10.76.0.0/24"}, false},
-	{"routers", object{"name": "x"}, object{"external_gateway_info": object{"network_id": "ref.outside"}}, false},
+	{"routers", object{"name": "x"}, object{"external_gateway_info": object{"network_id": "ref.outside"}, "enable_ndp_proxy": true}, false},
 	{"security-groups", object{"name": "x"}, nil, false},
 	{"ports", object{"network_id": "ref.network"}, nil, false},
 	{"floatingips", object{"floating_network_id": "ref.outside"}, nil, false},
@@ -46,7 +46,7 @@ var samples = []sample{
 	{"metering/metering-label-rules", object{"metering_label_id": "ref.metering_label", "direction": "ingress", "remote_ip_prefix": "10.9.0.0/24"},
 		object{"remote_ip_prefix": "10.8.0.0/24"}, true},
 	{"local_ips", object{"network_id": "ref.network"}, nil, false},
-	{"local_ips/{local_ip}/port_associations", object{"fixed_port_id": "ref.parent"}, object{"fixed_port_id": "ref.port"}, false},
+	{"local_ips/{local_ip}/port_associations", object{"fixed_port_id": "ref.inside"}, object{"fixed_port_id": "ref.inside", "fixed_ip": "10.76.0.20"}, false},
 	{"routers/{router}/conntrack_helpers", object{"protocol": "tcp", "port": 21, "helper": "ftp"}, object{"protocol": "udp", "port": 69, "helper": "tftp"}, true},
 	{"ndp_proxies", object{"router_id": "ref.router", "port_id": "ref.port"}, nil, false},
 	{"floatingips/{floatingip}/port_forwardings", object{"internal_port_id": "ref.inside", "internal_ip_address": "10.76.0.20", "internal_port": 23, "external_port": 2223, "protocol": "tcp"},
@@ -54,7 +54,6 @@ var samples = []sample{
 	{"service_profiles", object{"metainfo": "{}"}, nil, true},
 	{"flavors", object{"name": "x", "service_type": "L3_ROUTER_NAT"}, nil, true},
 	{"log/logs", object{"resource_type": "security_group"}, nil, true},
-	{"ports/{port}/bindings", object{"host": "hostless2"}, object{"host": "hostless"}, true},
 }
 
 // others are what samples stand on besides; made when the path after which they come has its subject.
@@ -180,8 +179,6 @@ func collection(d api.Description) string {
 // subjectID is how a path names a resource's subject.
 func subjectID(d api.Description) string {
 	switch d.Name {
-	case "binding":
-		return "hostless"
 	case "network_ip_availability":
 		return "ref.network"
 	case "agent":

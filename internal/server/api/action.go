@@ -54,6 +54,14 @@ var errEmpty = badRequest("Resource body required")
 // errDeleteBody answers a DELETE with a body.
 var errDeleteBody = badRequest("Request body is not supported in DELETE.")
 
+// refuseBody is the fault of a body that should not be: Neutron reads it all the same.
+func (c *call) refuseBody() error {
+	if _, err := c.json(); err != nil {
+		return err
+	}
+	return errDeleteBody
+}
+
 // sendsBody reports whether the request has a body, and reads nothing more of it.
 func (c *call) sendsBody() (bool, error) {
 	if c.r.ContentLength >= 0 {

@@ -249,7 +249,7 @@ func (r *resource[P, E]) doDelete(c *call, id string) error {
 		return err
 	}
 	if sent && !c.core() {
-		return errDeleteBody
+		return c.refuseBody()
 	}
 	action := "delete_" + r.policy
 	_, err = r.change(c, id, action, func(tx *world.Tx, old P) error {

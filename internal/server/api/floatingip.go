@@ -252,24 +252,39 @@ func appendRange(b []byte, p model.PortRange) []byte {
 
 func portValue(v Value) (uint16, error) {
 	n, err := intValue(v)
-	if err != nil || n < 1 || n > 65535 {
-		return 0, reasonf("'%s' is not a port: it must be from 1 to 65535.", v)
+	switch {
+	case err != nil:
+		return 0, reasonf("'%s' is not an integer.", v)
+	case n < 1:
+		return 0, reasonf("'%d' is too small - must be at least '1'.", n)
+	case n > 65535:
+		return 0, reasonf("'%d' is too large - must be no larger than '65535'.", n)
 	}
 	return uint16(n), nil
 }
 
 // portRangeValue reads "first:last", or one port.
 func portRangeValue(v Value) (model.PortRange, error) {
-	first, last, two := strings.Cut(v.text, ":")
-	a, err := portValue(Value{kind: isString, text: first})
-	if err != nil || !two {
-		return model.PortRange{First: a, Last: a}, err
+	var ports []uint16
+	texts := strings.Split(v.String(), ":")
+	for _, p := range texts {
+		if p == "" || len(texts) > 2 {
+			return model.PortRange{}, reasonf("Port range must be two integers separated by a colon.")
+		}
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 0 || n > 65535 {
+			return model.PortRange{}, reasonf("Invalid port: %s.", p)
+		}
+		if n == 0 {
+			return model.PortRange{}, reasonf("Invalid port: 0, the port must be in the range [1, 65535].")
+		}
+		ports = append(ports, uint16(n))
 	}
-	b, err := portValue(Value{kind: isString, text: last})
-	if err == nil && b < a {
-		err = reasonf("'%s' is not a range of ports: write first:last.", v)
+	r := model.PortRange{First: ports[0], Last: ports[len(ports)-1]}
+	if r.Last < r.First {
+		return r, reasonf("First port in a port range must be lower than the second port.")
 	}
-	return model.PortRange{First: a, Last: b}, err
+	return r, nil
 }
 
 // appendNestedForwarding shows a forwarding within its floating IP.

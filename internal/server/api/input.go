@@ -41,8 +41,9 @@ func (r *resource[P, E]) keyless(c *call) bool {
 		return errors.Is(err, errEmpty)
 	}
 	_, one := body.get(r.name)
-	_, several := r.several(body)
-	return body.kind == isObject && !one && !several
+	_, several := body.get(r.plural)
+	_, named := r.several(body)
+	return body.kind == isObject && !one && !several && !named
 }
 
 // several is what a body has beneath the name of more than one object. Neutron makes that name of the resource's by an s; where it is
@@ -196,7 +197,7 @@ func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E]
 		if err != nil {
 			var why reason
 			if errors.As(err, &why) {
-				err = badRequest("Invalid input for %s. Reason: %s", a.name, why)
+				err = badRequest("Invalid input for %s. Reason: %s", r.faulty(a.name), why)
 			}
 			if !a.isLate {
 				return nil, err
@@ -252,12 +253,12 @@ func (r *resource[P, E]) readProject(c *call, obj Value, w *wanted[P, E]) error 
 	return nil
 }
 
-// elder is the name by which Neutron finds fault with an attribute that has two.
-func elder(name string) string {
-	if name == "project_id" {
-		return "tenant_id"
+// faulty is the name by which Neutron finds fault with an attribute: of a project's two names that which the resource's map has.
+func (r *resource[P, E]) faulty(name string) string {
+	if name != "project_id" && name != "tenant_id" {
+		return name
 	}
-	return name
+	return projectIn(neutronOrder[r.plural])
 }
 
 // checkGiven tests that everything sent may be sent, and that nothing required is missing.
@@ -266,7 +267,7 @@ func (r *resource[P, E]) checkGiven(w *wanted[P, E], create bool) error {
 		given := w.has(a.name)
 		switch {
 		case !create && given && (!a.put || a.parse == nil):
-			return badRequest("Cannot update read-only attribute %s", elder(a.name))
+			return badRequest("Cannot update read-only attribute %s", r.faulty(a.name))
 		case create && a.required && !given:
 			return badRequest("Failed to parse request. Required attribute '%s' not specified", a.name)
 		case create && (!a.post || a.parse == nil) && given:

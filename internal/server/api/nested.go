@@ -48,7 +48,7 @@ func (r *resource[P, E]) wellFormed(c *call, rest []string) error {
 	case c.r.Method == http.MethodDelete && len(rest) == 1 && !c.core():
 		var sent bool
 		if sent, err = c.sendsBody(); err == nil && sent {
-			err = errDeleteBody
+			err = c.refuseBody()
 		}
 	case len(rest) == 0 && c.r.Method == http.MethodGet:
 		var q *query

@@ -44,16 +44,31 @@ var neutronOrder = map[string]string{
 	"network_segment_ranges": `revision_number tags created_at updated_at id name default shared project_id network_type physical_network minimum maximum used
 		available description`,
 	"address_groups": "id name description project_id addresses shared",
+	// Of these only the name of the project is known.
+	"port_forwardings": "project_id",
 }
 
 // sortedAsNeutron is a resource's attributes in the order in which Neutron looks at them.
 func sortedAsNeutron[P, E any](plural string, attrs []*attribute[P, E]) []*attribute[P, E] {
 	names := strings.Fields(neutronOrder[plural])
+	project := projectIn(neutronOrder[plural])
 	rank := func(a *attribute[P, E]) int {
-		if i := slices.Index(names, a.name); i >= 0 {
+		name := a.name
+		if name == "project_id" || name == "tenant_id" { // one has two names
+			name = project
+		}
+		if i := slices.Index(names, name); i >= 0 {
 			return i
 		}
 		return len(names)
 	}
 	return slices.SortedStableFunc(slices.Values(attrs), func(a, b *attribute[P, E]) int { return cmp.Compare(rank(a), rank(b)) })
+}
+
+// projectIn is which of its two names a map of attributes has for the project.
+func projectIn(order string) string {
+	if slices.Contains(strings.Fields(order), "project_id") {
+		return "project_id"
+	}
+	return "tenant_id"
 }

@@ -18,6 +18,12 @@ func TestFaultOrder(t *testing.T) {
 		method, path, body, want string
 		code                     int
 	}{
+		// A project by the name that Neutron's map has for it, and a body that is none.
+		{"PUT", "/networks/" + n, `{"network": {"project_id": "x"}}`, "HTTPBadRequest: Cannot update read-only attribute tenant_id", 400},
+		{"POST", "/networks", `{"network": {"project_id": 7}}`, "HTTPBadRequest: Invalid input for tenant_id.", 400},
+		{"POST", "/address-groups", `{"address_group": {"tenant_id": 7}}`, "HTTPBadRequest: Invalid input for project_id.", 400},
+		{"DELETE", "/routers/" + none, `{`, "MalformedRequestBody", 400},
+		{"PUT", "/ndp_proxies/" + none, `{"ndp_proxies": {}}`, "HTTPBadRequest: Unable to find 'ndp_proxy'", 400},
 		// A body where there is none, and none where there is one.
 		{"DELETE", "/routers/" + r, `{}`, "HTTPBadRequest", 400},
 		{"DELETE", "/routers/" + none, `{}`, "HTTPBadRequest", 400},
@@ -34,6 +40,10 @@ func TestFaultOrder(t *testing.T) {
 		{"PUT", "/networks/" + n, `{}`, "HTTPBadRequest", 400},
 		{"PUT", "/networks", `{"network": {"odd": 1}}`, "HTTPBadRequest", 400},
 		{"PUT", "/security-group-rules/" + none, `{"security_group_rule": {}}`, "SecurityGroupRuleNotFound", 404},
+		{"POST", "/floatingips/" + none + "/port_forwardings", `{"port_forwarding": {"external_port": "é", "internal_port": 1, "internal_ip_address": "10.0.0.1", "internal_port_id": "` + none + `", "protocol": "tcp"}}`,
+			"HTTPBadRequest: Invalid input for external_port. Reason: 'é' is not an integer.", 400},
+		{"POST", "/floatingips/" + none + "/port_forwardings", `{"port_forwarding": {"external_port_range": "1:2:3", "internal_port": 1, "internal_ip_address": "10.0.0.1", "internal_port_id": "` + none + `", "protocol": "tcp"}}`,
+			"HTTPBadRequest: Invalid input for external_port_range. Reason: Port range must be two integers separated by a colon.", 400},
 		{"POST", "/networks", `{"networks": [7]}`, "HTTPBadRequest", 400},
 		{"PUT", "/security-groups/" + g, `{"security_groups": [{"odd": 1}]}`, "HTTPBadRequest: Unrecognized attribute(s) 'odd'", 400},
 		{"PUT", "/security-groups/" + g, `{"security_groups": []}`, "HTTPBadRequest: Resources required", 400},
