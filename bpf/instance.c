@@ -234,6 +234,7 @@ static __noinline int do_solicit(struct __sk_buff *skb, struct pkt *p, struct en
 {
 	struct ip target = p->vtep;
 	struct holder h;
+	struct neighbor *nbr;
 	struct mac_val *m;
 	__u8 mac[6];
 
@@ -242,14 +243,15 @@ static __noinline int do_solicit(struct __sk_buff *skb, struct pkt *p, struct en
 		return drop(skb, p, R_SELF_DAD);
 	if (there(&h)) {
 		mac_copy(p->reply_mac, h.mac);
-		p->reply_router = h.kind == KIND_RIF;
+		p->reply_router = h.kind == KIND_RIF || (h.nbr && h.nbr->flags & NEIGHBOR_ROUTER);
 		return jump_to(skb, p, P_ND);
 	}
 	if (!h.kind && eui64_mac(&target, mac)) {
 		m = find_mac(p->net, mac);
-		if (m && (m->kind == KIND_RIF || (m->kind == KIND_NEIGHBOR && find_neighbor(m->slot)))) {
+		nbr = m && m->kind == KIND_NEIGHBOR ? find_neighbor(m->slot) : NULL;
+		if (m && (m->kind == KIND_RIF || nbr)) {
 			mac_copy(p->reply_mac, mac);
-			p->reply_router = m->kind == KIND_RIF;
+			p->reply_router = m->kind == KIND_RIF || (nbr && nbr->flags & NEIGHBOR_ROUTER);
 			return jump_to(skb, p, P_ND);
 		}
 	}

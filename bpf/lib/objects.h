@@ -141,6 +141,9 @@ struct addr_val {
 	__u16 flags;
 };
 
+/* NEIGHBOR_ROUTER: the leg of a router's central part, which says so in its advertisements. */
+enum { NEIGHBOR_ROUTER = 1 };
+
 struct neighbor {
 	__u32 gs, gen;
 	__u8 uuid[16];
@@ -148,7 +151,7 @@ struct neighbor {
 	__u32 ep;   /* slot, if here */
 	__u32 peer; /* if elsewhere; neither: bound nowhere */
 	__u8 mac[6];
-	__u16 pad;
+	__u16 flags;
 };
 
 struct spoof_key {

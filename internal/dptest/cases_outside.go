@@ -12,6 +12,7 @@ import (
 func outsideCases() []Case {
 	out := append(arpOutsideCases(), hostCases()...)
 	out = append(out, centralCases()...)
+	out = append(out, centralNeighborCases()...)
 	return append(out, tagCases()...)
 }
 
@@ -109,6 +110,19 @@ func centralCases() []Case {
 		}
 	}
 	return append(out, outerLegCases()...)
+}
+
+// centralNeighborCases: whoever asks where a leg of a central part is hears that it is a router's, or the kernel that asks would take
+// it out of its default routers (RFC 4861, section 7.2.5).
+func centralNeighborCases() []Case {
+	var out []Case
+	for _, port := range []string{"red3", "blue2"} {
+		at := CentralMAC("router", networkName(port))
+		src := addr(port, true)
+		out = append(out, north(port+" asks for the central leg's link-local address", Send{From: port, Frame: Solicit(PortMAC(port), src, LinkLocal(at)),
+			Want: Want{Reply: told(port, src, LinkLocal(at), at, true)}}))
+	}
+	return out
 }
 
 // outerLegCases: between the namespace of a central part and the outside.

@@ -109,7 +109,7 @@ func (c *Cloud) outside(s *hostplan.State) {
 		}
 		for _, l := range g.Legs {
 			if s.Networks[l.Network] != nil {
-				s.Neighbors[l.Port] = &hostplan.Neighbor{Port: l.Port, Network: l.Network, MAC: l.MAC, Addresses: []netip.Addr{l.Addresses[0].Addr()}, Host: g.Host}
+				s.Neighbors[l.Port] = &hostplan.Neighbor{Port: l.Port, Network: l.Network, MAC: l.MAC, Addresses: []netip.Addr{l.Addresses[0].Addr()}, Host: g.Host, Router: true}
 			}
 		}
 		if g.Host == s.Host {
@@ -184,7 +184,7 @@ func (c *Cloud) central(s *hostplan.State, r Router, g *hostplan.Gateway) {
 		out.Routes = append(out.Routes, hostplan.Route{Dst: l.Addresses[0].Masked(), Interface: l.Port})
 		s.Endpoints[l.Port] = &hostplan.Endpoint{Port: l.Port, Network: l.Network, Device: leg.Device, Owner: "network:router_centralized_snat",
 			AdminUp: true, MAC: l.MAC, Addresses: l.Addresses, MTU: l.MTU}
-		s.Neighbors[l.Port] = &hostplan.Neighbor{Port: l.Port, Network: l.Network, MAC: l.MAC, Addresses: []netip.Addr{l.Addresses[0].Addr()}, Host: g.Host}
+		s.Neighbors[l.Port] = &hostplan.Neighbor{Port: l.Port, Network: l.Network, MAC: l.MAC, Addresses: []netip.Addr{l.Addresses[0].Addr()}, Host: g.Host, Router: true}
 	}
 	out.Routes = append(out.Routes, c.findExternal(r.Gateway.External).routes(g)...)
 	s.Centrals[out.Router] = out

@@ -134,7 +134,7 @@ func (r *run) answer(stage string, target netip.Addr, frame func(mac model.MAC, 
 	case ok && c.neighbor.Port == r.in.Port:
 		r.drop(reason.SelfDAD, stage, "%s is the asker's own", target)
 	case ok:
-		r.reply(frame(c.mac, false))
+		r.reply(frame(c.mac, c.neighbor.Router))
 		r.note(stage, "port %s has %s at %s: answered on the spot", c.neighbor.Port, target, c.mac)
 	default:
 		r.nobody(stage, target)

@@ -91,7 +91,7 @@ func (c *Compiler) neighbor(id model.PortID) *Neighbor {
 	if p == nil || p.at == "" && p.role != roleInstance || !unicast(p.MAC) || c.networks.m[p.NetworkID] == nil {
 		return nil
 	}
-	n := &Neighbor{Port: id, Network: p.NetworkID, MAC: p.MAC, Host: p.at, DNSName: p.DNSName, DNSDomain: p.DNSDomain}
+	n := &Neighbor{Port: id, Network: p.NetworkID, MAC: p.MAC, Host: p.at, Router: p.role == roleCentral, DNSName: p.DNSName, DNSDomain: p.DNSDomain}
 	for _, ip := range p.FixedIPs {
 		if ip.Address.IsValid() && !slices.Contains(n.Addresses, ip.Address) {
 			n.Addresses = append(n.Addresses, ip.Address)

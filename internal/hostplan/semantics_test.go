@@ -107,7 +107,7 @@ func TestReferenceSituation(t *testing.T) {
 		portID(1):  {Port: portID(1), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 1}, Addresses: []netip.Addr{adr("172.16.42.4")}, Host: "h0"},
 		portID(2):  {Port: portID(2), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}, Addresses: []netip.Addr{adr("172.16.42.5")}, Host: "h1"},
 		portID(3):  {Port: portID(3), Network: netID(2), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 3}, Addresses: []netip.Addr{adr("172.16.43.4")}, Host: "h1"},
-		portID(14): {Port: portID(14), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 14}, Addresses: []netip.Addr{adr("172.16.42.9")}, Host: "h2"},
+		portID(14): {Port: portID(14), Network: netID(1), MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 14}, Addresses: []netip.Addr{adr("172.16.42.9")}, Host: "h2", Router: true},
 	}
 	for _, d := range []string{
 		cmp.Diff(wantRed, s.Networks[netID(1)], byValue...),

@@ -318,6 +318,9 @@ type Neighbor struct {
 	Port    model.PortID
 	Network model.NetworkID
 	MAC     model.MAC
+	// Router: it is a leg of a router's central part. Instances must be told so whenever they ask where it is, or they give up
+	// their default route (RFC 4861, section 7.2.5).
+	Router bool
 	// Addresses are the port's fixed IPs.
 	Addresses []netip.Addr
 	// Pairs are what the port may have besides, with the MACs; it is one of several perhaps, of which that one has it that was

@@ -328,6 +328,11 @@ func (c *compiler) neighbor(n *hostplan.Neighbor) {
 	}
 	net := c.t.ids[rootNetwork].find(n.Network.UUID)
 	c.t.neighbors.want[slot] = weftNeighbor{Uuid: n.Port.UUID, Net: net, Ep: ep, Peer: peer, Mac: n.MAC}
+	if n.Router {
+		v := c.t.neighbors.want[slot]
+		v.Flags = neighborRouter
+		c.t.neighbors.want[slot] = v
+	}
 	c.claimMAC(n.Port, weftMacKey{Net: net, Mac: n.MAC}, slot)
 	for _, a := range n.Addresses {
 		c.claimAddr(n.Port, weftAddrKey{Net: net, Addr: ip16(a)}, weftAddrVal{Kind: kindNeighbor, Slot: slot, Mac: n.MAC, Flags: addrFixed})

@@ -19,6 +19,7 @@ const (
 	netVXLAN, netLearning, netRA, netExternal, netSpeaks = 1, 2, 4, 16, 32
 
 	kindRif, kindNeighbor, kindService, kindFip, kindRouted = 1, 2, 3, 4, 5
+	neighborRouter                                          = 1
 
 	fipCentral = 1
 

@@ -324,15 +324,15 @@ type weftMacVal struct {
 }
 
 type weftNeighbor struct {
-	_    structs.HostLayout
-	Gs   uint32
-	Gen  uint32
-	Uuid [16]uint8
-	Net  uint32
-	Ep   uint32
-	Peer uint32
-	Mac  [6]uint8
-	Pad  uint16
+	_     structs.HostLayout
+	Gs    uint32
+	Gen   uint32
+	Uuid  [16]uint8
+	Net   uint32
+	Ep    uint32
+	Peer  uint32
+	Mac   [6]uint8
+	Flags uint16
 }
 
 type weftNetwork struct {
