@@ -184,3 +184,38 @@ func TestDetailsAreCompact(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultsOfSchedulers: whom policy keeps from the schedulers learns nothing of agents, and faults name what was sent.
+func TestFaultsOfSchedulers(t *testing.T) {
+	e := newEnv(t, nil)
+	e.host("h1", "10.99.0.1", "dvr_snat")
+	m := e.as("member")
+	for _, c := range []struct{ typ, below, action, key, message string }{
+		{"DHCP agent", "/dhcp-networks", "dhcp-network", "network_id", "Network x could not be found."},
+		{"L3 agent", "/l3-routers", "l3-router", "router_id", "Router x could not be found"},
+	} {
+		var path string
+		for _, a := range e.list("/agents") {
+			if a := a.(object); a["agent_type"] == c.typ {
+				path = "/agents/" + a["id"].(string) + c.below
+			}
+		}
+		for _, a := range []struct {
+			method, path, rule string
+			body               any
+		}{{"GET", path, "get_" + c.action + "s", nil}, {"POST", path, "create_" + c.action, object{c.key: net0}}, {"DELETE", path + "/" + net0, "delete_" + c.action, nil}} {
+			if fault := m.refused(403, "PolicyNotAuthorized", a.method, a.path, a.body); fault["message"] != "rule:"+a.rule+" is disallowed by policy" {
+				t.Errorf("%s: %v", a.rule, fault)
+			}
+		}
+		kind, _, _ := strings.Cut(c.message, " ")
+		if fault := e.refused(404, kind+"NotFound", "POST", path, object{c.key: "x"}); fault["message"] != c.message {
+			t.Errorf("message %v, want %q", fault, c.message)
+		}
+	}
+	policy := e.must(201, "POST", "/qos/policies", object{"policy": object{"name": "q"}})["id"].(string)
+	want := "QoS rule " + net0 + " for policy " + policy + " could not be found."
+	if fault := e.refused(404, "QosRuleNotFound", "GET", "/qos/policies/"+policy+"/dscp_marking_rules/"+net0, nil); fault["message"] != want {
+		t.Errorf("message %v, want %q", fault, want)
+	}
+}

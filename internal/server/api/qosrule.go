@@ -54,6 +54,7 @@ func qosRuleResource(ru *rules.Rules, t qosRuleType, prefix string) *qosRules {
 		policy: name,
 	}
 	if prefix == "" {
+		r.goneUnder = "QoS rule %s for policy %s could not be found."
 		r.policy = "policy_" + name
 	}
 	r.identified()

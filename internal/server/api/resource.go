@@ -98,6 +98,8 @@ type resource[P, E any] struct {
 	beforeParent func(c *call) error
 	// gone is the fault's message for an id that is not there; empty: the usual one.
 	gone string
+	// goneUnder is gone with the parent's id as a second value, for what is looked for beneath one; empty: gone.
+	goneUnder string
 	// loaded: Neutron loads an object of anybody's before it asks policy, and then denies it in other words than one that is not there.
 	loaded bool
 	// concealed: who may not change or delete an object is told that it is not there, even if he may see it.
@@ -211,12 +213,20 @@ func (r *resource[P, E]) missing(id string) error {
 	return model.Errf(model.KindNotFound, r.notFound, "%s %s could not be found.", r.word, id)
 }
 
+// missingUnder is missing for what is looked for beneath a parent, which Neutron may name, too.
+func (r *resource[P, E]) missingUnder(x *View, id string) error {
+	if r.goneUnder == "" || x.Parent.IsZero() {
+		return r.missing(id)
+	}
+	return model.Errf(model.KindNotFound, r.notFound, r.goneUnder, id, x.Parent)
+}
+
 // find returns the object of an id that the viewer may see.
 func (r *resource[P, E]) find(x *View, id string) (P, error) {
 	var none P
 	u, err := model.ParseUUID(id)
 	if err != nil {
-		return none, r.missing(id)
+		return none, r.missingUnder(x, id)
 	}
 	switch v := r.source.get(x.W, u); {
 	case isNil(v):
@@ -225,7 +235,7 @@ func (r *resource[P, E]) find(x *View, id string) (P, error) {
 	case r.loaded && (r.parent == nil || r.parent(v) == x.Parent):
 		return none, errNoPath
 	}
-	return none, r.missing(id)
+	return none, r.missingUnder(x, id)
 }
 
 // encode appends an object with the attributes that m shows.

@@ -423,5 +423,5 @@ func TestSchedulers(t *testing.T) {
 	}
 	e.refused(404, "AvailabilityZoneNotFound", "POST", "/routers", object{"router": object{"availability_zone_hints": []string{"mars"}}})
 	m := e.as("m")
-	m.refused(404, "AgentNotFound", "POST", l3, object{"router_id": router})
+	m.refused(403, "PolicyNotAuthorized", "POST", l3, object{"router_id": router})
 }

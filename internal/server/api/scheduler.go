@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"iter"
 	"net/http"
 	"slices"
@@ -137,11 +138,10 @@ func agentRouters(c *call, a *agents, v *routers, id string, rest []string) erro
 }
 
 func agentFor(c *call, a *agents, id, action string) (*model.Agent, *View, error) {
-	g, x, err := a.object(c, id)
-	if err == nil {
-		err = x.May.Enforce(action, nil, nil)
+	if err := c.may.Enforce(action, nil, nil); err != nil { // who may not learns nothing of the agent
+		return nil, nil, err
 	}
-	return g, x, err
+	return a.object(c, id)
 }
 
 // assignTo gives what the body names to an agent.
@@ -150,15 +150,15 @@ func assignTo(c *call, a *agents, id, action, key string, rule func(*world.Tx, *
 	if err != nil {
 		return err
 	}
+	if err := c.may.Enforce(action, nil, nil); err != nil {
+		return err
+	}
 	v, ok := body.get(key)
 	if !ok {
 		return badRequest("Failed to parse request. Required attribute '%s' not specified", key)
 	}
 	_, err = a.change(c, id, action, func(tx *world.Tx, g *model.Agent) error {
-		if err := c.may.Enforce(action, nil, nil); err != nil {
-			return err
-		}
-		return rule(tx, g, idOf(v.text))
+		return asSent(rule(tx, g, idOf(v.text)), v)
 	})
 	if err == nil {
 		c.reply(http.StatusCreated, append(c.buffer(), "null"...))
@@ -166,13 +166,22 @@ func assignTo(c *call, a *agents, id, action, key string, rule func(*world.Tx, *
 	return err
 }
 
+// asSent puts what the client sent into a fault that speaks of an identifier, where it was none.
+func asSent(err error, v Value) error {
+	var e *model.Error
+	if _, bad := model.ParseUUID(v.text); bad == nil || !errors.As(err, &e) || e.Kind != model.KindNotFound {
+		return err
+	}
+	told := *e
+	told.Message = strings.ReplaceAll(e.Message, "00000000-0000-0000-0000-000000000000", v.String())
+	return &told
+}
+
 func takeFrom(c *call, a *agents, id, action string, rule func(*world.Tx, *model.Agent) error) error {
-	_, err := a.change(c, id, action, func(tx *world.Tx, g *model.Agent) error {
-		if err := c.may.Enforce(action, nil, nil); err != nil {
-			return err
-		}
-		return rule(tx, g)
-	})
+	if err := c.may.Enforce(action, nil, nil); err != nil {
+		return err
+	}
+	_, err := a.change(c, id, action, rule)
 	if err == nil {
 		c.reply(http.StatusNoContent, nil)
 	}

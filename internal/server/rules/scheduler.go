@@ -28,7 +28,7 @@ func (r *Rules) AddDHCP(tx *world.Tx, a *model.Agent, id model.NetworkID) error 
 	n := tx.Networks.Get(id)
 	switch {
 	case a.Type != model.AgentDHCP || !a.AdminStateUp:
-		return model.Errf(model.KindNotFound, "InvalidDHCPAgent", "Agent %s is not a valid DHCP Agent or has been disabled", a.ID)
+		return model.Errf(model.KindNotFound, "InvalidDHCPAgent", "Agent %s is not a valid DHCP Agent or has been disabled.", a.ID)
 	case n == nil:
 		return errNetwork(id)
 	case ServesDHCP(a, n):
@@ -49,7 +49,7 @@ func (r *Rules) RemoveDHCP(tx *world.Tx, a *model.Agent, id model.NetworkID) err
 	case n == nil:
 		return errNetwork(id)
 	case !ServesDHCP(a, n):
-		return model.Errf(model.KindConflict, "NetworkNotHostedByDhcpAgent", "The network %s is not hosted by the DHCP agent %s.", id, a.ID)
+		return model.Errf(model.KindConflict, "NetworkNotHostedByDhcpAgent", "The network %s is not hosted by the DHCP Agent %s.", id, a.ID)
 	}
 	c := *n
 	c.DHCPOn = without(n.DHCPOn, a.ID)
