@@ -100,6 +100,36 @@ func (r *resource[P, E]) inScope(x *View) func(v P) bool {
 	}
 }
 
+// shows makes the test whether the caller may see an attribute of an object; nil: of every object.
+func (r *resource[P, E]) shows(x *View, attr string) func(P) bool {
+	switch m := x.May.Mask(r.policy); {
+	case slices.Contains(m.Hidden, attr):
+		return func(P) bool { return false }
+	case slices.Contains(m.Ask, attr):
+		return func(v P) bool { return r.maySee(v, x, attr) }
+	}
+	return nil
+}
+
+// seenOrder is an attribute's order as the caller may know it: objects of which he may not see it are alike, and before the others.
+func (r *resource[P, E]) seenOrder(x *View, a *attribute[P, E]) func(v, w P) int {
+	shown := r.shows(x, a.name)
+	if shown == nil {
+		return a.compare
+	}
+	return func(v, w P) int {
+		switch a1, a2 := shown(v), shown(w); {
+		case a1 && a2:
+			return a.compare(v, w)
+		case a1:
+			return 1
+		case a2:
+			return -1
+		}
+		return 0
+	}
+}
+
 // mask is which attributes are shown, and which of them policy must be asked about for each object.
 type mask struct{ show, ask []bool }
 

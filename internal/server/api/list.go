@@ -88,7 +88,7 @@ func (r *resource[P, E]) page(x *View, q *query) ([]P, error) {
 // asked is the filter and the order of a query. What is wrong with filters is found first, with the limit last.
 func (r *resource[P, E]) asked(x *View, q *query) (match func(P) bool, less func(a, b P) int, err error) {
 	if match, err = r.matcher(x, q); err == nil {
-		less, err = r.order(q)
+		less, err = r.order(x, q)
 	}
 	if err == nil {
 		err = q.badLimit
@@ -141,8 +141,8 @@ func (h *best[P]) add(v P) {
 	}
 }
 
-// order is the comparison that a query asks for, nil for the order of ids.
-func (r *resource[P, E]) order(q *query) (func(a, b P) int, error) {
+// order is the comparison that a query asks for, nil for the order of ids. Attributes that the caller may not see are alike.
+func (r *resource[P, E]) order(x *View, q *query) (func(a, b P) int, error) {
 	if len(q.keys) != len(q.dirs) {
 		return nil, badRequest("The number of sort_keys and sort_dirs must be same")
 	}
@@ -166,7 +166,7 @@ func (r *resource[P, E]) order(q *query) (func(a, b P) int, error) {
 		default:
 			noDirs = append(noDirs, dir)
 		}
-		keys = append(keys, key{a.compare, sign})
+		keys = append(keys, key{r.seenOrder(x, a), sign})
 	}
 	switch {
 	case noKeys != nil:
@@ -190,7 +190,8 @@ func (r *resource[P, E]) order(q *query) (func(a, b P) int, error) {
 	}, nil
 }
 
-// matcher is the test of a query's filters, tags and the caller's scope.
+// matcher is the test of a query's filters, tags and the caller's scope. An attribute that the caller may not see matches nothing: he would learn it
+// by asking for one value after the other.
 func (r *resource[P, E]) matcher(x *View, q *query) (func(P) bool, error) {
 	var unknown []string
 	tests := []func(P) bool{r.sees(x)}
@@ -203,6 +204,9 @@ func (r *resource[P, E]) matcher(x *View, q *query) (func(P) bool, error) {
 		test, err := a.filter(x, f.values)
 		if err != nil {
 			return nil, err
+		}
+		if shown := r.shows(x, f.name); shown != nil {
+			tests = append(tests, shown)
 		}
 		tests = append(tests, test)
 	}

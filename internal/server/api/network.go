@@ -66,7 +66,12 @@ func networkStatus(r *networks) {
 }
 
 func networkMTU(r *networks) {
-	r.number("mtu", func(n *model.Network) int64 { return int64(n.MTU) }).rw().
+	mtu := r.number("mtu", func(n *model.Network) int64 { return int64(n.MTU) }).rw().guard()
+	mtu.explicit = func(v Value) bool { // 0 is the default
+		n, err := intValue(v)
+		return err != nil || n != 0
+	}
+	mtu.
 		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
 			mtu, err := intValue(v)
 			if err != nil {

@@ -34,7 +34,7 @@ func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACP
 		types = append(types, t)
 	}
 	slices.Sort(types)
-	typ := r.text("object_type", func(p *T) *string { return &p.ObjectType }).must()
+	typ := r.text("object_type", func(p *T) *string { return &p.ObjectType }).must().guardAll()
 	parse := typ.parse
 	typ.convert(func(v Value) (assign[T, X], error) {
 		if v.kind != isString || !slices.Contains(types, v.text) {
@@ -42,8 +42,8 @@ func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACP
 		}
 		return parse(v)
 	})
-	r.uuid("object_id", func(p *T) *model.UUID { return &p.ObjectID }).must()
-	r.text("action", func(p *T) *string { return &p.Action }).must()
+	r.uuid("object_id", func(p *T) *model.UUID { return &p.ObjectID }).must().guardAll()
+	r.text("action", func(p *T) *string { return &p.Action }).must().guardAll()
 	r.text("target_tenant", func(p *T) *string { return &p.Target }).must().inPut().guard()
 	return r
 }

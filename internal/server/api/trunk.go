@@ -38,7 +38,10 @@ func trunkResource(ru *rules.Rules) *trunks {
 	r.flag("admin_state_up", func(t *T) *bool { return &t.AdminStateUp }).rw().
 		initially(func(t *T, _ *rules.TrunkExtra) { t.AdminStateUp = true })
 	r.text("status", func(t *T) *string { return &t.Status })
-	r.derived("sub_ports", func(b []byte, t *T, _ *View) []byte { return appendSubPorts(b, t, nil) }).inPost().
+	subPorts := r.derived("sub_ports", func(b []byte, t *T, _ *View) []byte { return appendSubPorts(b, t, nil) }).inPost().
+		guard("port_id", "segmentation_type", "segmentation_id")
+	subPorts.explicit = func(v Value) bool { return len(v.items) > 0 }
+	subPorts.
 		convert(func(v Value) (assign[T, rules.TrunkExtra], error) {
 			list, err := subPortsValue(v)
 			return func(_ *T, x *rules.TrunkExtra) { x.SubPorts = list }, err

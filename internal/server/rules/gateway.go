@@ -38,7 +38,7 @@ func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayR
 			return nil
 		}
 		p := *old
-		if err := r.readdress(tx, old, &p, q.FixedIPs); err != nil {
+		if err := r.readdress(tx, &Actor{Admin: true}, old, &p, q.FixedIPs); err != nil {
 			return err
 		}
 		tx.Ports.Put(&p)

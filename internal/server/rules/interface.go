@@ -137,7 +137,7 @@ func (r *Rules) addPrefix(tx *world.Tx, old *model.Port, ask FixedIPRequest) (*m
 		want = append(want, FixedIPRequest{f.SubnetID, f.Address})
 	}
 	p := *old
-	if err := r.readdress(tx, old, &p, Some(want)); err != nil {
+	if err := r.readdress(tx, &Actor{Admin: true}, old, &p, Some(want)); err != nil {
 		return nil, err
 	}
 	tx.Ports.Put(&p)
@@ -145,9 +145,9 @@ func (r *Rules) addPrefix(tx *world.Tx, old *model.Port, ask FixedIPRequest) (*m
 }
 
 func (r *Rules) addByPort(tx *world.Tx, by *Actor, v *model.Router, id model.PortID) (*model.Port, error) {
-	old := tx.Ports.Get(id)
-	if old == nil || !(by.Admin || old.ProjectID == by.Project) {
-		return nil, model.NotFound("Port", idText(id.UUID))
+	old, err := portFor(tx, by, id)
+	if err != nil {
+		return nil, err
 	}
 	if old.DeviceID != "" && !(old.DeviceID == v.ID.String() && !old.IsRouterInterface()) {
 		return nil, model.Errf(model.KindConflict, "PortInUse",

@@ -36,6 +36,7 @@ type allocator struct {
 	r       *Rules
 	tx      *world.Tx
 	port    *model.Port
+	by      *Actor          // whose wishes they are, to whom subnets of others' networks are not there; nil: nobody wishes
 	subnets []*model.Subnet // of the network that serve the port's owner
 	got     []model.FixedIP
 	// deferred: the network is routed, and on which host the port will be is not known yet.
@@ -190,6 +191,9 @@ func (a *allocator) subnetFor(q FixedIPRequest) (*model.Subnet, error) {
 		return nil, model.NotFound("Subnet", idText(q.Subnet.UUID))
 	}
 	if s.NetworkID != a.port.NetworkID {
+		if a.by != nil && !a.r.mayUse(a.tx, a.by, a.tx.Networks.Get(s.NetworkID)) {
+			return nil, model.NotFound("Subnet", idText(s.ID.UUID))
+		}
 		return nil, model.Invalid("Failed to create port on network %s, because fixed_ips included invalid subnet %s.", a.port.NetworkID, s.ID)
 	}
 	if q.Addr.IsValid() && !usable(s, q.Addr, a.port.DeviceOwner) {

@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -42,7 +44,7 @@ func (r *Rules) CreatePort(tx *world.Tx, by *Actor, p *model.Port, x *PortExtra)
 	if err := r.groups(tx, p, x); err != nil {
 		return err
 	}
-	if err := r.address(tx, p, x.FixedIPs); err != nil {
+	if err := r.address(tx, by, p, x.FixedIPs); err != nil {
 		return err
 	}
 	if !p.QoSPolicy.IsZero() {
@@ -111,11 +113,12 @@ func (r *Rules) checkPort(p *model.Port) error {
 }
 
 // address gives a new port its addresses.
-func (r *Rules) address(tx *world.Tx, p *model.Port, want Opt[[]FixedIPRequest]) error {
+func (r *Rules) address(tx *world.Tx, by *Actor, p *model.Port, want Opt[[]FixedIPRequest]) error {
 	a, err := r.allocatorFor(tx, p)
 	if err != nil {
 		return err
 	}
+	a.by = by
 	p.IPAllocation = AllocationImmediate
 	switch {
 	case want.Set && len(want.V) == 0:
@@ -163,7 +166,7 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 		return err
 	}
 	if x.FixedIPs.Set || p.MAC != old.MAC {
-		if err := r.readdress(tx, old, p, x.FixedIPs); err != nil {
+		if err := r.readdress(tx, by, old, p, x.FixedIPs); err != nil {
 			return err
 		}
 		if err := checkLegMoves(tx, r, old, p); err != nil {
@@ -188,9 +191,9 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 
 // changeMAC tests whether a port may take another MAC; the zero one asks for a new random one.
 func (r *Rules) changeMAC(tx *world.Tx, old, p *model.Port) error {
-	if old.DeviceOwner == model.OwnerDVRInterface || old.DeviceOwner == model.OwnerHAInterface {
+	if owner := cmp.Or(p.DeviceOwner, old.DeviceOwner); strings.HasPrefix(owner, "network:") {
 		return model.Errf(model.KindConflict, "UnsupportedPortDeviceOwner",
-			"Operation mac address update is not supported for device_owner %s on port %s.", old.DeviceOwner, old.ID)
+			"Operation mac address update is not supported for device_owner %s on port %s.", owner, old.ID)
 	}
 	if old.VIFType != model.VIFUnbound && old.VIFType != model.VIFBindingFailed && p.Host == old.Host {
 		return model.Errf(model.KindConflict, "PortBound",
@@ -202,11 +205,12 @@ func (r *Rules) changeMAC(tx *world.Tx, old, p *model.Port) error {
 
 // readdress gives a port the addresses asked for. Those that it has already it keeps; automatic ones come and go with
 // their subnets and the MAC only.
-func (r *Rules) readdress(tx *world.Tx, old, p *model.Port, want Opt[[]FixedIPRequest]) error {
+func (r *Rules) readdress(tx *world.Tx, by *Actor, old, p *model.Port, want Opt[[]FixedIPRequest]) error {
 	a, err := r.allocatorFor(tx, p)
 	if err != nil {
 		return err
 	}
+	a.by = by
 	var asked []FixedIPRequest
 	if !want.Set { // only the MAC changed
 		for _, f := range old.FixedIPs {

@@ -47,27 +47,28 @@ func (x *PortForwardingExtra) take(w *model.PortForwarding) error {
 
 // CreatePortForwarding completes w and puts it. The floating IP must lead nowhere itself; its router is found with the
 // first forwarding.
-func (r *Rules) CreatePortForwarding(tx *world.Tx, _ *Actor, w *model.PortForwarding, x *PortForwardingExtra) error {
+func (r *Rules) CreatePortForwarding(tx *world.Tx, by *Actor, w *model.PortForwarding, x *PortForwardingExtra) error {
 	w.ID = model.PortForwardingID{UUID: tx.NewUUID()}
-	return r.putForwarding(tx, w, x)
+	return r.putForwarding(tx, by, w, x)
 }
 
 // UpdatePortForwarding puts w, which is old with what the client changed.
-func (r *Rules) UpdatePortForwarding(tx *world.Tx, _ *Actor, old, w *model.PortForwarding, x *PortForwardingExtra) error {
+func (r *Rules) UpdatePortForwarding(tx *world.Tx, by *Actor, old, w *model.PortForwarding, x *PortForwardingExtra) error {
 	if w.Port != old.Port && w.Address == old.Address {
 		w.Address = netip.Addr{}
 	}
-	return r.putForwarding(tx, w, x)
+	return r.putForwarding(tx, by, w, x)
 }
 
-func (r *Rules) putForwarding(tx *world.Tx, w *model.PortForwarding, x *PortForwardingExtra) error {
+func (r *Rules) putForwarding(tx *world.Tx, by *Actor, w *model.PortForwarding, x *PortForwardingExtra) error {
 	if err := x.take(w); err != nil {
 		return err
 	}
 	f := tx.FloatingIPs.Get(w.FloatingIP)
-	p := tx.Ports.Get(w.Port)
-	if p == nil {
-		return model.NotFound("Port", idText(w.Port.UUID))
+	// Before anything is said of the port: Neutron tells whose floating IP leads to a port, whoever asks.
+	p, err := portFor(tx, by, w.Port)
+	if err != nil {
+		return err
 	}
 	at, err := forwardedTo(p, w.Address)
 	if err != nil {

@@ -95,7 +95,7 @@ func (r *Rules) DeleteQoSPolicy(tx *world.Tx, _ *Actor, p *model.QoSPolicy) erro
 
 // mayUseQoSPolicy reports whether an actor may put a policy on his own things and take it off.
 func mayUseQoSPolicy(tx *world.Tx, by *Actor, p *model.QoSPolicy) bool {
-	return by.Admin || p.ProjectID == by.Project || Shared(&tx.World, model.KindQoSPolicy, p.ID.UUID, by.Project)
+	return by.Admin || by.AdvSvc || p.ProjectID == by.Project || Shared(&tx.World, model.KindQoSPolicy, p.ID.UUID, by.Project)
 }
 
 // qosPolicyFor is the policy of an id, if the actor may use it.

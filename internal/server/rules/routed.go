@@ -257,7 +257,7 @@ func (r *Rules) settle(tx *world.Tx, old, p *model.Port, asked bool) error {
 	}
 	if p.IPAllocation == AllocationDeferred && len(p.FixedIPs) == 0 {
 		defer func() { p.IPAllocation = AllocationDeferred }() // it says when the addresses were given, not whether
-		return r.address(tx, p, Opt[[]FixedIPRequest]{})
+		return r.address(tx, &Actor{Admin: true}, p, Opt[[]FixedIPRequest]{})
 	}
 	if len(p.FixedIPs) == 0 || !Routed(&tx.World, p.NetworkID) {
 		return nil

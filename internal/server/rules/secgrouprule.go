@@ -70,12 +70,12 @@ func (r *Rules) CreateSecurityGroupRule(tx *world.Tx, by *Actor, v *model.Securi
 	if err := oneRemote(v, x); err != nil {
 		return err
 	}
-	g := tx.SecurityGroups.Get(v.GroupID)
-	if g == nil || (!by.Admin && g.ProjectID != by.Project) {
-		return noGroup(x.Group, v.GroupID)
-	}
-	if err := checkRemotes(tx, by, v, x); err != nil {
+	if err := checkRemotes(tx, by, v, x); err != nil { // before the group, as in Neutron
 		return err
+	}
+	g := tx.SecurityGroups.Get(v.GroupID)
+	if g == nil || !(by.Admin || by.AdvSvc || g.ProjectID == by.Project) {
+		return noGroup(x.Group, v.GroupID)
 	}
 	if v.ProjectID == "" {
 		v.ProjectID = g.ProjectID
@@ -156,13 +156,13 @@ func oneRemote(v *model.SecurityGroupRule, x *SecurityGroupRuleExtra) error {
 func checkRemotes(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, x *SecurityGroupRuleExtra) error {
 	if !v.RemoteGroup.IsZero() || x.Remote != "" {
 		g := tx.SecurityGroups.Get(v.RemoteGroup)
-		if g == nil || (!by.Admin && g.ProjectID != by.Project && !Shared(&tx.World, model.KindSecurityGroup, g.ID.UUID, by.Project)) {
+		if g == nil || !accessible(tx, by, model.KindSecurityGroup, g.ID.UUID, g.ProjectID) {
 			return noGroup(x.Remote, v.RemoteGroup)
 		}
 	}
 	if !v.RemoteAddrs.IsZero() || x.Addrs != "" {
 		g := tx.AddressGroups.Get(v.RemoteAddrs)
-		if g == nil || (!by.Admin && g.ProjectID != by.Project && !Shared(&tx.World, model.KindAddressGroup, g.ID.UUID, by.Project)) {
+		if g == nil || !accessible(tx, by, model.KindAddressGroup, g.ID.UUID, g.ProjectID) {
 			return model.Errf(model.KindNotFound, "AddressGroupNotFound", "Address group %s could not be found.", cmp.Or(x.Addrs, v.RemoteAddrs.String()))
 		}
 	}

@@ -18,9 +18,9 @@ type SubnetPoolExtra struct {
 	MinPrefixLen, MaxPrefixLen, Length Opt[int] // Length: default_prefixlen
 }
 
-// accessible reports whether the actor may refer to an object: it is his, shared with him, or he is administrator.
+// accessible reports whether the actor may refer to an object: it is his, shared with him, or he sees everything.
 func accessible(tx *world.Tx, by *Actor, kind model.Kind, id model.UUID, owner string) bool {
-	return by.Admin || owner == by.Project || Shared(&tx.World, kind, id, by.Project)
+	return by.Admin || by.AdvSvc || owner == by.Project || Shared(&tx.World, kind, id, by.Project)
 }
 
 // poolFor is the subnet pool that the actor wants to use.
@@ -124,6 +124,10 @@ func (r *Rules) checkScope(tx *world.Tx, by *Actor, p *model.SubnetPool) error {
 	s := tx.AddressScopes.Get(p.AddressScope)
 	if s == nil || !accessible(tx, by, model.KindAddressScope, s.ID.UUID, s.ProjectID) {
 		return model.Errf(model.KindNotFound, "AddressScopeNotFound", "Address scope %s could not be found.", p.AddressScope)
+	}
+	if !by.Admin && s.ProjectID != by.Project && !Shared(&tx.World, model.KindAddressScope, s.ID.UUID, by.Project) { // a network service sees it
+		return model.Errf(model.KindInvalid, "IllegalSubnetPoolAssociationToAddressScope",
+			"Illegal subnetpool association: subnetpool %s cannot be associated with address scope %s.", p.ID, s.ID)
 	}
 	if s.IPVersion != p.IPVersion() {
 		return model.Errf(model.KindInvalid, "IllegalSubnetPoolIpVersionAssociationToAddressScope",
