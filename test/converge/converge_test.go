@@ -201,7 +201,7 @@ func (c *cloud) event(v *tenancy) {
 		_ = c.do(func(tx *world.Tx) error {
 			q := rules.InterfaceRequest{Subnet: rules.Some(subnet)}
 			if rapid.IntRange(0, 3).Draw(t, "remove") == 0 {
-				_, err := c.rules.RemoveInterface(tx, tx.Routers.Get(router), q)
+				_, err := c.rules.RemoveInterface(tx, admin, tx.Routers.Get(router), q)
 				return err
 			}
 			_, err := c.rules.AddInterface(tx, admin, tx.Routers.Get(router), q)
@@ -274,7 +274,7 @@ func (c *cloud) wired(v *tenancy, kind int, yes bool) {
 			_, err := c.rules.AddInterface(tx, admin, tx.Routers.Get(v.routers[0]), q)
 			return err
 		}
-		_, err := c.rules.RemoveInterface(tx, tx.Routers.Get(v.routers[0]), q)
+		_, err := c.rules.RemoveInterface(tx, admin, tx.Routers.Get(v.routers[0]), q)
 		return err
 	})
 }
