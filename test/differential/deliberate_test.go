@@ -43,7 +43,14 @@ var deliberate = []struct {
 	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", ""},
 	{regexp.MustCompile(`^POST \S+/(ID|no-id|hostless): (status )?405 HTTPMethodNotAllowed / `), "what is there is not made again beneath its own name; Neutron creates another", ""},
 	{regexp.MustCompile(`^POST \S+: .* / 400 HTTPBadRequest$|^POST .* / "Bulk operation not supported"$`), "several are created by one request wherever one is", `^\w+: POST \S+ \{"\w+s":`},
-	{regexp.MustCompile(`^POST /(agents|network-ip-availabilities): 405 HTTPMethodNotAllowed / 400 HTTPBadRequest$`), "what cannot be created has no body that is right", ""},
+	{regexp.MustCompile(`^(POST|DELETE) /(agents|network-ip-availabilities|qos/alias-[\w-]+)(/ID)?: 405 HTTPMethodNotAllowed / 400 \w+$`), "what cannot be created has no body that is right", ""},
+	{regexp.MustCompile(`^GET .*\?: (status 200  / 400 (HTTP)?BadRequest|400 InvalidInput / 400 HTTPBadRequest)$`), "more attributes are filters and sort keys than Neutron's", `[?&](sort_key=)?\w`},
+	{regexp.MustCompile(`"Invalid input for operation: IP protocol .* / "Invalid input for operation: Input value .* must be string type\."$`), "what a protocol may be is said, of whatever type it came", ""},
+	{regexp.MustCompile(`"Invalid input for operation: an extra DHCP option needs opt_name\." / `), "what is missing is named", ""},
+	{regexp.MustCompile(`is not a valid RBAC object type: write one of .*" / ".* is not a valid RBAC object type\."$`), "Neutron does not say which types there are", ""},
+	{regexp.MustCompile(`"Invalid input for operation: port .* is not an integer\." / "Invalid input for operation: .* is not an integer\."$`), "the field is named", ""},
+	{regexp.MustCompile(`"(Invalid input for hints|Cannot update read-only|Attribute ).* / "Unrecognized attribute\(s\) .*"$|^POST /networks: 400 InvalidInput / 400 HTTPBadRequest$`), "an attribute of a later release, or of one of Neutron's forms only",
+		`"(hints|vlan_transparent|belongs_to_default_sg|resource_versions|gw_port_id|ha_vr_id)":`},
 	{regexp.MustCompile(`is not in \[.*\]\." / ".* is not in valid_values\."$`), "Neutron does not say which values there are", ""},
 }
 

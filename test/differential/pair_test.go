@@ -71,6 +71,8 @@ func (r request) String() string {
 	b, err := json.Marshal(r.body)
 	if text, is := r.body.(raw); is || err != nil {
 		b = []byte(text)
+	} else if r.body == nil { // none, which is not null
+		b = nil
 	}
 	return fmt.Sprintf("%s: %s %s %s", r.who, r.method, r.path, b)
 }

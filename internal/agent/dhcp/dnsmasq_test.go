@@ -3,6 +3,7 @@ package dhcp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -189,7 +190,10 @@ func (o oracle) ask(t *testing.T, pc net.PacketConn, to net.Addr, msg []byte, at
 	t.Helper()
 	buf := make([]byte, 2048)
 	for range 100 { // dnsmasq takes a moment to begin
-		if _, err := pc.WriteTo(msg, to); err != nil {
+		if _, err := pc.WriteTo(msg, to); errors.Is(err, unix.ENETUNREACH) { // and so does the link: its routes come with its carrier
+			time.Sleep(20 * time.Millisecond)
+			continue
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		if err := pc.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {

@@ -29,7 +29,7 @@ func (r *resource[P, E]) act(c *call, id, op string, do func(tx *world.Tx, v P, 
 // There the object is looked for before it is found that a body says nothing, and filters are tested for one object, too.
 func (c *call) core() bool {
 	path := strings.Split(strings.TrimSuffix(strings.Trim(strings.TrimPrefix(c.r.URL.Path, "/v2.0"), "/"), ".json"), "/")
-	if len(path) >= 4 && path[0] == "qos" && path[3] == "minimum_packet_rate_rules" {
+	if len(path) >= 4 && path[0] == "qos" && (path[3] == "minimum_packet_rate_rules" || path[3] == "packet_rate_limit_rules") {
 		return true
 	}
 	return len(path) <= 2 && slices.Contains([]string{"networks", "subnets", "ports", "network_segment_ranges", "local_ips", "ndp_proxies"},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -44,8 +45,10 @@ func agentResource(ru *rules.Rules) *agents {
 		}
 		return appendSpaceTime(b, model.Time(last.Unix()))
 	})
-	r.derived("created_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.CreatedAt) })
-	r.derived("started_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.StartedAt) })
+	r.derived("created_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.CreatedAt) }).
+		sortBy(func(a, b *model.Agent) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) })
+	r.derived("started_at", func(b []byte, a *model.Agent, _ *View) []byte { return appendSpaceTime(b, a.StartedAt) }).
+		sortBy(func(a, b *model.Agent) int { return cmp.Compare(a.StartedAt, b.StartedAt) })
 	r.derived("configurations", appendConfigurations)
 	detail := func(_ *model.Agent, x *View) bool { return x.Detail }
 	r.derived("ha_state", func(b []byte, _ *model.Agent, _ *View) []byte { return append(b, "null"...) }).

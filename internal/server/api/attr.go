@@ -161,6 +161,9 @@ func (a *attribute[P, E]) check(f func(v Value) error) *attribute[P, E] {
 	return a
 }
 
+// sortBy makes the attribute a sort key.
+func (a *attribute[P, E]) sortBy(f func(a, b P) int) *attribute[P, E] { a.compare = f; return a }
+
 // filterBy replaces the filter.
 func (a *attribute[P, E]) filterBy(f func(x *View, values []string) (func(v P) bool, error)) *attribute[P, E] {
 	a.filter = f

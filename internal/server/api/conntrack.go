@@ -43,6 +43,9 @@ func conntrackHelperResource(ru *rules.Rules) *conntrackHelpers {
 	protocolOf(r.text("protocol", func(v *T) *string { return &v.Protocol }).rw().must(), "tcp", "udp", "dccp", "icmp", "ipv6-icmp", "sctp")
 	r.number("port", func(v *T) int64 { return int64(v.Port) }).rw().must().convert(func(v Value) (assign[T, X], error) {
 		n, err := portValue(v)
+		if _, bad := intValue(v); bad != nil {
+			err = model.Invalid("port '%s' is not an integer.", v)
+		}
 		return func(t *T, _ *X) { t.Port = int(n) }, err
 	})
 	r.text("helper", func(v *T) *string { return &v.Helper }).rw().must().convert(func(v Value) (assign[T, X], error) {

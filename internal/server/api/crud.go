@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -271,7 +272,7 @@ func (r *resource[P, E]) doDelete(c *call, id string) error {
 func (r *resource[P, E]) conceal(id string, err error) error {
 	var e *model.Error
 	if r.concealed && errors.As(err, &e) && e.Kind == model.KindForbidden {
-		return r.missing(id)
+		return cmp.Or(r.concealedAs, r.missing(id))
 	}
 	return err
 }

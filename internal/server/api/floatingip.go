@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -216,7 +217,8 @@ func forwardedPorts(r *portForwardings, name string, field func(*model.PortForwa
 	opt func(*rules.PortForwardingExtra) (one, many *rules.Opt[model.PortRange])) {
 	type T = model.PortForwarding
 	type X = rules.PortForwardingExtra
-	one := r.derived(name, func(b []byte, v *T, _ *View) []byte { return appendSinglePort(b, *field(v)) }).rw()
+	byFirst := func(a, b *T) int { return cmp.Compare(field(a).First, field(b).First) }
+	one := r.derived(name, func(b []byte, v *T, _ *View) []byte { return appendSinglePort(b, *field(v)) }).rw().sortBy(byFirst)
 	one.convert(func(v Value) (assign[T, X], error) {
 		if v.kind == isNull {
 			return func(*T, *X) {}, nil

@@ -62,7 +62,7 @@ func networkStatus(r *networks) {
 		filterBy(func(_ *View, values []string) (func(*model.Network) bool, error) {
 			has := slices.Contains(values, model.StatusActive)
 			return func(*model.Network) bool { return has }, nil
-		})
+		}).sortBy(func(_, _ *model.Network) int { return 0 })
 }
 
 func networkMTU(r *networks) {
@@ -263,6 +263,7 @@ func networkDerived(r *networks) {
 		return appendUUID(b, rules.NetworkScope(x.W, n.ID, 6).UUID)
 	})
 	r.derived("availability_zone_hints", func(b []byte, n *model.Network, _ *View) []byte { return appendStrings(b, n.AZHints) }).inPost().
+		sortBy(func(a, b *model.Network) int { return slices.Compare(a.AZHints, b.AZHints) }).
 		convert(func(v Value) (assign[model.Network, rules.NetworkExtra], error) {
 			hints, err := stringsValue(v)
 			return func(n *model.Network, _ *rules.NetworkExtra) { n.AZHints = hints }, err

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -84,5 +85,19 @@ func TestOddValues(t *testing.T) {
 	}
 	if ran < 1000 {
 		t.Errorf("only %d requests", ran)
+	}
+}
+
+// TestMalformedOnce: a body that is no JSON is the same fault however often it is looked at, in the words of either of Neutron's readers.
+func TestMalformedOnce(t *testing.T) {
+	e := newEnv(t, nil)
+	policy := e.must(201, "POST", "/qos/policies", object{"policy": object{"name": "q"}})["id"].(string)
+	for path, want := range map[string]string{
+		"/v2.0/networks/" + e.create("network", object{})["id"].(string): "Body contains invalid data",
+		"/v2.0/qos/policies/" + policy:                                   "Malformed request body: Cannot understand JSON.",
+	} {
+		if code, answer, _ := e.raw("PUT", path, []byte("{"), nil); code != 400 || !bytes.Contains(answer, []byte(want)) {
+			t.Errorf("PUT %s: %d %s, want %q", path, code, answer, want)
+		}
 	}
 }

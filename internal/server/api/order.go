@@ -44,8 +44,10 @@ var neutronOrder = map[string]string{
 	"network_segment_ranges": `revision_number tags created_at updated_at id name default shared project_id network_type physical_network minimum maximum used
 		available description`,
 	"address_groups": "id name description project_id addresses shared",
-	// Of these only the name of the project is known.
-	"port_forwardings": "project_id",
+	"port_forwardings": `id project_id external_port internal_port internal_ip_address protocol internal_port_id external_port_range internal_port_range
+		description`,
+	"conntrack_helpers": "id project_id protocol port helper",
+	"port_associations": "local_ip_address fixed_port_id fixed_ip host project_id",
 }
 
 // sortedAsNeutron is a resource's attributes in the order in which Neutron looks at them.

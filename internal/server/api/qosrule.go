@@ -53,7 +53,12 @@ func qosRuleResource(ru *rules.Rules, t qosRuleType, prefix string) *qosRules {
 		shared: func(q *T, x *View) bool { return rules.Shared(x.W, model.KindQoSPolicy, q.PolicyID.UUID, x.By.Project) },
 		policy: name,
 	}
-	if prefix == "" {
+	if prefix != "" { // whose policy Neutron leaves out
+		r.gone = "QoS rule %s for policy  could not be found."
+	} else {
+		if t.name == model.QoSMinimumPacketRate || t.name == model.QoSPacketRateLimit { // by the newer way, which knows no project of a rule
+			r.concealed, r.concealedAs = true, errNoPath
+		}
 		r.goneUnder = "QoS rule %s for policy %s could not be found."
 		r.policy = "policy_" + name
 	}

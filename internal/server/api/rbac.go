@@ -26,7 +26,6 @@ func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACP
 		gone:    "RBAC policy of type unknown with ID %s not found",
 		indexes: []index[T]{{"object_id", func(w *world.World, v string) rows[T] { return w.RBACPolicies.ByObject(idOf(v)) }}},
 	}
-	r.gone = "RbacPolicy %s could not be found."
 	r.identified()
 	r.owned()
 	types := make([]string, 0, len(rules.RBACActions))

@@ -104,6 +104,8 @@ type resource[P, E any] struct {
 	loaded bool
 	// concealed: who may not change or delete an object is told that it is not there, even if he may see it.
 	concealed bool
+	// concealedAs is what he is told; nil: as of an id that is not there.
+	concealedAs error
 	// freeMarker: a page may start beyond an object that the caller does not see.
 	freeMarker bool
 	// extra makes an E that means "nothing sent"; nil: all that E points to is zero.

@@ -134,6 +134,7 @@ func gatewayValue(v Value) (assign[model.Router, rules.RouterExtra], error) {
 
 func routerRest(r *routers) {
 	r.derived("availability_zone_hints", func(b []byte, v *model.Router, _ *View) []byte { return appendStrings(b, v.AZHints) }).inPost().
+		sortBy(func(a, b *model.Router) int { return slices.Compare(a.AZHints, b.AZHints) }).
 		convert(func(v Value) (assign[model.Router, rules.RouterExtra], error) {
 			hints, err := stringsValue(v)
 			return func(t *model.Router, _ *rules.RouterExtra) { t.AZHints = hints }, err

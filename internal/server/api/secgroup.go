@@ -119,7 +119,10 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 	r.nullable("remote_ip_prefix", func(v *T) *string { return &v.RemoteText }).inPost().convert(remotePrefixValue)
 	named(r.uuid("remote_group_id", func(v *T) *model.UUID { return &v.RemoteGroup.UUID }).inPost(), func(x *X) *string { return &x.Remote })
 	named(r.uuid("remote_address_group_id", func(v *T) *model.UUID { return &v.RemoteAddrs.UUID }).inPost(), func(x *X) *string { return &x.Addrs })
-	r.derived("normalized_cidr", func(b []byte, v *T, _ *View) []byte { return appendPrefixOrNull(b, rules.NormalizedCIDR(v)) })
+	r.derived("normalized_cidr", func(b []byte, v *T, _ *View) []byte { return appendPrefixOrNull(b, rules.NormalizedCIDR(v)) }).
+		sortBy(func(a, b *T) int {
+			return strings.Compare(rules.NormalizedCIDR(a).String(), rules.NormalizedCIDR(b).String())
+		})
 	r.flag("belongs_to_default_sg", func(v *T) *bool { return &v.BelongsDefault }).when(func(*T, *View) bool { return false })
 	r.standard()
 	return r

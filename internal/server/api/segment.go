@@ -78,7 +78,7 @@ func segmentRangeResource(ru *rules.Rules) *segmentRanges {
 	type X = rules.SegmentRangeExtra
 	r := &segmentRanges{
 		name: "network_segment_range", plural: "network_segment_ranges", path: "network_segment_ranges",
-		word: "NetworkSegmentRange", gone: "Network Segment Range %s could not be found.", tagged: true,
+		word: "NetworkSegmentRange", gone: "Network Segment Range %s could not be found.", tagged: true, loaded: true,
 		source:     table(func(w *world.World) *world.Table[model.SegmentRangeID, T] { return &w.SegmentRanges.Table }),
 		id:         func(g *T) model.UUID { return g.ID.UUID },
 		meta:       func(g *T) *model.Meta { return &g.Meta },

@@ -177,7 +177,7 @@ func TestSegmentRanges(t *testing.T) {
 	e.refused(http.StatusConflict, "NetworkSegmentRangeReferencedByProject", "PUT", path, object{"network_segment_range": object{"minimum": 101}})
 	e.refused(http.StatusConflict, "NetworkSegmentRangeReferencedByProject", "DELETE", path, nil)
 	e.must(http.StatusOK, "PUT", path, object{"network_segment_range": object{"name": "mine", "minimum": 90, "maximum": 110}})
-	e.as("p").refused(http.StatusNotFound, "NetworkSegmentRangeNotFound", "GET", path, nil)
+	e.as("p").refused(http.StatusNotFound, "HTTPNotFound", "GET", path, nil)
 }
 
 // TestSegmentRangeOfOthers fills the shared range but for another project's part of it, which nobody else gets.

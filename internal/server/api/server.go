@@ -101,6 +101,7 @@ type server struct {
 // call is one request under way.
 type call struct {
 	parsed    *Value // the body, once it has been read
+	unread    error  // why it could not be
 	raw       []byte // as it came
 	s         *server
 	w         http.ResponseWriter
@@ -194,29 +195,37 @@ func (s *server) endpoint(parts []string) (e endpoint, below []string) {
 
 // json reads the request's body, once.
 func (c *call) json() (Value, error) {
-	if c.parsed != nil {
-		return *c.parsed, nil
+	if c.parsed == nil && c.unread == nil {
+		c.read()
 	}
+	if c.unread != nil {
+		return Value{}, c.unread
+	}
+	return *c.parsed, nil
+}
+
+func (c *call) read() {
 	if c.r.ContentLength > int64(c.s.deps.MaxBody) {
-		return Value{}, errTooLarge
+		c.unread = errTooLarge
+		return
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, int64(c.s.deps.MaxBody)))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return Value{}, errTooLarge
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		c.unread = errTooLarge
+	case err != nil:
+		c.unread = badRequest("The body could not be read: %v", err)
+	case len(b) == 0:
+		c.unread = errEmpty
+	default:
+		v, err := parseJSON(b)
+		if err != nil {
+			c.unread = c.malformed()
+			return
 		}
-		return Value{}, badRequest("The body could not be read: %v", err)
+		c.parsed, c.raw = &v, b
 	}
-	if len(b) == 0 {
-		return Value{}, errEmpty
-	}
-	v, err := parseJSON(b)
-	if err != nil {
-		return Value{}, c.malformed()
-	}
-	c.parsed, c.raw = &v, b
-	return v, nil
 }
 
 // body is the request's body, which must be an object.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -106,6 +107,11 @@ func poolLengths(r *subnetPools) {
 		return func(p *T) bool {
 			return p.DefaultQuota != nil && slices.Contains(values, strconv.Itoa(*p.DefaultQuota))
 		}, nil
+	}).sortBy(func(a, b *T) int {
+		if a.DefaultQuota == nil || b.DefaultQuota == nil { // none first, as databases have it
+			return compareBool(a.DefaultQuota != nil, b.DefaultQuota != nil)
+		}
+		return cmp.Compare(*a.DefaultQuota, *b.DefaultQuota)
 	})
 }
 

@@ -128,7 +128,7 @@ func ndpProxying(tx *world.Tx, v *model.Router, asked Opt[bool]) error {
 	switch possible := !gatewayScope(&tx.World, v).IsZero(); {
 	case asked.Set && asked.V && !possible:
 		return model.Errf(model.KindConflict, "RouterGatewayNotValid",
-			"Can not enable ndp proxy on router %s: its external gateway must be on a network with an IPv6 subnet in an address scope.", v.ID)
+			"Can not enable ndp proxy on router %s, The router has no external gateway or the external gateway port has no IPv6 address or IPv6 address scope.", v.ID)
 	case used && !possible:
 		return model.Errf(model.KindConflict, "RouterGatewayInUseByNDPProxy",
 			"Unable to change the external gateway of router %s: there are one or more ndp proxies still in use on the router.", v.ID)
