@@ -177,5 +177,19 @@ var (
 
 // words is a message in common names.
 func (m *matrix) words(side int, a *answer) string {
-	return own.ReplaceAllString(swap(m.p.names[side].name, a.message()), "OWN")
+	return own.ReplaceAllString(swap(m.p.names[side].name, sortedNames(a.message())), "OWN")
+}
+
+// unrecognized is a message with a list whose order is by chance in Neutron (a set's).
+var unrecognized = regexp.MustCompile(`^(Unrecognized attribute\(s\) ')([^']*)('.*)$`)
+
+// sortedNames is a message with its list of attributes in order.
+func sortedNames(message string) string {
+	p := unrecognized.FindStringSubmatch(message)
+	if p == nil {
+		return message
+	}
+	names := strings.Split(p[2], ", ")
+	slices.Sort(names)
+	return p[1] + strings.Join(names, ", ") + p[3]
 }

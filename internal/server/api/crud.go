@@ -26,7 +26,10 @@ func (r *resource[P, E]) serve(c *call, rest []string) error {
 			return r.list(c)
 		case http.MethodPost:
 			return r.doCreate(c)
-		case http.MethodPut: // of nothing: Neutron reads the body first
+		case http.MethodPut: // of nothing: Neutron reads the body first, if there is one
+			if _, err := c.json(); errors.Is(err, errEmpty) && !c.core() {
+				return r.missing("None")
+			}
 			if _, err := r.readUpdate(c); err != nil {
 				return err
 			}

@@ -108,7 +108,9 @@ func (r *resource[P, E]) readBulk(c *call, list Value, create bool) (objects []*
 		return nil, errNoObject
 	}
 	for _, item := range items {
-		if inner, ok := item.get(r.name); ok {
+		if inner, ok := item.get(r.name); ok && inner.kind == isNull {
+			return nil, r.noKey()
+		} else if ok {
 			item = inner
 		} else if item.kind == isNull || item.kind == isNumber || item.kind == isBool {
 			return nil, errNoObject

@@ -41,8 +41,8 @@ var neutronOrder = map[string]string{
 	"segments": "revision_number created_at updated_at description id tenant_id network_id physical_network network_type segmentation_id name",
 	"logs":     "revision_number created_at updated_at id project_id name resource_type resource_id event target_id enabled description",
 	"trunks":   "revision_number tags created_at updated_at admin_state_up id name tenant_id port_id status sub_ports description",
-	"network_segment_ranges": `revision_number tags created_at updated_at id name default shared project_id network_type physical_network minimum maximum used
-		available description`,
+	"network_segment_ranges": `id name default shared project_id network_type physical_network minimum maximum used available
+		revision_number tags created_at updated_at description`,
 	"address_groups": "id name description project_id addresses shared",
 	"port_forwardings": `id project_id external_port internal_port internal_ip_address protocol internal_port_id external_port_range internal_port_range
 		description`,

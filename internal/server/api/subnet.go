@@ -155,7 +155,7 @@ func serviceTypesValue(v Value) ([]string, error) {
 	}
 	items, err := listValue(v)
 	if err != nil {
-		return nil, err
+		return nil, badRequest("Subnet service types must be a list.")
 	}
 	var out []string
 	for _, item := range items {

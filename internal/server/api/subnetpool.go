@@ -18,7 +18,7 @@ func subnetPoolResource(ru *rules.Rules) *subnetPools {
 	type T = model.SubnetPool
 	type X = rules.SubnetPoolExtra
 	r := &subnetPools{
-		name: "subnetpool", plural: "subnetpools", word: "SubnetPool", quota: model.KindSubnetPool, tagged: true,
+		single: true, name: "subnetpool", plural: "subnetpools", word: "SubnetPool", quota: model.KindSubnetPool, tagged: true,
 		source:     table(func(w *world.World) *world.Table[model.SubnetPoolID, T] { return &w.SubnetPools.Table }),
 		id:         func(p *T) model.UUID { return p.ID.UUID },
 		meta:       func(p *T) *model.Meta { return &p.Meta },

@@ -103,7 +103,7 @@ func (r *Rules) CreateRBACPolicy(tx *world.Tx, by *Actor, p *model.RBACPolicy, _
 		return model.Errf(model.KindInvalid, "InvalidInput", "Invalid input for operation: RBAC policies are not supported for objects of type %s.", p.ObjectType)
 	}
 	if !slices.Contains(actions, p.Action) {
-		return model.Errf(model.KindInvalid, "InvalidActionForType", "Invalid action '%s' for object type '%s'. Valid actions: %s", p.Action, p.ObjectType, strings.Join(actions, ", "))
+		return model.Errf(model.KindInvalid, "InvalidActionForType", "Invalid action '%s' for object type '%s'. Valid actions: %s", p.Action, p.ObjectType, pythonTuple(actions))
 	}
 	owner, ok := ownerOf(&tx.World, p.ObjectType, p.ObjectID)
 	if !ok {
@@ -273,4 +273,13 @@ func (r *Rules) sharingChanged(tx *world.Tx, p *model.RBACPolicy) {
 	case string(model.KindQoSPolicy):
 		touchQoSPolicy(tx, model.QoSPolicyID{UUID: p.ObjectID})
 	}
+}
+
+// pythonTuple is how Neutron shows words from which one may be chosen.
+func pythonTuple(words []string) string {
+	text := "('" + strings.Join(words, "', '") + "'"
+	if len(words) == 1 {
+		text += ","
+	}
+	return text + ")"
 }
