@@ -3,66 +3,69 @@ package differential
 import "regexp"
 
 // deliberate are differences that are meant, by a pattern of what a report says of them, each with the reason. docs/api.md
-// has the same list in words. Where what was asked or said tells them apart, sent is a pattern of the request and of Weft's answer.
+// has the same list in words. Where what was asked or said tells them apart, sent is a pattern of the request and of Weft's answer, and
+// theirs one of Neutron's.
 var deliberate = []struct {
 	what   *regexp.Regexp
 	reason string
 	sent   string
+	theirs string
 }{
-	{regexp.MustCompile(`segmentation_id: \d+ / \d+$`), "a segment that a server chose", ""},
-	{regexp.MustCompile(`address_groups?(\[\])?\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of groups without addresses", ""},
-	{regexp.MustCompile(`404 RbacPolicyNotFound / 400 InvalidInput$`), "Neutron's TypeError, told as if it were the client's fault", ""},
-	{regexp.MustCompile(`\.ports?(\[\])?\.dns_domain: .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets it without a dns_name", ""},
-	{regexp.MustCompile(`port_associations/ID: 404 LocalIPNotFound / 404 LocalIPAssociationNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
-	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them", ""},
-	{regexp.MustCompile(`port_associations/\?: status 404 LocalIPNotFound / 200 $`), "what is beneath nothing is not found", ""},
-	{regexp.MustCompile(`/ID: 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
-	{regexp.MustCompile(`/port_associations: 404 LocalIPNotFound / 400 LocalIP\w+$`), "what is beneath nothing is not found: the parent is named", ""},
-	{regexp.MustCompile(`/routers: 404 AvailabilityZoneNotFound / 409 Conflict$`), "of two faults that Neutron's parts find each for itself, and join to one, the first is told", ""},
-	{regexp.MustCompile(`rule_type\.drivers\[\]\.name: "weft" / "openvswitch"$`), "who is asked about QoS", ""},
-	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either", ""},
-	{regexp.MustCompile(`network-ip-availabilities/ID: 404 NetworkNotFound / 404 HTTPNotFound$`), "what was not found is named", ""},
-	{regexp.MustCompile(`^GET .*\?: status 404 \w+NotFound / 200 $`), "a marker that is not there is 404 in every list", `[?&]marker=`},
-	{regexp.MustCompile(`(add|remove)_extraroutes: (status 400 HTTPBadRequest / 200 |400 HTTPBadRequest / 400 AddrFormatError)$`), "routes are read as an update of the router reads them", ""},
-	{regexp.MustCompile(`_extraroutes: \.router\.(distributed|ha): missing / `), "no answer has more than the caller may see", ""},
-	{regexp.MustCompile(`^PUT /routers/ID: \.router\.enable_ndp_proxy: false / true$`), "an update that does not speak of it switches nothing on", ""},
-	{regexp.MustCompile(`/routers(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "external_gateway_info is a dictionary or null; Neutron takes [] for null", `(?s)"external_gateway_info": ?\[\].*external_gateway_info`},
-	{regexp.MustCompile(`409 ExternalIpAddressExhausted / 400 ExternalIpAddressExhausted$`), "exhaustion is a conflict, as everywhere else", ""},
-	{regexp.MustCompile(`/networks(/ID)?: status 20[01]  / 409 NeutronDbObjectDuplicateEntry$`), "Neutron stores a network's dns_domain twice and fails", `"dns_domain"`},
-	{regexp.MustCompile(`security_group_rules?(\[\])?\.description: "" / null$`), "rules that groups begin with have the description that all have without one", ""},
-	{regexp.MustCompile(`^GET .*: 0 elements \[\] / |^GET .*: \d+ elements .* / (0 elements )?\[\]$`), "revisions count the whole store's writes", `[?&]revision_number=`},
-	{regexp.MustCompile(`network_segment_ranges: status 400 BadRequest / 201 $`), "a range of a physical network that is not configured could never be used", `is not in network_vlan_ranges`},
-	{regexp.MustCompile(`/ndp_proxies: 404 RouterNotFound / 409 PortUnreachableRouter$`), "what was not found is named", ""},
-	{regexp.MustCompile(`/routers/ID/conntrack_helpers/ID: 404 RouterNotFound / 404 HTTPNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
-	{regexp.MustCompile(`rbac-policies(/ID)?: (status 200  / 409 RbacPolicyInUse|404 RbacPolicyNotFound / 400 InvalidInput)$`), "an update of nothing takes nothing away; what was not found is named", ""},
-	{regexp.MustCompile(`^PUT /[\w/-]+: status 200  / 403 PolicyNotAuthorized$`), "policy is not asked about attributes that nobody sent", `: \{\}\}\n`},
-	{regexp.MustCompile(`port_associations: (status 201  / 400|409 LocalIPAssociationExists / 400) LocalIPNoRequestedIP$`), "of addresses of two families that of the local IP's is meant", ""},
-	{regexp.MustCompile(`minimum_packet_rate_rules(/ID)?: (409 QoSRuleParameterConflict / 409 QoSRulesConflict|status 409 QoSRuleParameterConflict / 20[01] )$|packet_rate_limit_rules(/ID)?: status 409 QoSRuleParameterConflict / 20[01] $`), "no packet rate can be guaranteed above its limit, as no bandwidth can", ""},
-	{regexp.MustCompile(`/tags: status 400 InvalidInput / 200 $`), "a tag of no letters has no path by which it could be asked for or taken away", `"tags":\[[^\]]*""`},
-	{regexp.MustCompile(`metering-label-rules(/ID)?: status 200  / 404 HTTPNotFound$`), "whose label it is sees its rules", ""},
-	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", ""},
-	{regexp.MustCompile(`^POST \S+/(ID|no-id|hostless): ((status )?405 HTTPMethodNotAllowed|403 PolicyNotAuthorized) / `), "what is there is not made again beneath its own name; Neutron creates another", ""},
-	{regexp.MustCompile(`^POST \S+: .* / 400 HTTPBadRequest$|^POST .* / "Bulk operation not supported"$`), "several are created by one request wherever one is", `^\w+: POST \S+ \{"\w+s":`},
-	{regexp.MustCompile(`^(POST|DELETE) /(agents|network-ip-availabilities|qos/alias-[\w-]+)(/ID)?: 405 HTTPMethodNotAllowed / 400 \w+$`), "what cannot be created has no body that is right", ""},
-	{regexp.MustCompile(`^GET .*\?: (status 200  / 400 (HTTPBadRequest|BadRequest|InvalidInput)|400 (InvalidInput|HTTPBadRequest) / 400 (HTTP)?BadRequest)$`), "more attributes are filters and sort keys than Neutron's", `[?&](sort_key=)?\w`},
-	{regexp.MustCompile(`"Invalid input for operation: IP protocol .* / "Invalid input for operation: Input value .* must be string type\."$`), "what a protocol may be is said, of whatever type it came", ""},
-	{regexp.MustCompile(`^GET .*\?: status 400 InvalidInput / 200 $`), "what is no number is no revision's", `[?&]revision_number=`},
-	{regexp.MustCompile(`^GET /agents/\?: status 400 HTTPBadRequest / 200 $`), "agents are sorted as all else is; Neutron does not look at what is asked", `sort_`},
-	{regexp.MustCompile(`/ports(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "a host's name is a text", `"binding:host_id":`},
-	{regexp.MustCompile(`^DELETE /qos/policies/ID/\w+: 404 QosRuleNotFound: "QoS rule None could not be found\." / `), "no rule was named; Neutron names the policy twice", ""},
-	{regexp.MustCompile(`/odd: 404 \w+NotFound / 404 HTTPNotFound$`), "what is beneath nothing is not found: the parent is named", ""},
-	{regexp.MustCompile(`"Invalid input for operation: an extra DHCP option needs opt_name\." / `), "what is missing is named", ""},
-	{regexp.MustCompile(`is not a valid RBAC object type: write one of .*" / ".* is not a valid RBAC object type\."$`), "Neutron does not say which types there are", ""},
-	{regexp.MustCompile(`"Invalid input for operation: port .* is not an integer\." / "Invalid input for operation: .* is not an integer\."$`), "the field is named", ""},
+	{regexp.MustCompile(`segmentation_id: \d+ / \d+$`), "a segment that a server chose", "", ""},
+	{regexp.MustCompile(`address_groups?(\[\])?\.(shared|created_at|updated_at|revision_number): .* / missing$`), "Neutron leaves them out of groups without addresses", "", ""},
+	{regexp.MustCompile(`404 RbacPolicyNotFound / 400 InvalidInput$`), "Neutron's TypeError, told as if it were the client's fault", "", ""},
+	{regexp.MustCompile(`\.ports?(\[\])?\.dns_domain: .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets it without a dns_name", "", ""},
+	{regexp.MustCompile(`port_associations/ID: 404 LocalIPNotFound / 404 LocalIPAssociationNotFound$`), "what is beneath nothing is not found: the parent is named", "", ""},
+	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them", "", ""},
+	{regexp.MustCompile(`port_associations/\?: status 404 LocalIPNotFound / 200 $`), "what is beneath nothing is not found", "", ""},
+	{regexp.MustCompile(`/ID: 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named", "", ""},
+	{regexp.MustCompile(`/port_associations: 404 LocalIPNotFound / 400 LocalIP\w+$`), "what is beneath nothing is not found: the parent is named", "", ""},
+	{regexp.MustCompile(`/routers: 404 AvailabilityZoneNotFound / 409 Conflict$`), "of two faults that Neutron's parts find each for itself, and join to one, the first is told", "", ""},
+	{regexp.MustCompile(`rule_type\.drivers\[\]\.name: "weft" / "openvswitch"$`), "who is asked about QoS", "", ""},
+	{regexp.MustCompile(`segment\.description: null / ""$`), "null until somebody gives one; Neutron has either", "", ""},
+	{regexp.MustCompile(`network-ip-availabilities/ID: 404 NetworkNotFound / 404 HTTPNotFound$`), "what was not found is named", "", ""},
+	{regexp.MustCompile(`^GET .*\?: status 404 \w+NotFound / 200 $`), "a marker that is not there is 404 in every list", `[?&]marker=`, ""},
+	{regexp.MustCompile(`(add|remove)_extraroutes: (status 400 HTTPBadRequest / 200 |400 HTTPBadRequest / 400 AddrFormatError)$`), "routes are read as an update of the router reads them", "", ""},
+	{regexp.MustCompile(`_extraroutes: \.router\.(distributed|ha): missing / `), "no answer has more than the caller may see", "", ""},
+	{regexp.MustCompile(`^PUT /routers/ID: \.router\.enable_ndp_proxy: false / true$`), "an update that does not speak of it switches nothing on", "", ""},
+	{regexp.MustCompile(`/routers(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "external_gateway_info is a dictionary or null; Neutron takes [] for null", `(?s)"external_gateway_info": ?\[\].*external_gateway_info`, ""},
+	{regexp.MustCompile(`409 ExternalIpAddressExhausted / 400 ExternalIpAddressExhausted$`), "exhaustion is a conflict, as everywhere else", "", ""},
+	{regexp.MustCompile(`/networks(/ID)?: status 20[01]  / 409 NeutronDbObjectDuplicateEntry$`), "Neutron stores a network's dns_domain twice and fails", `"dns_domain"`, ""},
+	{regexp.MustCompile(`security_group_rules?(\[\])?\.description: "" / null$`), "rules that groups begin with have the description that all have without one", "", ""},
+	{regexp.MustCompile(`^GET .*: 0 elements \[\] / |^GET .*: \d+ elements .* / (0 elements )?\[\]$`), "revisions count the whole store's writes", `[?&]revision_number=`, ""},
+	{regexp.MustCompile(`network_segment_ranges: status 400 BadRequest / 201 $`), "a range of a physical network that is not configured could never be used", `is not in network_vlan_ranges`, ""},
+	{regexp.MustCompile(`/ndp_proxies: 404 RouterNotFound / 409 PortUnreachableRouter$`), "what was not found is named", "", ""},
+	{regexp.MustCompile(`/routers/ID/conntrack_helpers/ID: 404 RouterNotFound / 404 HTTPNotFound$`), "what is beneath nothing is not found: the parent is named", "", ""},
+	{regexp.MustCompile(`rbac-policies(/ID)?: (status 200  / 409 RbacPolicyInUse|404 RbacPolicyNotFound / 400 InvalidInput)$`), "an update of nothing takes nothing away; what was not found is named", "", ""},
+	{regexp.MustCompile(`^PUT /[\w/-]+: status 200  / 403 PolicyNotAuthorized$`), "policy is not asked about attributes that nobody sent", `: \{\}\}\n`, ""},
+	{regexp.MustCompile(`port_associations: (status 201  / 400|409 LocalIPAssociationExists / 400) LocalIPNoRequestedIP$`), "of addresses of two families that of the local IP's is meant", "", ""},
+	{regexp.MustCompile(`minimum_packet_rate_rules(/ID)?: (409 QoSRuleParameterConflict / 409 QoSRulesConflict|status 409 QoSRuleParameterConflict / 20[01] )$|packet_rate_limit_rules(/ID)?: status 409 QoSRuleParameterConflict / 20[01] $`), "no packet rate can be guaranteed above its limit, as no bandwidth can", "", ""},
+	{regexp.MustCompile(`/tags: status 400 InvalidInput / 200 $`), "a tag of no letters has no path by which it could be asked for or taken away", `"tags":\[[^\]]*""`, ""},
+	{regexp.MustCompile(`metering-label-rules(/ID)?: status 200  / 404 HTTPNotFound$`), "whose label it is sees its rules", "", ""},
+	{regexp.MustCompile(`\.(hardware_offload_type|hints): .* / missing$`), "an extension of later releases", "", ""},
+	{regexp.MustCompile(`^POST \S+/(ID|no-id|hostless): ((status )?405 HTTPMethodNotAllowed|403 PolicyNotAuthorized) / `), "what is there is not made again beneath its own name; Neutron creates another", "", ""},
+	{regexp.MustCompile(`^POST \S+: .* / 400 HTTPBadRequest$|^POST .* / "Bulk operation not supported"$`), "several are created by one request wherever one is", `^\w+: POST \S+ \{"\w+s":`, ""},
+	{regexp.MustCompile(`^(POST|DELETE) /(agents|network-ip-availabilities|qos/alias-[\w-]+)(/ID)?: 405 HTTPMethodNotAllowed / 400 \w+$`), "what cannot be created has no body that is right", "", ""},
+	{regexp.MustCompile(`^GET .*\?: (status 200  / 400 (HTTPBadRequest|BadRequest|InvalidInput)|400 (InvalidInput|HTTPBadRequest) / 400 (HTTP)?BadRequest)$`), "more attributes are filters and sort keys than Neutron's", "",
+		`invalid attribute for (filtering|sort_keys|sort key)|not supported for filtering|IP protocol '.*' is not supported`},
+	{regexp.MustCompile(`"Invalid input for operation: IP protocol .* / "Invalid input for operation: Input value .* must be string type\."$`), "what a protocol may be is said, of whatever type it came", "", ""},
+	{regexp.MustCompile(`^GET .*\?: status 400 InvalidInput / 200 $`), "what is no number is no revision's", `[?&]revision_number=`, ""},
+	{regexp.MustCompile(`^GET /agents/\?: status 400 HTTPBadRequest / 200 $`), "agents are sorted as all else is; Neutron does not look at what is asked", `sort_`, ""},
+	{regexp.MustCompile(`/ports(/ID)?: status 400 HTTPBadRequest / 20[01] $`), "a host's name is a text", `"binding:host_id":`, ""},
+	{regexp.MustCompile(`^DELETE /qos/policies/ID/\w+: 404 QosRuleNotFound: "QoS rule None could not be found\." / `), "no rule was named; Neutron names the policy twice", "", ""},
+	{regexp.MustCompile(`/odd: 404 \w+NotFound / 404 HTTPNotFound$`), "what is beneath nothing is not found: the parent is named", "", ""},
+	{regexp.MustCompile(`"Invalid input for operation: an extra DHCP option needs opt_name\." / `), "what is missing is named", "", ""},
+	{regexp.MustCompile(`is not a valid RBAC object type: write one of .*" / ".* is not a valid RBAC object type\."$`), "Neutron does not say which types there are", "", ""},
+	{regexp.MustCompile(`"Invalid input for operation: port .* is not an integer\." / "Invalid input for operation: .* is not an integer\."$`), "the field is named", "", ""},
 	{regexp.MustCompile(`"(Invalid input for h|Cannot update read-only|Attribute ).* / "Unrecognized attribute\(s\) .*"$|^POST /networks: 400 InvalidInput / 400 HTTPBadRequest$|^PUT /ports/ID: status 200  / 400 HTTPBadRequest$`), "an attribute of a later release, or of one of Neutron's forms only",
-		`"(hints|hardware_offload_type|vlan_transparent|belongs_to_default_sg|resource_versions|gw_port_id|ha_vr_id|revision_number|updated_at|created_at)":`},
-	{regexp.MustCompile(`is not in \[.*\]\." / ".* is not in valid_values\."$`), "Neutron does not say which values there are", ""},
+		`"(hints|hardware_offload_type|vlan_transparent|belongs_to_default_sg|resource_versions|gw_port_id|ha_vr_id|revision_number|updated_at|created_at)":`, ""},
+	{regexp.MustCompile(`is not in \[.*\]\." / ".* is not in valid_values\."$`), "Neutron does not say which values there are", "", ""},
 }
 
 // meant is the reason for which a difference is deliberate, and the pattern that says so; "" if it is not.
-func meant(what string, q request, weft *answer) (reason, pattern string) {
+func meant(what string, q request, weft, neutron *answer) (reason, pattern string) {
 	for _, d := range deliberate {
-		if d.what.MatchString(what) && regexp.MustCompile(d.sent).MatchString(q.String()+"\n"+weft.text) {
+		if d.what.MatchString(what) && regexp.MustCompile(d.sent).MatchString(q.String()+"\n"+weft.text) && regexp.MustCompile(d.theirs).MatchString(neutron.text) {
 			return d.reason, d.what.String()
 		}
 	}

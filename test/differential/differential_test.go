@@ -248,7 +248,7 @@ func (r *run) both(q request, sorted bool) ([2]*answer, bool) {
 	switch {
 	case refused(w) && refused(n) && (w.status != n.status || w.fault() != n.fault()):
 		what = fmt.Sprintf("%s: %d %s / %d %s", what, w.status, w.fault(), n.status, n.fault())
-		if reason, _ := meant(what, q, w); reason == "" {
+		if reason, _ := meant(what, q, w, n); reason == "" {
 			r.reasons[what] = q
 		}
 		return a, true
@@ -303,7 +303,7 @@ func shape(path string) string {
 }
 
 func (r *run) note(what string, q request, a [2]*answer) {
-	if reason, _ := meant(what, q, a[0]); reason != "" {
+	if reason, _ := meant(what, q, a[0], a[1]); reason != "" {
 		return
 	}
 	if r.found[what] == 0 {

@@ -154,7 +154,7 @@ func (m *matrix) difference(q request, a [2]*answer) string {
 		}
 		what += fmt.Sprintf("%d %s: %q / %q", w.status, w.fault(), ours, theirs)
 	}
-	if reason, pattern := meant(what, q, w); reason != "" {
+	if reason, pattern := meant(what, q, w, n); reason != "" {
 		m.note(pattern)
 		return ""
 	}

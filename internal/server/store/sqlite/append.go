@@ -112,34 +112,23 @@ func (s *Store) group(base model.Position, batches []store.Batch) (*group, error
 
 // appendFile appends to the file itself, behind all that the journal holds.
 func (s *Store) appendFile(ctx context.Context, base model.Position, batches []store.Batch) error {
-	release, err := s.takeAll(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	ctx = context.WithoutCancel(ctx)
-	if err := s.settleAll(ctx); err != nil {
-		return fmt.Errorf("what came before is not in the file yet: %w", err)
-	}
-	g, err := s.group(base, batches)
-	if err != nil {
-		return err
-	}
-	s.stale = true
-	err = s.runTx(ctx, func(ctx context.Context, w *writer) error { return s.put(ctx, w, g) })
-	if errors.Is(err, errCommit) {
-		done, rerr := s.resolve(ctx, g.end().Revision, g.end().Batch)
-		if rerr != nil {
+	return s.exclusively(ctx, func(ctx context.Context) error {
+		g, err := s.group(base, batches)
+		if err != nil {
+			return err
+		}
+		err = s.runTx(ctx, func(ctx context.Context, w *writer) error { return s.put(ctx, w, g) })
+		if !errors.Is(err, errCommit) {
+			return err
+		}
+		switch done, rerr := s.resolve(ctx, g.end().Revision, g.end().Batch); {
+		case rerr != nil:
 			return fmt.Errorf("%w: %w; %w", store.ErrUnknown, err, rerr)
+		case done:
+			return nil
 		}
-		if done {
-			err = nil
-		}
-	}
-	if err == nil {
-		_ = s.refresh(ctx) // it is done, whether or not its position can be read now
-	}
-	return err
+		return err
+	})
 }
 
 // put writes a group, in a transaction that has begun.

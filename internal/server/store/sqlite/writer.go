@@ -112,6 +112,11 @@ func (s *Store) tx(ctx context.Context, f func(ctx context.Context, w *writer) e
 
 // txAll is tx for what changes the newest position: nothing is appended meanwhile.
 func (s *Store) txAll(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
+	return s.exclusively(ctx, func(ctx context.Context) error { return unknown(s.runTx(ctx, f)) })
+}
+
+// exclusively runs f, which changes the newest position, when all that came before is in the file, and while nothing is appended.
+func (s *Store) exclusively(ctx context.Context, f func(ctx context.Context) error) error {
 	release, err := s.takeAll(ctx)
 	if err != nil {
 		return err
@@ -122,11 +127,11 @@ func (s *Store) txAll(ctx context.Context, f func(ctx context.Context, w *writer
 		return fmt.Errorf("what came before is not in the file yet: %w", err)
 	}
 	s.stale = true
-	if err := s.runTx(ctx, f); err != nil {
-		return unknown(err)
+	err = f(ctx)
+	if !s.doubt {
+		_ = s.refresh(ctx) // whatever f did is done: if its position cannot be read now, whoever comes next reads it
 	}
-	_ = s.refresh(ctx) // it is done, whether or not its position can be read now
-	return nil
+	return err
 }
 
 func unknown(err error) error {
