@@ -37,10 +37,7 @@ func (r *report) aims() []aim {
 	const large = 100_000
 	add("create port, durable, many clients, 100,000 ports: at least 1,000/s", r.find("create port", large, true),
 		func(s *sample) (string, bool) { return fmt.Sprintf("%.0f/s", s.PerSecond), s.PerSecond >= 1000 })
-	add("create port, one client: at most twice a bare durable append", r.find("create port", -1, false), func(s *sample) (string, bool) {
-		ratio := s.P50 / r.Machine.AppendP50
-		return fmt.Sprintf("%.2f times", ratio), ratio <= 2
-	})
+	out = append(out, r.loneAim())
 	add("filtered list of 50 among 100,000: p99 under 5 ms", r.find("filtered list of 50", large, false),
 		func(s *sample) (string, bool) { return fmt.Sprintf("%.2f ms", s.P99), s.P99 < 5 })
 	add("page of 1,000 by id among 100,000: under 30 ms", r.find("page of 1,000 by id", large, false),
@@ -62,6 +59,21 @@ func (r *report) aims() []aim {
 	}
 	out = append(out, r.sizeAims(large)...)
 	return append(out, r.neutronAims()...)
+}
+
+// loneAim: the worst of all sizes of world, in turns with bare appends; and beside it what the first one takes of one of many appends in a row.
+func (r *report) loneAim() aim {
+	a := aim{text: "create port, one client: at most twice a bare durable append", got: "-"}
+	worst := 0.0
+	for _, t := range r.Turns {
+		worst = max(worst, t.CreateP50/t.AppendP50)
+	}
+	if worst > 0 {
+		s := r.find("create port", -1, false)
+		a.known, a.reached = true, worst <= 2
+		a.got = fmt.Sprintf("%.2f times (%.2f times one of many appends in a row)", worst, s.P50/r.Machine.AppendP50)
+	}
+	return a
 }
 
 func (r *report) sizeAims(large int) []aim {

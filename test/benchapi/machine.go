@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -64,6 +63,7 @@ func processorTime(pid int) (time.Duration, error) {
 
 // machine measures the bare append of what a created port writes, and the bare round trip.
 func (b *bench) machine(ctx context.Context) (m machineReport, err error) {
+	m = b.report.Machine
 	s, err := b.measure(ctx, op{name: "bare round trip", do: func(c *conn) error {
 		_, err := c.want(200, "GET", "/", nil)
 		return err
@@ -79,10 +79,12 @@ func (b *bench) machine(ctx context.Context) (m machineReport, err error) {
 		return m, err
 	}
 	m.LoopbackP50 = s.P50
-	if m.PortBytes, err = b.loggedPort(); err != nil {
+	f, err := b.bare()
+	if err != nil {
 		return m, err
 	}
-	return m, m.append(b.server.Store(), b.o.each)
+	defer f.f.Close()
+	return m, m.appends(f, b.o.each)
 }
 
 // loggedPort creates a port and says how long its row in the log is.
@@ -117,31 +119,4 @@ func newestRow(ctx context.Context, path string) (n int, err error) {
 		return 0, errors.Join(err, fmt.Errorf("the store of the server ends at %s", head.Position))
 	}
 	return len(store.EncodeBatch(nil, &batches[0])), nil
-}
-
-// append measures the least that durability costs: a write and one fdatasync.
-func (m *machineReport) append(beside string, each time.Duration) error {
-	f, err := os.Create(filepath.Join(filepath.Dir(beside), "bare"))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	row := bytes.Repeat([]byte{'x'}, m.PortBytes)
-	var took []time.Duration
-	began := time.Now()
-	for at := began; at.Sub(began) < each; {
-		if _, err := f.Write(row); err != nil {
-			return err
-		}
-		if err := unix.Fdatasync(int(f.Fd())); err != nil {
-			return err
-		}
-		now := time.Now()
-		took = append(took, now.Sub(at))
-		at = now
-	}
-	m.AppendsPerSec = float64(len(took)) / time.Since(began).Seconds()
-	slices.Sort(took)
-	m.AppendP50 = ms(took[len(took)/2])
-	return nil
 }

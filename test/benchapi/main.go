@@ -129,6 +129,10 @@ func (b *bench) run(ctx context.Context, sizes []int) error {
 			c.close()
 		}
 	}()
+	var err error
+	if b.report.Machine.PortBytes, err = b.loggedPort(); err != nil {
+		return err
+	}
 	for _, size := range sizes {
 		if err := b.fill(ctx, size); err != nil {
 			return err
@@ -140,7 +144,6 @@ func (b *bench) run(ctx context.Context, sizes []int) error {
 			return err
 		}
 	}
-	var err error
 	b.report.Machine, err = b.machine(ctx)
 	return err
 }

@@ -94,12 +94,16 @@ func (b *bench) portWrites(ctx context.Context) error {
 	one := fmt.Sprintf(`{"network_id": "%s", "name": "of many", "device_owner": "compute:nova"}`, net)
 	bulk := []byte(`{"ports": [` + strings.Repeat(one+",", 99) + one + "]}")
 	var many atomic.Int64
+	single := op{name: "create port", do: func(c *conn) error {
+		id, err := c.make("/ports", create)
+		made.put(id)
+		return err
+	}}
+	if err := b.inTurns(ctx, single); err != nil {
+		return err
+	}
 	for _, o := range []op{
-		{name: "create port", do: func(c *conn) error {
-			id, err := c.make("/ports", create)
-			made.put(id)
-			return err
-		}},
+		single,
 		{name: "bulk create of 100", rows: 100, most: 100, do: func(c *conn) error {
 			many.Add(100)
 			_, err := c.want(201, "POST", "/ports", bulk)

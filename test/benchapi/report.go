@@ -10,6 +10,7 @@ import (
 type report struct {
 	Samples []sample      `json:"samples"`
 	Sizes   []sizeReport  `json:"sizes"`
+	Turns   []turns       `json:"turns"`
 	Machine machineReport `json:"machine"`
 }
 
@@ -76,6 +77,10 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprintf(out, "machine: a round trip to an endpoint that does nothing: p50 %.2f ms; %.0f/s by %d clients\n",
 		r.Machine.LoopbackP50, r.Machine.LoopbackPerSec, r.Machine.LoopbackClients)
 	fmt.Fprintln(out)
+	for _, t := range r.Turns {
+		fmt.Fprintf(out, "%d ports: in turns, a port created in %.2f ms and its bytes appended and synced in %.2f ms (p50 of %d)\n",
+			t.Ports, t.CreateP50, t.AppendP50, t.N)
+	}
 	for _, s := range r.Sizes {
 		fmt.Fprintf(out, "%d ports: started in %.2f s; %.0f MB resident then, %.0f MB after the work above\n", s.Ports, s.Start, s.Resident/1e6, s.AfterWork/1e6)
 	}

@@ -1,6 +1,7 @@
 // Package journal keeps the newest records of a store in one file of fixed size, so that a record becomes durable by one
-// write in place and one fdatasync. The file has all of its blocks from the start: no metadata of the file system has to
-// follow a record to the disk, as it must when a file grows.
+// write in place that goes to the disk (O_DIRECT, O_DSYNC; where the file system has no O_DIRECT, a write and fdatasync). The
+// file has all of its blocks from the start: no metadata of the file system has to follow a record to the disk, as it must
+// when a file grows.
 //
 //	| record 9 | record 10 | free         | record 7   | record 8 |     each begins at a multiple of Block
 //	                       ▲ next         ▲ oldest in use
@@ -21,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,10 +49,11 @@ var (
 
 // File is a journal that is written. One goroutine appends; Free may be called from another.
 type File struct {
-	f    *os.File
-	info os.FileInfo
-	size int64
-	buf  []byte
+	f      *os.File
+	info   os.FileInfo
+	size   int64
+	direct bool   // writes are synced, and past the kernel's pages: from memory that is aligned to Block
+	buf    []byte // begins at a multiple of Block
 
 	mu    sync.Mutex
 	inUse []span // oldest first
@@ -77,7 +80,38 @@ func Open(path string, size int64) (*File, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make journal: %w", err), f.Close())
 	}
-	return &File{f: f, info: info, size: size}, nil
+	j := &File{f: f, info: info, size: size}
+	j.goDirect()
+	return j, nil
+}
+
+// goDirect goes on with a descriptor that writes straight to the disk, if the file system has it. A write and its sync are then one
+// call, and the kernel's pages have no part in it.
+func (j *File) goDirect() {
+	f, err := os.OpenFile(j.f.Name(), os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC, 0)
+	if err != nil {
+		return
+	}
+	if info, err := f.Stat(); err != nil || !os.SameFile(info, j.info) {
+		_ = f.Close()
+		return
+	}
+	_ = j.f.Close()
+	j.f, j.direct = f, true
+}
+
+// goPlain is the way back, for a disk whose blocks are larger than Block.
+func (j *File) goPlain() error {
+	f, err := os.OpenFile(j.f.Name(), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if info, err := f.Stat(); err != nil || !os.SameFile(info, j.info) {
+		return errors.Join(ErrMoved, err, f.Close())
+	}
+	_ = j.f.Close()
+	j.f, j.direct = f, false
+	return nil
 }
 
 // lay writes all blocks of a new journal. (Blocks that are only allocated would each cost metadata at their first write.)
@@ -112,22 +146,41 @@ func (j *File) Append(payload []byte) error {
 	}
 	n := int(place.to - place.from)
 	if cap(j.buf) < n {
-		j.buf = make([]byte, n)
+		j.buf = aligned(n)
 	}
 	j.buf = j.buf[:n]
 	putHead(j.buf, payload)
 	end := headSize + copy(j.buf[headSize:], payload)
 	clear(j.buf[end:])
-	if _, err := j.f.WriteAt(j.buf, place.from); err != nil {
-		return err
-	}
-	if err := syncData(j.f); err != nil {
+	if err := j.write(place.from); err != nil {
 		return err
 	}
 	j.mu.Lock()
 	j.inUse, j.next = append(j.inUse, place), place.to
 	j.mu.Unlock()
 	return nil
+}
+
+// write makes buf durable at an offset.
+func (j *File) write(at int64) error {
+	_, err := j.f.WriteAt(j.buf, at)
+	if j.direct && errors.Is(err, unix.EINVAL) { // nothing was written
+		if err := j.goPlain(); err != nil {
+			return err
+		}
+		_, err = j.f.WriteAt(j.buf, at)
+	}
+	if err != nil || j.direct {
+		return err
+	}
+	return syncData(j.f)
+}
+
+// aligned is memory of n bytes (a multiple of Block) that begins at a multiple of Block, which O_DIRECT asks for (open(2)).
+func aligned(n int) []byte {
+	b := make([]byte, n+Block-1)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (Block - 1)
+	return b[skip : skip+n : skip+n]
 }
 
 // reserve finds the place of the next record of n bytes.

@@ -206,3 +206,27 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// TestRefusedDirect: a disk that refuses what O_DIRECT asks of it is written by way of the kernel's pages from then on, and nothing
+// is lost.
+func TestRefusedDirect(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := open(t, path)
+	if err := j.Append([]byte("before")); err != nil {
+		t.Fatal(err)
+	}
+	if !j.Misalign(4 * journal.Block) {
+		t.Skip("the file system of the temporary directory has no O_DIRECT")
+	}
+	for _, rec := range []string{"refused", "after"} {
+		if err := j.Append([]byte(rec)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if j.Direct() {
+		t.Skip("the file system takes what is not aligned")
+	}
+	if got := read(t, path); !slices.Equal(got, []string{"before", "refused", "after"}) {
+		t.Errorf("found %q", got)
+	}
+}

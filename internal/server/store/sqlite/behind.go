@@ -235,4 +235,4 @@ func (s *Store) followOnce(ctx context.Context) (done bool, err error) {
 }
 
 // followDelay is how long a record waits for others, to share a transaction with them. Tests change it.
-var followDelay = 10 * time.Millisecond
+var followDelay = 50 * time.Millisecond
