@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -191,5 +193,35 @@ func (b *bench) lists(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if b.ports != neutronList {
+		return nil
+	}
+	filtered.name = "filtered list of 50 beside lists of all"
+	return b.beside(ctx, filtered, get("/ports"))
+}
+
+// beside measures o by one client while all others do something else without end.
+func (b *bench) beside(ctx context.Context, o op, other func(c *conn) error) error {
+	if b.o.clients < 2 {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, b.o.clients)
+	var work sync.WaitGroup
+	for _, c := range b.conns[1:b.o.clients] {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				if err := other(c); err != nil {
+					failed <- err
+					return
+				}
+			}
+		})
+	}
+	err := b.one(ctx, o, 1)
+	cancel()
+	work.Wait()
+	close(failed)
+	return errors.Join(err, <-failed)
 }

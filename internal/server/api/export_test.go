@@ -38,3 +38,19 @@ func (r *resource[P, E]) surface() Collection {
 	c.Below = slices.Concat(c.Below, slices.Sorted(maps.Keys(r.actions)), slices.Sorted(maps.Keys(r.subs)))
 	return c
 }
+
+// FillLane takes every place in the lane of long answers, until the returned function is called.
+func FillLane(h http.Handler) (empty func()) {
+	lane := h.(*server).lane
+	for range cap(lane) {
+		lane <- struct{}{}
+	}
+	return func() {
+		for range cap(lane) {
+			<-lane
+		}
+	}
+}
+
+// LaneInUse is how many answers are in the lane.
+func LaneInUse(h http.Handler) int { return len(h.(*server).lane) }

@@ -17,6 +17,7 @@ func (r *resource[P, E]) list(c *call) error {
 	}
 	q.loose = c.s.deps.LooseFilters
 	x := c.view()
+	x.turn = c.goOn
 	rows, err := r.page(x, q)
 	if err != nil {
 		return err
@@ -25,6 +26,7 @@ func (r *resource[P, E]) list(c *call) error {
 	b := append(append(c.buffer(), `{"`...), r.plural...)
 	b = appendList(append(b, `": `...), rows, func(b []byte, v P) []byte { return r.encode(c.flush(b), v, x, m) })
 	b = r.links(c, b, q, rows)
+	c.pace.rest()
 	c.reply(http.StatusOK, append(b, '}'))
 	return nil
 }
@@ -70,6 +72,7 @@ func (r *resource[P, E]) page(x *View, q *query) ([]P, error) {
 	var out []P
 	if less == nil {
 		for v := range r.candidates(x, q, marker) {
+			x.turn()
 			if match(v) {
 				if out = append(out, v); q.limit > 0 && len(out) == q.limit {
 					break
@@ -103,6 +106,7 @@ func (r *resource[P, E]) sorted(x *View, q *query, marker P, match func(P) bool,
 	straight := *q
 	straight.reverse = false
 	for v := range r.candidates(x, &straight, none) {
+		x.turn()
 		if (isNil(marker) || less(v, marker) > 0) && out.wants(v) && match(v) {
 			out.add(v)
 		}

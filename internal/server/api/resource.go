@@ -26,6 +26,8 @@ type View struct {
 	Families []int
 	// One: the answer to a GET of one object, which may cost more than each of a list may.
 	One bool
+	// turn is said before each row of a table that is looked at.
+	turn func()
 }
 
 // rowSource is a table of the world as the engine needs it.

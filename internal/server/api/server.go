@@ -74,7 +74,7 @@ func New(deps Deps) http.Handler {
 	if deps.MaxBody == 0 {
 		deps.MaxBody = maxBody
 	}
-	s := &server{deps: deps, endpoints: map[string]endpoint{}}
+	s := &server{deps: deps, endpoints: map[string]endpoint{}, lane: newLane()}
 	s.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
 	for _, e := range resources(s) {
 		name := e.pathName()
@@ -96,6 +96,7 @@ type server struct {
 	endpoints map[string]endpoint
 	buffers   sync.Pool
 	warned    warned
+	lane      lane
 }
 
 // call is one request under way.
@@ -112,6 +113,7 @@ type call struct {
 	requestID string
 	buf       *[]byte
 	begun     bool // the answer's beginning has been sent
+	pace      pace
 	// resource is the collection's name beneath /v2.0, code the answer's status, both for Answered.
 	resource string
 	code     int
@@ -119,12 +121,18 @@ type call struct {
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, w: w, r: r, requestID: "req-" + s.deps.NewID().String(), buf: s.buffers.Get().(*[]byte), resource: ofNothing, code: codeGone}
+	c.pace = pace{lane: s.lane, ctx: r.Context()}
+	defer c.pace.rest()
 	if told := s.deps.Answered; told != nil {
 		began := time.Now()
 		defer func() { told(r.Method, c.resource, c.code, time.Since(began)) }()
 	}
 	defer func() {
-		if x := recover(); x != nil {
+		x := recover()
+		if x == http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
+			panic(x)
+		}
+		if x != nil {
 			s.deps.Log.Error("request panicked", "requestID", c.requestID, "panic", fmt.Sprint(x), "stack", string(debug.Stack()))
 			if c.begun {
 				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
@@ -280,12 +288,14 @@ func (c *call) buffer() []byte { return (*c.buf)[:0] }
 // chunk is how much of a long answer is gathered before it is sent.
 const chunk = 128 << 10
 
-// flush sends what there is of a long answer of status 200 and returns an empty buffer to go on with. A short one is
-// returned as it is.
+// flush is said before each row of an answer of status 200. It sends what there is of a long one and returns an empty buffer to go on
+// with; a short one is returned as it is.
 func (c *call) flush(b []byte) []byte {
 	if len(b) < chunk {
+		c.goOn()
 		return b
 	}
+	c.pace.rest()
 	if !c.begun {
 		c.begun, c.code = true, http.StatusOK
 		c.w.Header().Set("X-Openstack-Request-Id", c.requestID)
@@ -296,7 +306,15 @@ func (c *call) flush(b []byte) []byte {
 		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(d)) // a test's recorder has none
 	}
 	_, _ = c.w.Write(b) // the client may have gone; there is nobody to tell
+	c.goOn()
 	return b[:0]
+}
+
+// goOn waits for its turn where the answer is long. A client that has gone ends the request: half a list must not look like a whole one.
+func (c *call) goOn() {
+	if !c.pace.row() {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // reply sends the answer, or the rest of one that flush has begun; body may be nil.
