@@ -16,14 +16,21 @@ type told struct {
 	any      bool
 	position model.Position
 	ports    map[model.PortID]bool
-	routers  map[model.RouterID]bool
-	centrals map[model.RouterID]bool
+	routers  map[model.RouterID]routerState[hostplan.Router]
+	centrals map[model.RouterID]routerState[hostplan.Central]
 	floating map[model.FloatingIPID]floatingState
 	problems []hostplan.Problem
 	// learned is what was said of it last, if anything was; confirmed is which of it the server had in the last State.
 	learned      []fact
 	learnedKnown bool
 	confirmed    map[fact]bool
+}
+
+// routerState is whether what a host does for a router is done, and what that was. The server records it of each port of the router: when
+// what is to be done has changed, there may be ports of which it knows nothing yet, and it is told again.
+type routerState[T any] struct {
+	up   bool
+	what *T
 }
 
 // floatingState is whether a floating IP is translated, since it leads where it does.
@@ -36,8 +43,8 @@ type floatingState struct {
 }
 
 func newTold() told {
-	return told{ports: map[model.PortID]bool{}, routers: map[model.RouterID]bool{}, centrals: map[model.RouterID]bool{},
-		floating: map[model.FloatingIPID]floatingState{}, confirmed: map[fact]bool{}}
+	return told{ports: map[model.PortID]bool{}, routers: map[model.RouterID]routerState[hostplan.Router]{},
+		centrals: map[model.RouterID]routerState[hostplan.Central]{}, floating: map[model.FloatingIPID]floatingState{}, confirmed: map[fact]bool{}}
 }
 
 // report says what has changed since the last one; nil: nothing has, or nothing is known yet.
@@ -78,11 +85,11 @@ func (a *Agent) report() *wire.AgentMessage {
 }
 
 // routerStates are those of now that differ from before.
-func routerStates(before, now map[model.RouterID]bool) []*wire.RouterState {
+func routerStates[T any](before, now map[model.RouterID]routerState[T]) []*wire.RouterState {
 	var out []*wire.RouterState
-	for id, up := range now {
-		if was, known := before[id]; !known || was != up {
-			out = append(out, &wire.RouterState{Id: wire.ID(id.UUID), Up: up})
+	for id, v := range now {
+		if was, known := before[id]; !known || was != v {
+			out = append(out, &wire.RouterState{Id: wire.ID(id.UUID), Up: v.up})
 		}
 	}
 	return out
@@ -125,13 +132,14 @@ func (a *Agent) ports() map[model.PortID]bool {
 
 // routers are those that this host acts for. One that is among what failed is not up; nor is any before the plane has
 // taken a State at all.
-func (a *Agent) routers() map[model.RouterID]bool {
+func (a *Agent) routers() map[model.RouterID]routerState[hostplan.Router] {
 	c := &a.core
-	out := make(map[model.RouterID]bool, len(c.done.state.Routers))
-	for id := range c.done.state.Routers {
-		out[id] = c.done.applied && !slices.ContainsFunc(c.done.result.Failed, func(p hostplan.Problem) bool {
+	out := make(map[model.RouterID]routerState[hostplan.Router], len(c.done.state.Routers))
+	for id, r := range c.done.state.Routers {
+		up := c.done.applied && !slices.ContainsFunc(c.done.result.Failed, func(p hostplan.Problem) bool {
 			return p.Kind == string(model.KindRouter) && p.ID == id.String()
 		})
+		out[id] = routerState[hostplan.Router]{up, r}
 	}
 	return out
 }

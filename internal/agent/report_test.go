@@ -10,13 +10,14 @@ import (
 	"github.com/weft-cloud/weft/internal/model"
 )
 
-// Each step changes what is known and expects what the server is told of a floating IP and of a central part.
+// Each step changes what is known and expects what the server is told of a floating IP, of a router and of its central part.
 func TestReportsOutside(t *testing.T) {
 	f, r := model.FloatingIPID{UUID: uuid('f', 1)}, model.RouterID{UUID: uuid('r', 1)}
 	a := New(Deps{Config: Config{Host: "h0"}})
+	part, router := &hostplan.Central{Router: r}, &hostplan.Router{ID: r}
 	state := func(generation uint64, central bool) *hostplan.State {
 		return &hostplan.State{FloatingIPs: map[model.FloatingIPID]*hostplan.FloatingIP{f: {ID: f, Generation: generation, Central: central}},
-			Centrals: map[model.RouterID]*hostplan.Central{r: {Router: r}}}
+			Centrals: map[model.RouterID]*hostplan.Central{r: part}, Routers: map[model.RouterID]*hostplan.Router{r: router}}
 	}
 	c := &a.core
 	for _, step := range []struct {
@@ -24,10 +25,17 @@ func TestReportsOutside(t *testing.T) {
 		change func()
 		want   []string
 	}{
-		{"not programmed yet", func() { c.done.state = state(5, false) }, []string{"central false", "floating false 5"}},
+		{"not programmed yet", func() { c.done.state = state(5, false) }, []string{"router false", "central false", "floating false 5"}},
 		{"programmed", func() { c.done.result.FloatingIPs = map[model.FloatingIPID]bool{f: true} }, []string{"floating true 5"}},
 		{"nothing new", func() {}, nil},
+		{"the plane takes it", func() { c.done.applied = true }, []string{"router true"}},
 		{"the central part is up", func() { c.central.Routers = map[model.RouterID]bool{r: true} }, []string{"central true"}},
+		{"the central part gets another leg", func() {
+			part = &hostplan.Central{Router: r, Legs: make([]hostplan.Leg, 1)}
+			c.done.state = state(5, false)
+		}, []string{"central true"}},
+		{"every host gets another leg", func() { router = &hostplan.Router{ID: r, AdminUp: true}; c.done.state = state(5, false) }, []string{"router true"}},
+		{"nothing of it has changed", func() { c.done.state = state(5, false) }, nil},
 		{"taken away and given back", func() { c.scope.dropped = []model.FloatingIPID{f} }, []string{"floating true 5"}},
 		{"leads elsewhere", func() { c.done.state = state(6, false) }, []string{"floating true 6"}},
 		{"is central now, and not up there", func() { c.done.state = state(6, true) }, []string{"floating false 6"}},
@@ -35,11 +43,14 @@ func TestReportsOutside(t *testing.T) {
 		{"up there", func() { c.central.FloatingIPs = map[model.FloatingIPID]uint64{f: 6} }, []string{"floating true 6"}},
 		{"gone", func() { c.done.state = &hostplan.State{} }, []string{"floating false 6"}},
 		{"still gone", func() {}, nil},
-		{"another server", func() { c.done.state, c.told = state(6, true), newTold() }, []string{"central true", "floating true 6"}},
+		{"another server", func() { c.done.state, c.told = state(6, true), newTold() }, []string{"router true", "central true", "floating true 6"}},
 	} {
 		step.change()
 		var got []string
 		if m := a.report(); m != nil {
+			for _, v := range m.GetReport().Routers {
+				got = append(got, fmt.Sprint("router ", v.Up))
+			}
 			for _, v := range m.GetReport().Centrals {
 				got = append(got, fmt.Sprint("central ", v.Up))
 			}

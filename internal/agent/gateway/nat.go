@@ -235,12 +235,17 @@ func (n nat) notPlain() string {
 	return "ip saddr != @plain "
 }
 
+// definition is the object of the ruleset that names a helper.
+func definition(h hostplan.Helper) string {
+	return fmt.Sprintf("ct helper %s-%s-%d { type %q protocol %[2]s; l3proto ip; }\n", h.Name, protocolName(h.Protocol), h.Port, h.Name)
+}
+
 func (n nat) writeHelpers(b *strings.Builder) {
 	if len(n.helpers) == 0 {
 		return
 	}
 	for _, h := range n.helpers {
-		fmt.Fprintf(b, "ct helper %s-%s-%d { type %q protocol %[2]s; l3proto ip; }\n", h.Name, protocolName(h.Protocol), h.Port, h.Name)
+		b.WriteString(definition(h))
 	}
 	// After connection tracking and before the packet's NAT, in both directions from which a connection may be opened.
 	b.WriteString("chain helpers { type filter hook prerouting priority mangle; policy accept;\n")

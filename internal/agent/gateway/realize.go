@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/linux"
 	"github.com/weft-cloud/weft/internal/model"
 )
@@ -281,19 +282,21 @@ func (m *Manager) endRenewed(ns string, floats []float) error {
 }
 
 // load puts the ruleset in place. A helper that the kernel does not know would be the end of all of it: then it goes
-// without helpers, and the error says so.
+// without that one, and the error says so.
 func (m *Manager) load(ns string, n nat, text string) error {
 	var unknown error
 	if err := linux.Nft(ns, text); err != nil {
-		if len(n.helpers) == 0 {
+		known, missing := knownHelpers(ns, n.helpers)
+		if len(missing) == 0 {
 			return err
 		}
-		plain := n
-		plain.helpers = nil
-		if linux.Nft(ns, plain.ruleset()) != nil {
+		less := n
+		less.helpers = known
+		if linux.Nft(ns, less.ruleset()) != nil {
 			return err
 		}
-		unknown = fmt.Errorf("the conntrack helpers of the router are not in force: does this kernel have them (modules nf_conntrack_*, nf_nat_*)? %w", err)
+		unknown = fmt.Errorf("these conntrack helpers of the router are not in force: %s: does this kernel have them (modules nf_conntrack_*, nf_nat_*)? %w",
+			strings.Join(missing, ", "), err)
 	}
 	listing, err := linux.NftTables(ns, "ip")
 	if err != nil {
@@ -303,6 +306,19 @@ func (m *Manager) load(ns string, n nat, text string) error {
 		return unknown
 	}
 	return linux.Nft(ns, fmt.Sprintf("table ip %s\ndelete table ip %[1]s\ntable ip %[1]s { comment %q; }\n", sealTable, seal(listing, text)))
+}
+
+// knownHelpers are those of helpers that the kernel takes, and the others in words. Nothing of the question stays in the namespace.
+func knownHelpers(ns string, helpers []hostplan.Helper) (known []hostplan.Helper, missing []string) {
+	for _, h := range helpers {
+		text := fmt.Sprintf("table ip weft-question {\n%s}\ndelete table ip weft-question\n", definition(h))
+		if linux.Nft(ns, text) == nil {
+			known = append(known, h)
+		} else {
+			missing = append(missing, fmt.Sprintf("%s (%s port %d)", h.Name, protocolName(h.Protocol), h.Port))
+		}
+	}
+	return known, missing
 }
 
 // sealTable is an empty table whose comment is the sum of the ruleset as it was meant and as the kernel then had it: by it

@@ -398,8 +398,9 @@ func TestUnknownHelperLeavesTheRest(t *testing.T) {
 	e.serve("out", 7)
 	e.central.Helpers = append(e.central.Helpers, hostplan.Helper{Protocol: 6, Port: 1720, Name: "nonsense"})
 	r := e.applyRouter()
-	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Why, "helpers") {
+	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Why, "not in force: nonsense (tcp port 1720): ") {
 		t.Errorf("problems: %+v", r.Problems)
 	}
 	e.sees("c2", "tcp", outAddr, 7, gatewayAddr)
+	activeFTP(e) // the helper that the kernel has
 }
