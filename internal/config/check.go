@@ -65,6 +65,14 @@ func (c *checks) keystone() {
 	switch {
 	case k.AuthURL == "":
 		c.fail("keystone_authtoken", "auth_url", "auth_strategy is keystone, but Keystone's address is not set", cure)
+	case k.AppliesCredential():
+		if k.AppCredentialSecret.IsZero() {
+			c.fail("keystone_authtoken", "application_credential_secret", "the secret of the application credential is not set", cure)
+		}
+		if k.AppCredentialID == "" && (k.AppCredentialName == "" || k.Username == "" && k.UserID == "") {
+			c.fail("keystone_authtoken", "application_credential_id", "the application credential is not named",
+				"set it, or application_credential_name and the username of whom it is")
+		}
 	case k.Username == "" && k.UserID == "":
 		c.fail("keystone_authtoken", "username", "auth_strategy is keystone, but the user to ask it as is not set", cure)
 	case k.Password.IsZero():

@@ -38,12 +38,17 @@ func (t *table) credentials(c *Credentials, old *novaV2) {
 	t.str(&c.ProjectName, "project_name", "", "Project of the user, by name.").unset().was("", "tenant_name")
 	t.str(&c.ProjectDomainID, "project_domain_id", "", "Domain of the project, by id; neither id nor name: `default`.").unset()
 	t.str(&c.ProjectDomainName, "project_domain_name", "", "Domain of the project, by name.").unset()
+	t.str(&c.AppCredentialID, "application_credential_id", "", "Application credential as which Weft presents itself, in place of username, password and project.").unset()
+	t.str(&c.AppCredentialName, "application_credential_name", "", "The same by name, with username or user_id.").unset()
+	t.secret(&c.AppCredentialSecret, "application_credential_secret", "The application credential's secret.")
+	t.str(&c.AuthType, "auth_type", "", "keystoneauth's name of how Weft presents itself. Weft takes what is set, a password or an application credential, always in Identity API v3; v2password is taken as v3's.").
+		unset().oneOf("password", "v3password", "v2password", "v3applicationcredential").was("", "auth_plugin")
 	t.str(&c.Region, "region_name", "", "Region whose endpoint is taken from the catalogue.").unset().was("", "os_region_name")
 	t.str(&c.CAFile, "cafile", "", "Certificates to believe, in place of the system's.").unset()
 	t.str(&c.CertFile, "certfile", "", "Certificate to present.").unset()
 	t.str(&c.KeyFile, "keyfile", "", "The private key of certfile.").unset()
 	t.boolean(&c.Insecure, "insecure", "false", "Do not verify certificates. For tests only.")
-	t.gone("Weft authenticates by password (v3)", "auth_type", "auth_plugin", "auth_version", "auth_section")
+	t.gone("Weft authenticates by Identity API v3, with the options of this section", "auth_version", "auth_section")
 }
 
 // opt is the option of that name, declared just before, in the group that holds.

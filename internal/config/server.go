@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -91,11 +92,28 @@ type Credentials struct {
 	UserDomainID, UserDomainName       string
 	ProjectID, ProjectName             string
 	ProjectDomainID, ProjectDomainName string
+	// An application credential takes the place of password and project if AppCredentialSecret is set: by its id, or by its name and the user.
+	AppCredentialID, AppCredentialName string
+	AppCredentialSecret                Secret
+	AuthType                           string
 	Region, Interface                  string
 	CAFile, CertFile, KeyFile          string
 	Insecure                           bool
 	Timeout                            time.Duration // of one request
 	Retries                            int
+}
+
+// AppliesCredential reports whether Weft presents itself by an application credential and not by a password.
+func (c *Credentials) AppliesCredential() bool {
+	return c.AuthType == "v3applicationcredential" || c.AuthType == "" && (c.AppCredentialID != "" || !c.AppCredentialSecret.IsZero())
+}
+
+// Who names the user, or the application credential, in messages.
+func (c *Credentials) Who() string {
+	if c.AppliesCredential() {
+		return "application credential " + cmp.Or(c.AppCredentialID, c.AppCredentialName)
+	}
+	return cmp.Or(c.Username, c.UserID)
 }
 
 // Nova is whom the server tells of ports that became ready.

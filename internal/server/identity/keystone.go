@@ -215,7 +215,7 @@ func (k *Keystone) fetch(ctx context.Context, text string, allowExpired bool) (*
 	case http.StatusNotFound:
 		return nil, errBad
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, fmt.Errorf("validate a token: Keystone answers %d to user %s; give him the role admin or service in his project", a.status, k.cfg.Username)
+		return nil, fmt.Errorf("validate a token: Keystone answers %d to user %s; give him the role admin or service in his project", a.status, k.cfg.Who())
 	default:
 		return nil, fmt.Errorf("validate a token: Keystone answers %d", a.status)
 	}

@@ -56,7 +56,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer f.mu.Unlock()
 		f.login = make([]byte, r.ContentLength)
 		_, _ = r.Body.Read(f.login)
-		if !bytes.Contains(f.login, []byte(`"password":"hush"`)) {
+		if !bytes.Contains(f.login, []byte(`"password":"hush"`)) && !bytes.Contains(f.login, []byte(`"secret":"hush"`)) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}

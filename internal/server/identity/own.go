@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,7 +29,7 @@ type ownToken struct {
 }
 
 // errRefused says that Keystone refuses the service's own user.
-var errRefused = errors.New("Keystone refuses; check username, password and project in [keystone_authtoken]")
+var errRefused = errors.New("Keystone refuses; check username, password and project, or the application credential, in [keystone_authtoken]")
 
 // known is the present token if it is good for a while and not the one that was rejected; or that Keystone refuses us, which is not asked again at
 // once: many clients would have us guess at a password until Keystone locks the user out. Neither: ask.
@@ -75,36 +76,50 @@ func (k *Keystone) ownToken(ctx context.Context, rejected string) (string, error
 	return text.(string), err
 }
 
-// login is POST /v3/auth/tokens by password.
-func (k *Keystone) login(ctx context.Context) (string, time.Time, error) {
-	c := &k.cfg.Credentials
-	user := jsonMap{"id": c.UserID, "password": c.Password.Reveal()}
+// LoginBody is the body of POST /v3/auth/tokens that gets a token of the user of c: by password in his project, or by an application credential, which
+// has a project.
+func LoginBody(c *config.Credentials) ([]byte, error) {
+	user := jsonMap{"id": c.UserID}
 	if c.UserID == "" {
-		user = jsonMap{"name": c.Username, "password": c.Password.Reveal(), "domain": domain(c.UserDomainID, c.UserDomainName)}
+		user = jsonMap{"name": c.Username, "domain": domain(c.UserDomainID, c.UserDomainName)}
 	}
+	if c.AppliesCredential() {
+		by := jsonMap{"id": c.AppCredentialID, "secret": c.AppCredentialSecret.Reveal()}
+		if c.AppCredentialID == "" {
+			by = jsonMap{"name": c.AppCredentialName, "secret": c.AppCredentialSecret.Reveal(), "user": user}
+		}
+		return jsonMap{"auth": jsonMap{"identity": jsonMap{"methods": []string{"application_credential"}, "application_credential": by}}}.encode()
+	}
+	user["password"] = c.Password.Reveal()
 	project := jsonMap{"id": c.ProjectID}
 	if c.ProjectID == "" {
 		project = jsonMap{"name": c.ProjectName, "domain": domain(c.ProjectDomainID, c.ProjectDomainName)}
 	}
-	req, err := jsonMap{"auth": jsonMap{
+	return jsonMap{"auth": jsonMap{
 		"identity": jsonMap{"methods": []string{"password"}, "password": jsonMap{"user": user}},
 		"scope":    jsonMap{"project": project},
 	}}.encode()
+}
+
+// login is POST /v3/auth/tokens.
+func (k *Keystone) login(ctx context.Context) (string, time.Time, error) {
+	c := &k.cfg.Credentials
+	req, err := LoginBody(c)
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, err)
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Who(), err)
 	}
 	a, err := k.do(ctx, http.MethodPost, k.cfg.AuthURL+"/v3/auth/tokens?nocatalog=1", req, http.Header{})
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, err)
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Who(), err)
 	}
 	switch a.status {
 	case http.StatusCreated, http.StatusOK:
 	case http.StatusUnauthorized:
-		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, errRefused)
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Who(), errRefused)
 	case http.StatusNotFound:
-		return "", time.Time{}, fmt.Errorf("log in as %s: there is no Identity API v3 at %s; check auth_url in [keystone_authtoken]", c.Username, k.cfg.AuthURL)
+		return "", time.Time{}, fmt.Errorf("log in as %s: there is no Identity API v3 at %s; check auth_url in [keystone_authtoken]", c.Who(), k.cfg.AuthURL)
 	default:
-		return "", time.Time{}, fmt.Errorf("log in as %s: Keystone answers %d", c.Username, a.status)
+		return "", time.Time{}, fmt.Errorf("log in as %s: Keystone answers %d", c.Who(), a.status)
 	}
 	t, err := parseToken(a.body)
 	text := a.header.Get("X-Subject-Token")
@@ -112,7 +127,7 @@ func (k *Keystone) login(ctx context.Context) (string, time.Time, error) {
 		err = errors.New("header X-Subject-Token is missing")
 	}
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Username, err)
+		return "", time.Time{}, fmt.Errorf("log in as %s: %w", c.Who(), err)
 	}
 	return text, t.caller.Expires, nil
 }
@@ -140,10 +155,14 @@ func NewClient(c config.Credentials) (*http.Client, error) {
 			return nil, fmt.Errorf("cafile %s holds no certificate in PEM form", c.CAFile)
 		}
 	}
+	if c.CertFile == "" && c.KeyFile != "" {
+		return nil, fmt.Errorf("keyfile %s is set without certfile; set the certificate whose key it is, too", c.KeyFile)
+	}
 	if c.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		key := cmp.Or(c.KeyFile, c.CertFile) // one file may hold both
+		pair, err := tls.LoadX509KeyPair(c.CertFile, key)
 		if err != nil {
-			return nil, fmt.Errorf("read certfile and keyfile: %w", err)
+			return nil, fmt.Errorf("read certfile %s and keyfile %s: %w", c.CertFile, key, err)
 		}
 		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}

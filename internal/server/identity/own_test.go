@@ -60,3 +60,36 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 		t.Errorf("after Retry-After: %v", err)
 	}
 }
+
+// TestLoginBody: who asks Keystone is told as the operator names him, by ids or names.
+func TestLoginBody(t *testing.T) {
+	hush := config.NewSecret("hush")
+	for _, tc := range []struct {
+		name string
+		c    config.Credentials
+		want string
+	}{
+		{"names", config.Credentials{Username: "neutron", Password: hush, UserDomainName: "Default", ProjectName: "service", ProjectDomainName: "Default"},
+			`{"auth":{"identity":{"methods":["password"],"password":{"user":{"domain":{"name":"Default"},"name":"neutron","password":"hush"}}},"scope":{"project":{"domain":{"name":"Default"},"name":"service"}}}}`},
+		{"ids", config.Credentials{UserID: "u", Username: "neutron", Password: hush, UserDomainID: "default", ProjectID: "p", ProjectName: "service"},
+			`{"auth":{"identity":{"methods":["password"],"password":{"user":{"id":"u","password":"hush"}}},"scope":{"project":{"id":"p"}}}}`},
+		{"domains by id before name", config.Credentials{Username: "neutron", Password: hush, UserDomainID: "d", UserDomainName: "x", ProjectName: "service", ProjectDomainID: "e", ProjectDomainName: "y"},
+			`{"auth":{"identity":{"methods":["password"],"password":{"user":{"domain":{"id":"d"},"name":"neutron","password":"hush"}}},"scope":{"project":{"domain":{"id":"e"},"name":"service"}}}}`},
+		{"application credential", config.Credentials{AppCredentialID: "a", AppCredentialSecret: hush, Username: "neutron", ProjectName: "service"},
+			`{"auth":{"identity":{"application_credential":{"id":"a","secret":"hush"},"methods":["application_credential"]}}}`},
+		{"application credential by name", config.Credentials{AppCredentialName: "n", AppCredentialSecret: hush, Username: "neutron", UserDomainID: "default"},
+			`{"auth":{"identity":{"application_credential":{"name":"n","secret":"hush","user":{"domain":{"id":"default"},"name":"neutron"}},"methods":["application_credential"]}}}`},
+	} {
+		got, err := LoginBody(&tc.c)
+		if err != nil || string(got) != tc.want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", tc.name, err, got, tc.want)
+		}
+	}
+	b := newBench(t, func(c *config.Keystone) {
+		c.AppCredentialID, c.AppCredentialSecret, c.Password = "a", hush, config.NewSecret("")
+	})
+	b.token("ann", time.Hour)
+	if _, err := b.ask("X-Auth-Token", "ann"); err != nil {
+		t.Error(err)
+	}
+}

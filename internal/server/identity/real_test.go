@@ -212,6 +212,17 @@ func TestRealKeystone(t *testing.T) {
 	_, err = ask("GET", "/", "gAAAAAnonsense")
 	wantKind(t, err, model.KindUnauthorized)
 
+	// Whoever asks may present himself by an application credential.
+	_, cred = call(t, http.MethodPost, url+"/v3/users/"+c.UserID+"/application_credentials", token, map[string]any{"application_credential": map[string]any{"name": "ask"}})
+	ac = cred["application_credential"].(map[string]any)
+	byCredential := cfg
+	byCredential.Credentials = config.Credentials{AuthURL: url, AppCredentialID: ac["id"].(string), AppCredentialSecret: config.NewSecret(ac["secret"].(string)), Timeout: 30 * time.Second}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("X-Auth-Token", token)
+	if who, err := New(Deps{Config: byCredential, Client: client, Now: now, Log: k.log}).Authenticate(r); err != nil || who.UserName != "admin" {
+		t.Errorf("asked by an application credential: %+v, %v", who, err)
+	}
+
 	// A service that carries on what a user began may use his token past its end; nobody else may, nor another's service.
 	_, err = ask("GET", "/", expired)
 	wantKind(t, err, model.KindUnauthorized)

@@ -79,7 +79,7 @@ func (k *Keystone) forgetRevoked(ctx context.Context, since time.Time) (time.Tim
 	switch a.status {
 	case http.StatusOK:
 	case http.StatusForbidden:
-		return time.Time{}, fmt.Errorf("ask for revocations: Keystone answers 403 to user %s; its policy identity:list_revoke_events must allow him", k.cfg.Username)
+		return time.Time{}, fmt.Errorf("ask for revocations: Keystone answers 403 to user %s; its policy identity:list_revoke_events must allow him", k.cfg.Who())
 	default:
 		return time.Time{}, fmt.Errorf("ask for revocations: Keystone answers %d", a.status)
 	}

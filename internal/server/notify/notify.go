@@ -19,6 +19,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/config"
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/identity"
 	"github.com/weft-cloud/weft/internal/server/store"
 )
 
@@ -187,18 +188,7 @@ func (n *Nova) session(ctx context.Context) (token, endpoint string, err error) 
 		return n.login.token, n.login.endpoint, nil
 	}
 	c := &n.Config.Credentials
-	user := map[string]any{"id": c.UserID, "password": c.Password.Reveal()}
-	if c.UserID == "" {
-		user = map[string]any{"name": c.Username, "password": c.Password.Reveal(), "domain": ref(c.UserDomainID, c.UserDomainName)}
-	}
-	project := any(map[string]any{"id": c.ProjectID})
-	if c.ProjectID == "" {
-		project = map[string]any{"name": c.ProjectName, "domain": ref(c.ProjectDomainID, c.ProjectDomainName)}
-	}
-	body, err := json.Marshal(map[string]any{"auth": map[string]any{
-		"identity": map[string]any{"methods": []string{"password"}, "password": map[string]any{"user": user}},
-		"scope":    map[string]any{"project": project},
-	}})
+	body, err := identity.LoginBody(c)
 	if err != nil {
 		return "", "", fmt.Errorf("log in for Nova: %w", err)
 	}
@@ -207,7 +197,7 @@ func (n *Nova) session(ctx context.Context) (token, endpoint string, err error) 
 		return "", "", fmt.Errorf("log in for Nova: %w", err)
 	}
 	if code != http.StatusCreated {
-		return "", "", fmt.Errorf("log in for Nova: Keystone answers %d; check auth_url, username, password and project in [nova]", code)
+		return "", "", fmt.Errorf("log in for Nova: Keystone answers %d; check auth_url, username, password and project, or the application credential, in [nova]", code)
 	}
 	l, err := n.parseLogin(answer)
 	if err != nil {
@@ -218,13 +208,6 @@ func (n *Nova) session(ctx context.Context) (token, endpoint string, err error) 
 	}
 	n.login = l
 	return l.token, l.endpoint, nil
-}
-
-func ref(id, name string) map[string]string {
-	if id != "" {
-		return map[string]string{"id": id}
-	}
-	return map[string]string{"name": name}
 }
 
 // parseLogin finds the token's end and Nova's endpoint (catalogue type "compute") in Keystone's answer.

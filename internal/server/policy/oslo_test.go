@@ -25,6 +25,12 @@ type question struct {
 // askOslo runs testdata/oslo.py, or skips the test where oslo.policy is not installed (Debian: python3-oslo.policy).
 func askOslo(t *testing.T, modules string, in, out any) {
 	t.Helper()
+	askScript(t, "oslo.py", modules, in, out)
+}
+
+// askScript runs a script of testdata, or skips the test where the modules that it needs are not installed.
+func askScript(t *testing.T, script, modules string, in, out any) {
+	t.Helper()
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import "+modules).Run(); err != nil {
 		t.Skipf("%s cannot be imported by %s; nothing to compare with", modules, python)
@@ -33,13 +39,13 @@ func askOslo(t *testing.T, modules string, in, out any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(python, "-B", "testdata/oslo.py")
+	cmd := exec.Command(python, "-B", "testdata/"+script)
 	cmd.Stdin = bytes.NewReader(b)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	answer, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("oslo.py: %v\n%s", err, stderr.String())
+		t.Fatalf("%s: %v\n%s", script, err, stderr.String())
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		t.Fatal(err)
