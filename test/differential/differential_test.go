@@ -46,6 +46,9 @@ const patience = 10 * time.Minute
 // startBoth runs both servers with the same configuration; it skips the test where that is not wanted.
 func startBoth(t *testing.T) (*pair, *rig.Server) {
 	t.Helper()
+	if os.Getenv("WEFT_TEST_NEUTRON") == "" {
+		t.Skip("takes minutes and needs Debian's neutron-server; set WEFT_TEST_NEUTRON=1")
+	}
 	p, s := startWeft(t)
 	if _, err := exec.LookPath("neutron-server"); err != nil {
 		t.Fatalf("%v; scripts/deps neutron", err)
@@ -54,12 +57,9 @@ func startBoth(t *testing.T) (*pair, *rig.Server) {
 	return p, s
 }
 
-// startWeft runs Weft's half of a pair; it skips the test where a comparison is not wanted.
+// startWeft runs Weft's half of a pair.
 func startWeft(t *testing.T) (*pair, *rig.Server) {
 	t.Helper()
-	if os.Getenv("WEFT_TEST_NEUTRON") == "" {
-		t.Skip("takes minutes and needs Debian's neutron-server; set WEFT_TEST_NEUTRON=1")
-	}
 	dir := t.TempDir()
 	weft, err := rig.Build(dir)
 	if err != nil {
@@ -122,7 +122,7 @@ func (r *run) episode() {
 		if strings.Contains(fmt.Sprint(f.body), "outside") {
 			who = "admin"
 		}
-		if !r.create(kind{name: f.kind, path: f.path}, request{who, "POST", "/" + f.path, f.body}) {
+		if !r.create(kind{name: f.kind, path: f.path}, request{who: who, method: "POST", path: "/" + f.path, body: f.body}) {
 			return
 		}
 	}
@@ -207,9 +207,9 @@ func (r *run) remove(k kind, id string) bool {
 // takeDown deletes everything as the administrator, what was made last first.
 func (r *run) takeDown() {
 	for _, id := range r.g.live["router"] {
-		r.both(request{"admin", "PUT", "/routers/" + id, object{"router": object{"routes": []any{}, "external_gateway_info": nil}}}, false)
+		r.both(request{who: "admin", method: "PUT", path: "/routers/" + id, body: object{"router": object{"routes": []any{}, "external_gateway_info": nil}}}, false)
 		for _, s := range r.g.live["subnet"] {
-			r.both(request{"admin", "PUT", "/routers/" + id + "/remove_router_interface", object{"subnet_id": s}}, false)
+			r.both(request{who: "admin", method: "PUT", path: "/routers/" + id + "/remove_router_interface", body: object{"subnet_id": s}}, false)
 		}
 	}
 	order := []string{"rbac_policy", "ndp_proxy", "trunk", "local_ip", "floatingip", "log", "port", "router", "subnet", "segment", "network", "outside", "subnetpool", "address_scope",

@@ -105,9 +105,9 @@ func (g *generator) create(k kind) request {
 		return o
 	}
 	if g.r.IntN(60) == 0 {
-		return request{g.who(), "POST", g.path(k.path), g.odd()}
+		return request{who: g.who(), method: "POST", path: g.path(k.path), body: g.odd()}
 	}
-	return request{g.who(), "POST", g.path(k.path), object{k.name: attributes()}}
+	return request{who: g.who(), method: "POST", path: g.path(k.path), body: object{k.name: attributes()}}
 }
 
 // object is the path of an object of a kind.
@@ -132,7 +132,7 @@ func (g *generator) update(k kind) request {
 	for _, key := range g.some(all, 2) {
 		o[key] = g.value(all[key])
 	}
-	return request{g.who(), "PUT", g.object(k), object{k.name: o}}
+	return request{who: g.who(), method: "PUT", path: g.object(k), body: object{k.name: o}}
 }
 
 // query asks for a list; sorted says that its order counts.

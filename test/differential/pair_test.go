@@ -2,6 +2,7 @@ package differential
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,12 +29,15 @@ func newNames() names { return names{map[string]string{}, map[string]string{}} }
 
 func (n names) bind(name, value string) { n.name[value], n.value[name] = name, value }
 
-// rename gives a value a name, whatever it had before.
+// rename gives a value a name, whatever it had before, and its upper-case spelling one that begins with "up.".
 func (n names) rename(name, value string) {
 	if was, ok := n.name[value]; ok {
 		delete(n.value, was)
 	}
 	n.bind(name, value)
+	if upper := strings.ToUpper(value); upper != value {
+		n.bind("up."+strings.TrimPrefix(name, "ref."), upper)
+	}
 }
 
 // pair is the two servers. Side 0 is Weft, side 1 Neutron.
@@ -49,19 +53,24 @@ var word = regexp.MustCompile(`[0-9A-Za-z.:_-]+`)
 // spell replaces names by what they are called on one side.
 func (n names) spell(s string) string { return swap(n.value, s) }
 
+// swap replaces the words of a text that m knows, also where a suffix (".json", the end of a sentence) follows.
 func swap(m map[string]string, s string) string {
 	return word.ReplaceAllStringFunc(s, func(w string) string {
-		if to, ok := m[w]; ok {
-			return to
+		for end := len(w); end > 0; end = strings.LastIndexByte(w[:end], '.') {
+			if to, ok := m[w[:end]]; ok {
+				return to + w[end:]
+			}
 		}
 		return w
 	})
 }
 
-// request is one that both servers are sent; path and body are in common names. A body of type raw is sent as it is.
+// request is one that both servers are sent; path and body are in common names. A body of type raw is sent as it is. The header is sent
+// beside what every request has, or instead of it: "Name: value".
 type request struct {
 	who, method, path string
 	body              any
+	header            string
 }
 
 // raw is a body that need not be JSON.
@@ -74,7 +83,11 @@ func (r request) String() string {
 	} else if r.body == nil { // none, which is not null
 		b = nil
 	}
-	return fmt.Sprintf("%s: %s %s %s", r.who, r.method, r.path, b)
+	line := fmt.Sprintf("%s: %s %s %s", r.who, r.method, r.path, b)
+	if r.header != "" {
+		line += " [" + r.header + "]"
+	}
+	return line
 }
 
 // send sends the request to one side.
@@ -89,12 +102,19 @@ func (p *pair) send(side int, r request, header http.Header) (*answer, error) {
 		}
 		body = strings.NewReader(p.names[side].spell(string(b)))
 	}
-	req, err := http.NewRequest(r.method, p.urls[side]+"/v2.0"+p.names[side].spell(r.path), body)
+	base := p.urls[side]
+	if side == 1 && r.who == "nobody" {
+		base += asked
+	}
+	req, err := http.NewRequest(r.method, base+"/v2.0"+p.names[side].spell(r.path), body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header = header.Clone()
 	req.Header.Set("Content-Type", "application/json")
+	if name, value, has := strings.Cut(r.header, ": "); has {
+		req.Header.Set(name, value)
+	}
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return nil, err
@@ -112,15 +132,22 @@ func (p *pair) send(side int, r request, header http.Header) (*answer, error) {
 	return a, nil
 }
 
-// fault is the type of a refusal.
-func (a *answer) fault() string { return a.told("type") }
+// fault is the type of a refusal; Keystone's have a title in its place.
+func (a *answer) fault() string {
+	return cmp.Or(a.told("NeutronError", "type"), a.told("error", "title"))
+}
 
-// message is the text of a refusal.
-func (a *answer) message() string { return a.told("message") }
+// message is the text of a refusal; where it is of neither form, all of it.
+func (a *answer) message() string {
+	if a.fault() == "" {
+		return a.text
+	}
+	return cmp.Or(a.told("NeutronError", "message"), a.told("error", "message"))
+}
 
-func (a *answer) told(what string) string {
+func (a *answer) told(form, what string) string {
 	o, _ := a.body.(object)
-	e, _ := o["NeutronError"].(object)
+	e, _ := o[form].(object)
 	t, _ := e[what].(string)
 	return t
 }

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -15,13 +16,13 @@ import (
 type cases struct {
 	w    *cloud
 	d    api.Description
-	r    *rand.Rand
+	seed uint64
 	good object // that creates one; nil: nothing does
 	out  []request
 }
 
-func newCases(w *cloud, d api.Description, r *rand.Rand) *cases {
-	return &cases{w: w, d: d, r: r, good: w.good(d.Path, false)}
+func newCases(w *cloud, d api.Description, seed uint64) *cases {
+	return &cases{w: w, d: d, seed: seed, good: w.good(d.Path, false)}
 }
 
 func (c *cases) all() []request {
@@ -30,11 +31,30 @@ func (c *cases) all() []request {
 	c.values()
 	c.pairs()
 	c.lists()
-	return c.out
+	own := len(c.out)
+	c.paths()
+	c.headers()
+	others := slices.DeleteFunc(c.out[own:], func(q request) bool { return c.chance(oneOfForms, "form", q) != 0 })
+	return c.out[:own+len(others)]
 }
 
+// oneOfForms: what is alike for all resources is tried on one of so many, on other ones each.
+const oneOfForms = 5
+
 func (c *cases) add(who, method, path string, body any) {
-	c.out = append(c.out, request{who, method, path, body})
+	c.out = append(c.out, request{who: who, method: method, path: path, body: body})
+}
+
+// chance is a number below n that depends on the seed, the resource and what is asked about, so that what is chosen for one attribute
+// stays as it is when the resource gets another.
+func (c *cases) chance(n int, about ...any) int {
+	return chance(c.seed, n, append([]any{c.d.Path}, about...)...)
+}
+
+func chance(seed uint64, n int, about ...any) int {
+	h := fnv.New64a()
+	fmt.Fprintln(h, about...)
+	return rand.New(rand.NewPCG(seed, h.Sum64())).IntN(n)
 }
 
 func (c *cases) object() string { return collection(c.d) + "/" + subjectID(c.d) }
@@ -141,40 +161,56 @@ func (c *cases) pairs() {
 	if len(c.d.Attributes) < 2 {
 		return
 	}
-	for range 3 * len(c.d.Attributes) {
-		two := object{}
-		for len(two) < 2 {
-			two[c.d.Attributes[c.r.IntN(len(c.d.Attributes))].Name] = odd[c.r.IntN(len(odd))]
+	for _, a := range c.d.Attributes {
+		for i := range 3 {
+			c.pair(a.Name, c.partner(a.Name, i), i)
 		}
-		if c.r.IntN(4) == 0 {
-			two["odd"] = 1
+	}
+}
+
+// partner is which other attribute is wrong together with one.
+func (c *cases) partner(name string, i int) string {
+	best, at := "", -1
+	for _, b := range c.d.Attributes {
+		if n := c.chance(1<<30, "partner", name, b.Name, i); b.Name != name && n > at {
+			best, at = b.Name, n
 		}
-		if c.good != nil && c.r.IntN(3) == 0 {
-			for _, name := range slices.Sorted(maps.Keys(c.good)) {
-				if _, is := two[name]; !is && c.r.IntN(2) == 0 {
-					two[name] = gone{}
-				}
-			}
-		}
-		who := []string{"admin", "admin", "member", "reader"}[c.r.IntN(4)]
-		if c.r.IntN(2) == 0 {
-			c.add(who, "POST", collection(c.d), c.with(two))
-			continue
-		}
-		maps.DeleteFunc(two, func(_ string, v any) bool { return v == (gone{}) })
+	}
+	return best
+}
+
+func (c *cases) pair(one, other string, i int) {
+	two := object{one: odd[c.chance(len(odd), "one", one, i)], other: odd[c.chance(len(odd), "other", one, i)]}
+	if c.chance(4, "odd", one, i) == 0 {
+		two["odd"] = 1
+	}
+	who := []string{"admin", "admin", "member", "reader"}[c.chance(4, "who", one, i)]
+	if c.chance(2, "put", one, i) == 0 {
 		path := c.object()
-		if c.r.IntN(4) == 0 {
+		if c.chance(4, "absent", one, i) == 0 {
 			path = collection(c.d) + "/" + absent
 		}
 		c.add(who, "PUT", path, object{c.d.Name: two})
+		return
 	}
+	if c.chance(3, "less", one, i) == 0 {
+		for name := range c.good {
+			if _, is := two[name]; !is && c.chance(2, "gone", one, i, name) == 0 {
+				two[name] = gone{}
+			}
+		}
+	}
+	c.add(who, "POST", collection(c.d), c.with(two))
 }
 
 // lists are queries that mean nothing.
 func (c *cases) lists() {
 	path := collection(c.d)
 	queries := []string{"odd=1", "limit=x", "limit=-1", "limit=1.5", "limit=0&sort_key=odd", "marker=" + absent, "marker=x", "sort_key=odd", "sort_dir=odd", "sort_key=id&sort_dir=odd", "sort_key=id&sort_dir=asc&sort_dir=desc",
-		"sort_key=id&sort_key=odd&sort_dir=asc&sort_dir=asc", "page_reverse=x", "fields=odd", "tags=", "tags-odd=x", "odd=1&sort_key=odd", "sort_key=odd&limit=x", "odd=1&limit=x", "id=x&id=y", "limit="}
+		"sort_key=id&sort_key=odd&sort_dir=asc&sort_dir=asc", "page_reverse=x", "fields=odd", "tags=", "tags-odd=x", "odd=1&sort_key=odd", "sort_key=odd&limit=x", "odd=1&limit=x", "id=x&id=y", "limit=",
+		"page_reverse=7", "page_reverse=", "page_reverse=true&limit=x", "sort_key=", "sort_dir=", "sort_key=id&sort_dir=", "sort_dir=asc", "sort_key=id&sort_key=id&sort_dir=asc", "sort_key=id,id", "sort_dir=ASC&sort_key=id",
+		"limit=0", "limit=99999999999999999999", "limit=1&limit=2", "limit=%2B1", "limit=1&marker=", "limit=1&marker=" + subjectID(c.d), "limit=1&marker=x&page_reverse=x", "marker=" + absent + "&marker=x",
+		"fields=", "fields=id&fields=odd", "limit=%20", "LIMIT=x", "limit=1;odd=1", "=x", "&&", "id", "id=%ZZ", "odd"}
 	for _, a := range c.d.Attributes {
 		for _, v := range []string{"x", "", "7", "true"} {
 			queries = append(queries, fmt.Sprintf("%s=%s", a.Name, v))

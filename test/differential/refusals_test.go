@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/weft-cloud/weft/internal/server/api"
+	"github.com/weft-cloud/weft/test/rig"
 )
 
 // TestRefusals sends both servers the requests that should be refused (refusalcases_test.go), resource by resource, and compares status,
@@ -20,30 +21,26 @@ import (
 // does not explain, and prints which of those explanations nothing needed.
 //
 // WEFT_TEST_NEUTRON_SHARE is how many percent of the requests are sent (default 100), WEFT_TEST_NEUTRON_SEED chooses which, and which
-// attributes are wrong together. WEFT_TEST_NEUTRON_RECORD is a file for Neutron's answers: if it is there, Weft is compared with them, and no
-// Neutron is needed.
+// attributes are wrong together. WEFT_TEST_NEUTRON_RECORD is a file to which Neutron's answers are added, for TestRecordedRefusals.
 func TestRefusals(t *testing.T) {
-	path := os.Getenv("WEFT_TEST_NEUTRON_RECORD")
-	recorded, play := readRecord(t, path)
-	start := startBoth
-	if play {
-		start = startWeft
-	}
-	p, s := start(t)
-	m := &matrix{p: p, record: recorded, play: play, share: setting("WEFT_TEST_NEUTRON_SHARE", 100), seed: uint64(setting("WEFT_TEST_NEUTRON_SEED", 1))}
+	p, s := startBoth(t)
+	m := &matrix{p: p, share: setting("WEFT_TEST_NEUTRON_SHARE", 100), seed: uint64(setting("WEFT_TEST_NEUTRON_SEED", 1))}
+	m.run(t, s)
+}
+
+// run compares all resources.
+func (m *matrix) run(t *testing.T, s *rig.Server) {
+	m.seen = map[string]bool{}
 	g := &generator{r: rand.New(rand.NewPCG(m.seed, 0))}
 	m.headers = newPeople(t, s).episode(g)
 	m.headers["nobody"] = http.Header{}
 	for i, project := range g.projects {
-		for side := range p.names {
-			p.names[side].bind([]string{"PROJECT", "OTHER"}[i], project)
+		for side := range m.p.names {
+			m.p.names[side].bind([]string{"PROJECT", "OTHER"}[i], project)
 		}
 	}
 	w := newWorld(t, m)
-	for _, d := range api.Describe() {
-		if slices.Contains(later, d.Path) || strings.Contains(d.Path, "alias_") { // which alias- is, too
-			continue
-		}
+	for _, d := range described() {
 		t.Run(strings.NewReplacer("/", "|", "{", "", "}", "").Replace(d.Path), func(t *testing.T) {
 			m.resource(t, w, d)
 		})
@@ -63,12 +60,12 @@ var later = []string{"default-security-group-rules"}
 type matrix struct {
 	p            *pair
 	headers      map[string]http.Header
-	record       *record
-	play         bool // Neutron's answers come from the record
+	play         record // where Neutron's answers come from, if not from it
 	share        int
 	seed         uint64
 	sent, faulty int
 	needed       map[string]bool // patterns of deliberate
+	seen         map[string]bool // paths of resources
 }
 
 // group is one difference, however often it was found.
@@ -80,16 +77,23 @@ type group struct {
 
 // resource sends all of a resource's requests and reports what differed.
 func (m *matrix) resource(t *testing.T, w *cloud, d api.Description) {
-	r := rand.New(rand.NewPCG(m.seed, uint64(len(d.Path))))
+	m.seen[d.Path] = true
+	all := newCases(w, d, m.seed).all()
+	recorded := m.play[d.Path]
+	if m.play != nil {
+		recorded.fits(t, d, all)
+	}
 	found := map[string]*group{}
-	sent := m.sent
-	var answers []told
-	for _, q := range newCases(w, d, r).all() {
-		if r.IntN(100) >= m.share || m.play && m.record.answer(q) == nil {
+	sent, written := m.sent, &recording{Path: d.Path, Attributes: attributes(d)}
+	for _, q := range all {
+		if chance(m.seed, 100, "share", q) >= m.share {
 			continue
 		}
-		a := m.both(t, q)
-		answers = append(answers, told{q.String(), a[1].status, a[1].fault(), m.words(1, a[1])})
+		a, ok := m.ask(t, q, recorded)
+		if !ok {
+			continue
+		}
+		written.Answers = append(written.Answers, told{q.String(), a[1].status, a[1].fault(), m.words(1, a[1])})
 		if what := m.difference(q, a); what != "" {
 			if found[what] == nil {
 				found[what] = &group{first: q, weft: a[0], neutron: a[1]}
@@ -98,8 +102,8 @@ func (m *matrix) resource(t *testing.T, w *cloud, d api.Description) {
 		}
 		w.undo(t, d, q, a)
 	}
-	if m.record.path != "" && !m.play {
-		m.record.add(t, answers)
+	if path := os.Getenv("WEFT_TEST_NEUTRON_RECORD"); path != "" && m.play == nil {
+		written.add(t, path)
 	}
 	total := 0
 	for _, what := range slices.SortedFunc(maps.Keys(found), func(a, b string) int {
@@ -112,14 +116,28 @@ func (m *matrix) resource(t *testing.T, w *cloud, d api.Description) {
 	t.Logf("%s: %d requests, %d answers differ, in %d ways", d.Path, m.sent-sent, total, len(found))
 }
 
-// both sends a request to both; Neutron's answer is nil if it comes from a record that has none.
+// ask sends a request to both, or to Weft, and takes Neutron's answer from the record; ok is false where that has none.
+func (m *matrix) ask(t *testing.T, q request, recorded *recording) (a [2]*answer, ok bool) {
+	t.Helper()
+	if m.play == nil {
+		return m.both(t, q), true
+	}
+	n := recorded.answer(q)
+	if n == nil {
+		return a, false
+	}
+	a = m.both(t, q)
+	a[1] = n
+	return a, true
+}
+
+// both sends a request to both; Neutron's answer is nil if it is not there.
 func (m *matrix) both(t *testing.T, q request) [2]*answer {
 	t.Helper()
 	var a [2]*answer
 	for i := range a {
-		if i == 1 && m.play {
-			a[i] = m.record.answer(q)
-			continue
+		if i == 1 && m.play != nil {
+			break
 		}
 		var err error
 		if a[i], err = m.p.send(i, q, m.headers[q.who]); err != nil {
@@ -143,7 +161,7 @@ func (m *matrix) difference(q request, a [2]*answer) string {
 		what += fmt.Sprintf("status %d / %d", w.status, n.status)
 	case w.status != n.status && (done || n.status < 300):
 		what += fmt.Sprintf("status %d %s / %d %s", w.status, w.fault(), n.status, n.fault())
-	case done || q.who == "nobody" && w.status == n.status: // Neutron without Keystone's middleware has other words for those
+	case done:
 		return ""
 	case w.status != n.status || w.fault() != n.fault():
 		what += fmt.Sprintf("%d %s / %d %s", w.status, w.fault(), n.status, n.fault())

@@ -3,6 +3,7 @@ package differential
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ var samples = []sample{
 	{"security-groups", object{"name": "x"}, nil, false},
 	{"ports", object{"network_id": "ref.network"}, nil, false},
 	{"floatingips", object{"floating_network_id": "ref.outside"}, nil, false},
+	{"ndp_proxies", object{"router_id": "ref.proxying", "port_id": "ref.proxied2"}, object{"port_id": "ref.proxied1"}, false},
 	{"address-groups", object{"name": "x", "addresses": []any{"10.5.0.0/24"}}, nil, false},
 	{"security-group-rules", object{"security_group_id": "ref.security_group", "direction": "ingress", "protocol": "tcp", "port_range_min": 81, "port_range_max": 81},
 		object{"port_range_min": 80}, false},
@@ -64,8 +66,20 @@ var others = []struct {
 	{"", "outside4", "subnets", "admin", object{"subnet": object{"network_id": "ref.outside", "ip_version": 4, "cidr": "203.0.113.0/24", "enable_dhcp": false}}},
 	{"", "outside6", "subnets", "admin", object{"subnet": object{"network_id": "ref.outside", "ip_version": 6, "cidr": "2001:db8::/64", "enable_dhcp": false}}},
 	{"subnets", "subnet6", "subnets", "member", object{"subnet": object{"network_id": "ref.network", "ip_version": 6, "cidr": "fd00:76::/64"}}},
+	// What proxies for NDP: addresses of one scope inside and outside.
+	{"ports", "scope6", "address-scopes", "admin", object{"address_scope": object{"name": "x", "ip_version": 6, "shared": true}}},
+	{"ports", "pool6", "subnetpools", "admin", object{"subnetpool": object{"name": "x", "prefixes": []any{"2001:db8:100::/48"}, "default_prefixlen": 64, "address_scope_id": "ref.scope6", "shared": true}}},
+	{"ports", "outside2", "networks", "admin", object{"network": object{"name": "x", "router:external": true, "provider:network_type": "flat", "provider:physical_network": "outside2"}}},
+	{"ports", "outside26", "subnets", "admin", object{"subnet": object{"network_id": "ref.outside2", "ip_version": 6, "subnetpool_id": "ref.pool6", "enable_dhcp": false}}},
+	{"ports", "proxied", "networks", "member", object{"network": object{"name": "x"}}},
+	{"ports", "proxied6", "subnets", "member", object{"subnet": object{"network_id": "ref.proxied", "ip_version": 6, "subnetpool_id": "ref.pool6"}}},
+	{"ports", "proxying", "routers", "member", object{"router": object{"external_gateway_info": object{"network_id": "ref.outside2"}, "enable_ndp_proxy": true}}},
+	{"ports", "", "routers/ref.proxying/add_router_interface", "member", object{"subnet_id": "ref.proxied6"}},
+	{"ports", "proxied1", "ports", "member", object{"port": object{"network_id": "ref.proxied"}}},
+	{"ports", "proxied2", "ports", "member", object{"port": object{"network_id": "ref.proxied"}}},
 	{"ports", "parent", "ports", "member", object{"port": object{"network_id": "ref.network"}}},
 	{"ports", "parent2", "ports", "member", object{"port": object{"network_id": "ref.network"}}},
+	{"ports", "instance", "ports", "admin", object{"port": object{"network_id": "ref.network", "device_owner": "compute:nova", "device_id": "x", "binding:host_id": "host-a"}}},
 	{"ports", "inside", "ports", "member", object{"port": object{"network_id": "ref.network", "fixed_ips": []any{object{"subnet_id": "ref.subnet", "ip_address": "10.76.0.20"}}}}},
 }
 
@@ -80,9 +94,9 @@ type cloud struct {
 func newWorld(t *testing.T, m *matrix) *cloud {
 	t.Helper()
 	w := &cloud{m, map[string]sample{}, map[string][2]object{}}
-	described := map[string]api.Description{}
-	for _, d := range api.Describe() {
-		described[d.Path] = d
+	byPath := map[string]api.Description{}
+	for _, d := range described() {
+		byPath[d.Path] = d
 	}
 	for who := range m.headers {
 		m.both(t, request{who: who, method: "GET", path: "/security-groups"}) // makes the default groups
@@ -90,21 +104,43 @@ func newWorld(t *testing.T, m *matrix) *cloud {
 	w.others(t, "")
 	for _, s := range samples {
 		w.by[s.path] = s
-		w.subject(t, described[s.path])
+		w.subject(t, byPath[s.path])
 		w.others(t, s.path)
 	}
+	w.remember(t, byPath[bindings])
+	w.by[bindings] = sample{path: bindings, send: object{"host": "host-b"}, byAdmin: true}
 	return w
+}
+
+// bindings is where an instance's bindings are; api.Describe says that any port has them.
+const bindings = "ports/{instance}/bindings"
+
+// described are the resources that are compared.
+func described() []api.Description {
+	out := api.Describe()
+	for i := range out {
+		if out[i].Name == "binding" {
+			out[i].Path = bindings
+		}
+	}
+	return slices.DeleteFunc(out, func(d api.Description) bool {
+		return slices.Contains(later, d.Path) || strings.Contains(d.Path, "alias_") // which alias- is, too
+	})
 }
 
 func (w *cloud) others(t *testing.T, after string) {
 	t.Helper()
 	for _, o := range others {
-		if o.after == after {
-			w.create(t, request{o.who, "POST", "/" + o.path, o.body}, "ref."+o.name)
+		switch {
+		case o.after != after:
+		case o.name == "": // an action
+			w.action(t, request{who: o.who, method: "PUT", path: "/" + o.path, body: o.body})
+		default:
+			w.create(t, request{who: o.who, method: "POST", path: "/" + o.path, body: o.body}, "ref."+o.name)
 		}
 	}
 	if after == "routers" {
-		w.action(t, request{"member", "PUT", "/routers/ref.router/add_router_interface", object{"subnet_id": "ref.subnet"}})
+		w.action(t, request{who: "member", method: "PUT", path: "/routers/ref.router/add_router_interface", body: object{"subnet_id": "ref.subnet"}})
 	}
 }
 
@@ -122,7 +158,7 @@ func (w *cloud) action(t *testing.T, q request) {
 func (w *cloud) create(t *testing.T, q request, name string) {
 	t.Helper()
 	for i, a := range w.m.both(t, q) {
-		if a == nil || i == 1 && w.m.play {
+		if a == nil || i == 1 && w.m.play != nil {
 			continue
 		}
 		if a.status != http.StatusCreated {
@@ -154,7 +190,7 @@ func (w *cloud) subject(t *testing.T, d api.Description) {
 	if w.by[d.Path].byAdmin {
 		who = "admin"
 	}
-	w.create(t, request{who, "POST", collection(d), object{d.Name: w.good(d.Path, true)}}, "ref."+d.Name)
+	w.create(t, request{who: who, method: "POST", path: collection(d), body: object{d.Name: w.good(d.Path, true)}}, "ref."+d.Name)
 	w.remember(t, d)
 }
 
@@ -182,6 +218,8 @@ func subjectID(d api.Description) string {
 		return "ref.network"
 	case "agent":
 		return absent
+	case "binding":
+		return "host-a" // ref.instance has one there from the beginning
 	}
 	return "ref." + strings.TrimPrefix(d.Name, "alias_")
 }
@@ -190,7 +228,7 @@ func subjectID(d api.Description) string {
 func (w *cloud) undo(t *testing.T, d api.Description, q request, a [2]*answer) {
 	t.Helper()
 	for i := range a {
-		if a[i].status >= 300 || q.method == "GET" || i == 1 && w.m.play {
+		if a[i].status >= 300 || q.method == "GET" || i == 1 && w.m.play != nil {
 			continue
 		}
 		switch q.method {
@@ -217,7 +255,7 @@ func (w *cloud) undo(t *testing.T, d api.Description, q request, a [2]*answer) {
 				}
 			}
 			if len(back) > 0 {
-				w.one(t, i, request{"admin", "PUT", q.path, object{d.Name: back}})
+				w.one(t, i, request{who: "admin", method: "PUT", path: q.path, body: object{d.Name: back}})
 			}
 		case "DELETE":
 			w.again(t, d)
@@ -229,7 +267,7 @@ func (w *cloud) undo(t *testing.T, d api.Description, q request, a [2]*answer) {
 func (w *cloud) again(t *testing.T, d api.Description) {
 	t.Helper()
 	for i := range 2 {
-		if i == 1 && w.m.play {
+		if i == 1 && w.m.play != nil {
 			break
 		}
 		if a, err := w.m.p.send(i, request{who: "admin", method: "DELETE", path: collection(d) + "/" + subjectID(d)}, w.m.headers["admin"]); err != nil {

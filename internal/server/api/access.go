@@ -113,14 +113,18 @@ func (r *resource[P, E]) shows(x *View, attr string) func(P) bool {
 
 // seenOrder is an attribute's order as the caller may know it: objects of which he may not see it are alike, and before the others.
 func (r *resource[P, E]) seenOrder(x *View, a *attribute[P, E]) func(v, w P) int {
+	compare := a.compare
+	if a.compareIn != nil {
+		compare = a.compareIn(x)
+	}
 	shown := r.shows(x, a.name)
 	if shown == nil {
-		return a.compare
+		return compare
 	}
 	return func(v, w P) int {
 		switch a1, a2 := shown(v), shown(w); {
 		case a1 && a2:
-			return a.compare(v, w)
+			return compare(v, w)
 		case a1:
 			return 1
 		case a2:

@@ -28,6 +28,9 @@ func (r *resource[P, E]) act(c *call, id, op string, do func(tx *world.Tx, v P, 
 // core tells whether the request is for a collection that Neutron serves by its newer way: its core and a few newer parts.
 // There the object is looked for before it is found that a body says nothing, and filters are tested for one object, too.
 func (c *call) core() bool {
+	if strings.HasSuffix(c.r.URL.Path, "/") || strings.Contains(c.r.URL.Path, "//") {
+		return true // the older way knows no such path
+	}
 	path := strings.Split(strings.TrimSuffix(strings.Trim(strings.TrimPrefix(c.r.URL.Path, "/v2.0"), "/"), ".json"), "/")
 	if len(path) >= 4 && path[0] == "qos" && (path[3] == "minimum_packet_rate_rules" || path[3] == "packet_rate_limit_rules") {
 		return true

@@ -69,9 +69,6 @@ func manyRoutes(v Value) (routes []model.Route, again Value, err error) {
 	out := make([]model.Route, 0, len(v.items))
 	seen := map[model.Route]bool{}
 	for _, item := range v.items {
-		if item.kind != isObject {
-			return nil, again, reasonf("Invalid data format for hostroute: '%s'.", v)
-		}
 		if why := onlyKeys(item, "destination", "nexthop"); why != nil {
 			return nil, again, why
 		}
@@ -98,8 +95,11 @@ func manyRoutes(v Value) (routes []model.Route, again Value, err error) {
 	return out, again, nil
 }
 
-// onlyKeys tests that an object has exactly these keys.
+// onlyKeys tests that a value is an object and has exactly these keys.
 func onlyKeys(v Value, keys ...string) error {
+	if v.kind != isObject {
+		return reasonf("Invalid input. '%s' must be a dictionary with keys: %s.", v, pyList(keys))
+	}
 	for _, k := range keys {
 		if _, ok := v.get(k); !ok {
 			return reasonf("Validation of dictionary's keys failed. Expected keys: %s Provided keys: %s.", pySet(keys), pySet(v.names()))

@@ -20,6 +20,8 @@ type attribute[P, E any] struct {
 	name string
 	// post and put say whether a client may send the attribute; required, whether POST must have it.
 	post, put, required bool
+	// needed: POST must have it, too, but Neutron gives it a default that is refused when values are read.
+	needed bool
 	// guarded: policy may have a rule for setting the attribute (Neutron's enforce_policy). explicit says whether a
 	// creation that sends a value is asked about it; nil: any but null. subs are the keys of the attribute's
 	// dictionaries that have rules of their own.
@@ -41,11 +43,14 @@ type attribute[P, E any] struct {
 	filter func(x *View, values []string) (func(v P) bool, error)
 	// compare orders by the attribute; nil: not a sort key.
 	compare func(a, b P) int
-	key     []byte // the name as it is written
-	max     int    // longest text
-	isLate  bool   // what is wrong with a value is found after policy was asked
-	boolean bool   // declared by flag or flagOf
-	null    bool   // text: null is taken as ""
+	// compareIn makes compare for what follows from other objects, too; nil: it does not.
+	compareIn func(x *View) func(a, b P) int
+	key       []byte // the name as it is written
+	max       int    // longest text
+	isLate    bool   // what is wrong with a value is found after policy was asked
+	boolean   bool   // declared by flag or flagOf
+	null      bool   // text: null is taken as ""
+	unread    bool   // clients cannot send it, and Neutron does not know the name in a body
 }
 
 // assignment puts an accepted value where it belongs.
@@ -69,6 +74,9 @@ func (a *attribute[P, E]) rw() *attribute[P, E] { a.post, a.put = true, true; re
 
 // must makes POST refuse a body without the attribute.
 func (a *attribute[P, E]) must() *attribute[P, E] { a.post, a.required = true, true; return a }
+
+// needs makes POST refuse a body without the attribute as it refuses null.
+func (a *attribute[P, E]) needs() *attribute[P, E] { a.post, a.needed = true, true; return a }
 
 // guard tells that policy may have rules for setting the attribute, and for keys of the dictionaries in it. Creation
 // with false or "" is not asked about: those are the defaults.

@@ -26,6 +26,7 @@ func conntrackHelperResource(ru *rules.Rules) *conntrackHelpers {
 		},
 		remove:     ru.DeleteConntrackHelper,
 		gone:       "Conntrack Helper %s could not be found.",
+		orphaned:   true,
 		parent:     func(v *T) model.UUID { return v.Router.UUID },
 		bindParent: func(v *T, parent model.UUID) { v.Router.UUID = parent },
 		parentProject: func(v *T, x *View) string {

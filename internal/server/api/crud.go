@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -19,6 +22,12 @@ func (r *resource[P, E]) serve(c *call, rest []string) error {
 			return err
 		}
 	}
+	if len(rest) > 0 && strings.Contains(rest[0], "%") {
+		rest = slices.Clone(rest)
+		if id, err := url.PathUnescape(rest[0]); err == nil {
+			rest[0] = id // as it is told that it was not found
+		}
+	}
 	switch {
 	case len(rest) == 0:
 		switch c.r.Method {
@@ -26,16 +35,8 @@ func (r *resource[P, E]) serve(c *call, rest []string) error {
 			return r.list(c)
 		case http.MethodPost:
 			return r.doCreate(c)
-		case http.MethodPut: // of nothing: Neutron reads the body first, if there is one
-			if _, err := c.json(); errors.Is(err, errEmpty) && !c.core() {
-				return r.missing("None")
-			}
-			if _, err := r.readUpdate(c); err != nil {
-				return err
-			}
-			return r.missing("None")
-		case http.MethodDelete:
-			return r.missing("None")
+		case http.MethodPut, http.MethodDelete:
+			return r.changeAll(c)
 		}
 		return errMethod
 	case len(rest) == 1:
@@ -61,13 +62,34 @@ func (r *resource[P, E]) serve(c *call, rest []string) error {
 	return errNoPath
 }
 
+// changeAll answers a PUT or DELETE of a collection, which changes nothing. Neutron reads the body first, if there is one, and then
+// looks for an object all the same: beneath a parent, by the parent's id.
+func (r *resource[P, E]) changeAll(c *call) error {
+	if err := r.readAll(c); err != nil {
+		return err
+	}
+	return r.missingUnder(c.view(), cmp.Or(c.above, "None"))
+}
+
+// readAll reads the body of a PUT of a collection.
+func (r *resource[P, E]) readAll(c *call) error {
+	if c.r.Method != http.MethodPut {
+		return nil
+	}
+	if _, err := c.json(); errors.Is(err, errEmpty) {
+		return nil
+	}
+	_, err := r.readUpdate(c)
+	return err
+}
+
 func (r *resource[P, E]) pathName() string { return r.path }
 
 func (r *resource[P, E]) show(c *call, id string) error {
 	q, err := parseQuery(c.r.URL.RawQuery, 0)
 	x := c.view()
 	if err == nil && c.core() {
-		q.loose = c.s.deps.LooseFilters
+		q.loose, q.limitLast = c.s.deps.LooseFilters, !c.core()
 		_, _, err = r.asked(x, q)
 	}
 	if err != nil {
@@ -98,6 +120,9 @@ func (r *resource[P, E]) doCreate(c *call) error {
 		return errMethod
 	}
 	objects, bulk, err := r.readCreate(c)
+	if err == nil {
+		err = c.checkIfMatch()
+	}
 	if err != nil {
 		return err
 	}
@@ -195,9 +220,15 @@ func (r *resource[P, E]) checkQuota(c *call, tx *world.Tx, objects []*wanted[P, 
 
 func (r *resource[P, E]) doUpdate(c *call, id string) error {
 	if c.core() && r.keyless(c) {
+		if err := c.checkIfMatch(); err != nil {
+			return err
+		}
 		return r.nothingSent(c, id)
 	}
 	want, err := r.readUpdate(c)
+	if err == nil {
+		err = c.checkIfMatch()
+	}
 	if err != nil {
 		return err // even of what has no update: Neutron finds read-only attributes first
 	}

@@ -28,6 +28,7 @@ func Describe() []Description {
 			out = d.describe(out, "")
 		}
 	}
+	out = bindingShape().describe(out, "ports/{port}/")
 	slices.SortFunc(out, func(a, b Description) int { return strings.Compare(a.Path, b.Path) })
 	return out
 }
@@ -41,7 +42,7 @@ type describer interface {
 func (r *resource[P, E]) describe(to []Description, above string) []Description {
 	d := Description{Path: above + r.path, Name: r.name, Plural: r.plural}
 	for _, a := range r.inOrder {
-		d.Attributes = append(d.Attributes, AttributeDescription{a.name, a.post && a.parse != nil, a.put && a.parse != nil, a.required})
+		d.Attributes = append(d.Attributes, AttributeDescription{a.name, a.post && a.parse != nil, a.put && a.parse != nil, a.required || a.needed})
 	}
 	to = append(to, d)
 	for _, child := range r.children {

@@ -55,7 +55,9 @@ func floatingIPResource(ru *rules.Rules) *floatingIPs {
 	r.derived("status", func(b []byte, f *T, x *View) []byte { return appendString(b, floatingStatus(f, x)) }).
 		filterBy(func(x *View, values []string) (func(*T) bool, error) {
 			return func(f *T) bool { return slices.Contains(values, floatingStatus(f, x)) }, nil
-		})
+		}).compareIn = func(x *View) func(a, b *T) int {
+		return func(a, b *T) int { return cmp.Compare(floatingStatus(a, x), floatingStatus(b, x)) }
+	}
 	lowered(r.text("dns_name", func(f *T) *string { return &f.DNSName }).inPost(), floatingFault)
 	lowered(r.text("dns_domain", func(f *T) *string { return &f.DNSDomain }).inPost(), domainFault)
 	r.uuid("qos_policy_id", func(f *T) *model.UUID { return &f.QoSPolicy.UUID }).rw().guardAny().check(checkQoSPolicyID)

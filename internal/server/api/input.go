@@ -1,9 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -63,7 +66,7 @@ func (r *resource[P, E]) envelope(c *call) (Value, error) {
 		return body, err
 	case c.core():
 		if err != nil || body.kind == isObject && len(body.members) == 0 {
-			return body, r.noKey()
+			return body, cmp.Or(c.checkIfMatch(), r.noKey())
 		}
 	case c.r.Method == http.MethodPut && (err != nil || body.kind != isObject && body.kind != isList):
 		return body, model.Errf(model.KindInvalid, "BadRequest", "Bad body request: Invalid format: %s.", pyBytes(c.raw))
@@ -146,6 +149,7 @@ func (r *resource[P, E]) readUpdate(c *call) (*wanted[P, E], error) {
 		if _, err := r.readBulk(c, list, false); err != nil {
 			return nil, err
 		}
+		return &wanted[P, E]{late: r.noKey()}, nil // the object is looked for first
 	}
 	one, err := r.inner(body)
 	if err != nil {
@@ -174,8 +178,10 @@ func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E]
 	}
 	var unknown []string
 	for _, m := range obj.members {
-		if r.byName[m.name] == nil {
-			unknown = append(unknown, m.name)
+		if a := r.byName[m.name]; a == nil || a.unread {
+			if unknown = append(unknown, m.name); m.name == "project_id" || m.name == "tenant_id" {
+				unknown = append(unknown, "project_id", "tenant_id") // Neutron writes one beside the other before it looks
+			}
 		}
 		w.given = append(w.given, m.name)
 	}
@@ -188,7 +194,7 @@ func (r *resource[P, E]) readOne(c *call, obj Value, create bool) (*wanted[P, E]
 	}
 	for _, a := range r.inOrder {
 		v, ok := obj.get(a.name)
-		if !ok {
+		if !ok && !(create && a.needed) {
 			if create && a.absent != nil {
 				w.assigns = append(w.assigns, a.absent)
 			}
@@ -279,6 +285,41 @@ func (r *resource[P, E]) checkGiven(w *wanted[P, E], create bool) error {
 	return nil
 }
 
+// checkIfMatch refuses a revision in If-Match that is none, whatever is asked for; other tags are ifMatch's business.
+func (c *call) checkIfMatch() error {
+	found := false
+	h := c.r.Header.Get("If-Match")
+	if h == "" {
+		return nil
+	}
+	tags := quotedTag.FindAllString(h, -1)
+	if tags == nil {
+		tags = []string{h} // without quotes there is one
+	}
+	for _, tag := range tags {
+		number, is := strings.CutPrefix(bareTag(tag), "revision_number=")
+		if !is {
+			continue
+		}
+		if found {
+			return model.Errf(model.KindInvalid, "BadRequest", "Bad if-match request: Multiple revision_number etags are not supported.")
+		}
+		found = true
+		if _, err := strconv.Atoi(strings.TrimSpace(number)); err != nil {
+			return model.Errf(model.KindInvalid, "BadRequest", "Bad if-match request: Revision number etag must be in the format of revision_number=<int>.")
+		}
+	}
+	return nil
+}
+
+// quotedTag is an entity tag (RFC 9110, section 8.8.3).
+var quotedTag = regexp.MustCompile(`"[^"]*"`)
+
+// bareTag is an entity tag without its quotes, and without what says that it is weak.
+func bareTag(tag string) string {
+	return strings.Trim(strings.TrimPrefix(strings.TrimSpace(tag), "W/"), `"`)
+}
+
 // ifMatch is the revision that the request insists on.
 func (c *call) ifMatch() (revision string, ok bool, err error) {
 	h := c.r.Header.Get("If-Match")
@@ -288,7 +329,7 @@ func (c *call) ifMatch() (revision string, ok bool, err error) {
 	if strings.TrimSpace(h) == "*" {
 		return "", false, nil // that it exists, which is tested anyway (RFC 9110, section 13.1.1)
 	}
-	number, ok := strings.CutPrefix(strings.Trim(strings.TrimPrefix(strings.TrimSpace(h), "W/"), `"`), "revision_number=")
+	number, ok := strings.CutPrefix(bareTag(h), "revision_number=")
 	if !ok {
 		return "", false, badRequest("The If-Match header '%s' is not understood: write revision_number=N.", h)
 	}

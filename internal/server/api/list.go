@@ -15,7 +15,7 @@ func (r *resource[P, E]) list(c *call) error {
 	if err != nil {
 		return err
 	}
-	q.loose = c.s.deps.LooseFilters
+	q.loose, q.limitLast = c.s.deps.LooseFilters, !c.core()
 	x := c.view()
 	x.turn = c.goOn
 	rows, err := r.page(x, q)
@@ -88,9 +88,12 @@ func (r *resource[P, E]) page(x *View, q *query) ([]P, error) {
 	return out, nil
 }
 
-// asked is the filter and the order of a query. What is wrong with filters is found first, with the limit last.
+// asked is the filter and the order of a query. What is wrong with filters is found first; with the limit after or before the order.
 func (r *resource[P, E]) asked(x *View, q *query) (match func(P) bool, less func(a, b P) int, err error) {
-	if match, err = r.matcher(x, q); err == nil {
+	if match, err = r.matcher(x, q); err == nil && !q.limitLast {
+		err = q.badLimit
+	}
+	if err == nil {
 		less, err = r.order(x, q)
 	}
 	if err == nil {
@@ -158,7 +161,7 @@ func (r *resource[P, E]) order(x *View, q *query) (func(a, b P) int, error) {
 	var noKeys, noDirs []string
 	for i, name := range q.keys {
 		a, dir := r.byName[name], q.dirs[i]
-		if a == nil || a.compare == nil {
+		if a == nil || a.compare == nil && a.compareIn == nil {
 			noKeys = append(noKeys, name)
 			continue
 		}

@@ -81,6 +81,7 @@ func localIPAssociationResource(ru *rules.Rules) *localIPAssociations {
 		source: table(func(w *world.World) *world.Table[model.LocalIPAssociationID, T] { return &w.LocalIPAssociations.Table }),
 		id:     func(a *T) model.UUID { return a.ID.UUID },
 		meta:   func(a *T) *model.Meta { return &a.Meta },
+		gone:   "Local IP association %s could not be found.", goneUnder: "Local IP %[2]s association with port %[1]s could not be found.", orphaned: true,
 		create: ru.CreateLocalIPAssociation,
 		remove: ru.DeleteLocalIPAssociation,
 		parent: func(a *T) model.UUID { return a.LocalIP.UUID },

@@ -24,6 +24,11 @@ func nest[P, E, CP, CE any](parent *resource[P, E], child *resource[CP, CE]) {
 				return err
 			}
 		}
+		c.above = id
+		if len(rest) == 0 && child.orphaned && (c.r.Method == http.MethodPut || c.r.Method == http.MethodDelete) {
+			c.parent = idOf(id)
+			return child.serve(c, rest)
+		}
 		v, err := parent.find(c.view(), id)
 		if err != nil {
 			return err
@@ -40,6 +45,8 @@ func (r *resource[P, E]) wellFormed(c *call, rest []string) error {
 	switch {
 	case len(rest) == 0 && c.r.Method == http.MethodPost && r.create != nil:
 		_, _, err = r.readCreate(c)
+	case len(rest) == 0 && c.r.Method == http.MethodPut:
+		err = r.readAll(c)
 	case len(rest) == 1 && c.r.Method == http.MethodPut && c.core() && r.keyless(c): // found later
 	case len(rest) == 1 && c.r.Method == http.MethodPut:
 		_, err = r.readUpdate(c)
@@ -53,7 +60,7 @@ func (r *resource[P, E]) wellFormed(c *call, rest []string) error {
 	case len(rest) == 0 && c.r.Method == http.MethodGet:
 		var q *query
 		if q, err = parseQuery(c.r.URL.RawQuery, c.s.deps.MaxPage); err == nil {
-			q.loose = c.s.deps.LooseFilters
+			q.loose, q.limitLast = c.s.deps.LooseFilters, !c.core()
 			_, _, err = r.asked(c.view(), q)
 		}
 	}

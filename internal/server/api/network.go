@@ -142,6 +142,11 @@ func networkProvider(r *networks) {
 			return func(_ *model.Network, x *rules.NetworkExtra) { merge(&x.Provider, q) }, nil
 		})
 		a.filterBy(func(x *View, values []string) (func(*model.Network) bool, error) {
+			for _, text := range values {
+				if _, err := strconv.Atoi(text); err != nil && name == "segmentation_id" {
+					return nil, model.Invalid("'%s' is not an integer.", text)
+				}
+			}
 			return func(n *model.Network) bool {
 				for s := range x.W.Segments.ByNetwork(n.ID) {
 					if text, err := strconv.Unquote(string(show(nil, s))); err == nil && slices.Contains(values, text) {

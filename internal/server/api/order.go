@@ -39,7 +39,7 @@ var neutronOrder = map[string]string{
 	"security_group_rules": `revision_number created_at updated_at description id security_group_id remote_group_id direction protocol port_range_min
 		port_range_max ethertype remote_ip_prefix tenant_id normalized_cidr remote_address_group_id`,
 	"segments": "revision_number created_at updated_at description id tenant_id network_id physical_network network_type segmentation_id name",
-	"logs":     "revision_number created_at updated_at id project_id name resource_type resource_id event target_id enabled description",
+	"logs":     "id project_id name resource_type resource_id event target_id enabled revision_number created_at updated_at description",
 	"trunks":   "revision_number tags created_at updated_at admin_state_up id name tenant_id port_id status sub_ports description",
 	"network_segment_ranges": `id name default shared project_id network_type physical_network minimum maximum used available
 		revision_number tags created_at updated_at description`,
@@ -47,7 +47,7 @@ var neutronOrder = map[string]string{
 	"port_forwardings": `id project_id external_port internal_port internal_ip_address protocol internal_port_id external_port_range internal_port_range
 		description`,
 	"conntrack_helpers": "id project_id protocol port helper",
-	"port_associations": "local_ip_address fixed_port_id fixed_ip host project_id",
+	"port_associations": "local_ip_id local_ip_address fixed_port_id fixed_ip host project_id",
 }
 
 // sortedAsNeutron is a resource's attributes in the order in which Neutron looks at them.

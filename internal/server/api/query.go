@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -24,6 +25,8 @@ type query struct {
 	tags    tagFilter
 	filters []filterParam
 	loose   bool // filters that there are not are passed over
+	// limitLast: a bad limit is found after a bad order.
+	limitLast bool
 	// badLimit is what is wrong with the limit; it is found last.
 	badLimit error
 }
@@ -68,6 +71,9 @@ func parseQuery(raw string, maxLimit int) (*query, error) {
 			}
 		case "limit":
 			n, err := strconv.Atoi(strings.TrimSpace(value))
+			if errors.Is(err, strconv.ErrRange) && n > 0 {
+				err = nil // more than there can be: n is the most that a number can say
+			}
 			if q.badLimit = nil; err != nil || n < 0 {
 				q.badLimit = model.Errf(model.KindInvalid, "BadRequest", "Bad limit request: Limit must be an integer 0 or greater and not '%s'.", value)
 				n = 0

@@ -33,7 +33,7 @@ func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACP
 		types = append(types, t)
 	}
 	slices.Sort(types)
-	typ := r.text("object_type", func(p *T) *string { return &p.ObjectType }).must().guardAll()
+	typ := r.text("object_type", func(p *T) *string { return &p.ObjectType }).needs().guardAll()
 	parse := typ.parse
 	typ.convert(func(v Value) (assign[T, X], error) {
 		if v.kind != isString || !slices.Contains(types, v.text) {

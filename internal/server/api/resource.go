@@ -102,7 +102,9 @@ type resource[P, E any] struct {
 	gone string
 	// goneUnder is gone with the parent's id as a second value, for what is looked for beneath one; empty: gone.
 	goneUnder string
-	// loaded: Neutron loads an object of anybody's before it asks policy, and then denies it in other words than one that is not there.
+	// orphaned: a PUT or DELETE of all that is beneath a parent does not look for the parent.
+	orphaned bool
+	// loaded: Neutron loads an object of anybody's, or of the caller's project, before it asks policy, and then denies it in other words than one that is not there.
 	loaded bool
 	// concealed: who may not change or delete an object is told that it is not there, even if he may see it.
 	concealed bool
@@ -207,6 +209,10 @@ func (r *resource[P, E]) compiled() endpoint {
 		r.byName[a.name] = a
 	}
 	r.inOrder = sortedAsNeutron(r.plural, r.attrs)
+	known := strings.Fields(neutronOrder[r.plural])
+	for _, a := range r.attrs {
+		a.unread = known != nil && !a.post && !a.put && a.name != "project_id" && a.name != "tenant_id" && !slices.Contains(known, a.name)
+	}
 	return r
 }
 
@@ -236,7 +242,7 @@ func (r *resource[P, E]) find(x *View, id string) (P, error) {
 	case isNil(v):
 	case r.sees(x)(v):
 		return v, nil
-	case r.loaded && (r.parent == nil || r.parent(v) == x.Parent):
+	case r.loaded && (r.parent == nil || r.parent(v) == x.Parent) && (r.project == nil || r.project(v) == x.By.Project):
 		return none, errNoPath
 	}
 	return none, r.missingUnder(x, id)

@@ -149,7 +149,10 @@ func protocolOf[P, E any](a *attribute[P, E], names ...string) *attribute[P, E] 
 	oneOf(a, names...)
 	parse := a.parse
 	return a.convert(func(v Value) (assignment[P, E], error) {
-		if _, known := rules.ProtocolNumber(v.String(), model.EtherIP4); v.kind != isNull && (!known || v.kind != isString && v.kind != isNumber || v.text == "") {
+		if v.kind != isNull && v.kind != isString {
+			return nil, model.Invalid("Input value %s must be string type.", v)
+		}
+		if _, known := rules.ProtocolNumber(v.String(), model.EtherIP4); v.kind != isNull && (!known || v.text == "") {
 			return nil, model.Invalid("IP protocol '%s' is not supported. Only protocol names and their integer representation (0 to 255) are supported.", v)
 		}
 		return parse(v)

@@ -18,7 +18,7 @@ func segmentResource(ru *rules.Rules) *segments {
 	type T = model.Segment
 	type X = rules.SegmentExtra
 	r := &segments{
-		single: true, name: "segment", plural: "segments", word: "Segment", extra: rules.NewSegmentExtra,
+		single: true, loaded: true, name: "segment", plural: "segments", word: "Segment", extra: rules.NewSegmentExtra,
 		source: table(func(w *world.World) *world.Table[model.SegmentID, T] { return &w.Segments.Table }),
 		id:     func(s *T) model.UUID { return s.ID.UUID },
 		meta:   func(s *T) *model.Meta { return &s.Meta },

@@ -110,6 +110,7 @@ type call struct {
 	by        *rules.Actor
 	may       *policy.Set
 	parent    model.UUID // of a nested resource
+	above     string     // parent, as the client wrote it
 	requestID string
 	buf       *[]byte
 	begun     bool // the answer's beginning has been sent
@@ -154,6 +155,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve routes the request.
 func (c *call) serve() error {
 	path := strings.Trim(c.r.URL.EscapedPath(), "/")
+	for strings.Contains(path, "//") { // of a client that puts a slash behind an endpoint that ends in one
+		path = strings.ReplaceAll(path, "//", "/")
+	}
 	if path == "" {
 		c.resource = ofVersions
 		return c.versions()
@@ -188,6 +192,11 @@ func (c *call) serve() error {
 		return errMethod // as Neutron
 	}
 	c.resource = e.pathName()
+	if reads := c.r.Method == http.MethodPost || c.r.Method == http.MethodPut; !reads || !c.core() { // else after the body
+		if err := c.checkIfMatch(); err != nil {
+			return err
+		}
+	}
 	return e.serve(c, below)
 }
 

@@ -102,7 +102,15 @@ func subnetAddresses(r *subnets) {
 		return func(s *model.Subnet, _ *rules.SubnetExtra) { s.CIDR = p.Masked() }, err
 	})
 	cidr.filterBy(func(_ *View, values []string) (func(*model.Subnet) bool, error) {
-		return func(s *model.Subnet) bool { return slices.Contains(values, s.CIDR.String()) }, nil
+		want := make([]netip.Prefix, len(values))
+		for i, text := range values {
+			p, err := netip.ParsePrefix(text)
+			if err != nil {
+				return nil, model.Invalid("%s is not in a CIDR format.", text)
+			}
+			want[i] = p
+		}
+		return func(s *model.Subnet) bool { return slices.Contains(want, s.CIDR) }, nil
 	})
 	cidr.compare = func(a, b *model.Subnet) int { return strings.Compare(a.CIDR.String(), b.CIDR.String()) }
 	gw := r.derived("gateway_ip", func(b []byte, s *model.Subnet, _ *View) []byte { return appendAddr(b, s.GatewayIP) }).rw()

@@ -54,7 +54,7 @@ func TestNDPProxies(t *testing.T) {
 		attrs     object
 	}{
 		{"twice", "NDPProxyExists", 409, nil},
-		{"not its address", "InvalidAddress", 409, object{"ip_address": "2001:db8::99"}},
+		{"not its address", "InvalidAddress", 400, object{"ip_address": "2001:db8::99"}},
 		{"not connected", "PortUnreachableRouter", 409, object{"port_id": away}},
 		{"not enabled", "RouterNDPProxyNotEnable", 409, object{"router_id": plain}},
 		{"no such router", "RouterNotFound", 404, object{"router_id": net0}},

@@ -33,6 +33,9 @@ func (r *Rules) CreateNDPProxy(tx *world.Tx, by *Actor, n *model.NDPProxy, _ *ND
 		return err
 	}
 	connected := slices.ContainsFunc(interfaces(&tx.World, v.ID), func(i *model.Port) bool { return on(i, at.SubnetID) })
+	if !connected && n.Address.IsValid() {
+		return model.Errf(model.KindInvalid, "InvalidAddress", "The address %s is invalid, reason: This address cannot reach the router %s.", n.Address, v.ID)
+	}
 	if !connected {
 		return model.Errf(model.KindConflict, "PortUnreachableRouter", "The port %s cannot reach the router %s by IPv6 subnet %s.", p.ID, v.ID, at.SubnetID)
 	}
@@ -59,9 +62,9 @@ func proxied(p *model.Port, want netip.Addr) (model.FixedIP, error) {
 		}
 	}
 	if want.IsValid() {
-		return model.FixedIP{}, model.Errf(model.KindConflict, "InvalidAddress", "The address %s is no IPv6 address of port %s.", want, p.ID)
+		return model.FixedIP{}, model.Errf(model.KindInvalid, "InvalidAddress", "The address %s is invalid, reason: This address not belong to the port %s.", want, p.ID)
 	}
-	return model.FixedIP{}, model.Errf(model.KindConflict, "PortUnreachableRouter", "The port %s has no IPv6 address to proxy.", p.ID)
+	return model.FixedIP{}, badRequest("ndp_proxy", "Requested port %s must allocate one IPv6 address at least", p.ID)
 }
 
 // gatewayScope is the IPv6 address scope of a router's external network; zero: none.

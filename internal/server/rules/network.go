@@ -91,6 +91,9 @@ func (r *Rules) wantedSegments(_ *model.Network, x *NetworkExtra) ([]SegmentRequ
 		return []SegmentRequest{{SegmentationID: -1}}, nil
 	}
 	for i, s := range x.Segments.V {
+		if s.Type == "" {
+			return nil, model.Invalid("network_type required.")
+		}
 		if slices.Contains(x.Segments.V[:i], s) && s.SegmentationID >= 0 {
 			return nil, model.Errf(model.KindInvalid, "SegmentsContainDuplicateEntry", "Duplicate segment entry in request.")
 		}

@@ -1,7 +1,10 @@
 package rules
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -70,6 +73,9 @@ func (r *Rules) putForwarding(tx *world.Tx, by *Actor, w *model.PortForwarding, 
 	if err != nil {
 		return err
 	}
+	if old := tx.PortForwardings.Get(w.ID); old != nil && w.Address.IsValid() && !slices.ContainsFunc(p.FixedIPs, func(f model.FixedIP) bool { return f.Address == w.Address }) {
+		return errForwarding("The internal IP does not correspond to an address on the internal port, which has fixed_ips %s", written(p.FixedIPs))
+	}
 	at, err := forwardedTo(p, w.Address)
 	if err != nil {
 		return err
@@ -117,7 +123,16 @@ func forwardedTo(p *model.Port, want netip.Addr) (model.FixedIP, error) {
 	if v4 == 0 {
 		return model.FixedIP{}, errForwarding("Requested internal port %s must allocate an IPv4 address at least.", p.ID)
 	}
-	return model.FixedIP{}, errForwarding("Requested internal IP address %s is not suitable for internal neutron port %s, as its fixed_ips are others", want, p.ID)
+	return model.FixedIP{}, errForwarding("Requested internal IP address %s is not suitable for internal neutron port %s, as its fixed_ips are %s", want, p.ID, written(p.FixedIPs))
+}
+
+// written are addresses of a port as Neutron's faults have them.
+func written(fixed []model.FixedIP) string {
+	out := make([]string, len(fixed))
+	for i, f := range fixed {
+		out[i] = fmt.Sprintf("{'subnet_id': '%s', 'ip_address': '%s'}", f.SubnetID, f.Address)
+	}
+	return "[" + strings.Join(out, ", ") + "]"
 }
 
 // collisions tests that no other forwarding has any of the ports, inside or outside.

@@ -237,7 +237,7 @@ func (r *Rules) changeCarrier(tx *world.Tx, n *model.Network, x *NetworkExtra) e
 	case q.SegmentationID < 0:
 		return nil
 	case len(have) != 1:
-		return model.Invalid("Provider network attributes can be updated only in provider networks with a single segment.")
+		return model.Invalid("Provider network attributes can be updated only in provider networks with a single segment..")
 	case have[0].NetworkType != model.TypeVLAN:
 		return model.Invalid("Only VLAN type networks can be updated.")
 	case q.SegmentationID == int64(have[0].SegmentationID):
