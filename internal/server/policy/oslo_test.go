@@ -3,12 +3,10 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"os/exec"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/weft-cloud/weft/internal/server/identity"
@@ -150,65 +148,4 @@ func expressions() *rapid.Generator[string] {
 var later = map[string]bool{
 	"create_default_security_group_rule": true, "get_default_security_group_rule": true, "delete_default_security_group_rule": true, // 2023.2
 	"create_port:hints": true, "get_port:hints": true, "update_port:hints": true, // 2023.2
-}
-
-// TestDefaultsAgainstNeutron compares every default rule with Neutron's own, for many callers and targets, where the
-// Python package is installed (Debian: python3-neutron; Zed).
-func TestDefaultsAgainstNeutron(t *testing.T) {
-	type ask struct {
-		Target map[string]string `json:"target"`
-		Creds  map[string]any    `json:"creds"`
-		caller *identity.Caller
-	}
-	var asks []ask
-	for _, roles := range [][]string{{"admin"}, {"member", "reader"}, {"reader"}, {"other"}, {"advsvc"}, {"data_plane_integrator"}} {
-		for _, project := range []string{"p1", "p2"} {
-			for _, extra := range []map[string]string{
-				nil, {"shared": "True"}, {"router:external": "True"}, {"network:project_id": "p1"}, {"network:shared": "True"},
-				{"ext_parent:project_id": "p1"}, {"security_group:project_id": "p1"}, {"device_owner": "network:dhcp", "network:project_id": "p1"},
-				{"device_owner": "network:dhcp"}, {"device_owner": "compute:nova"}, {"target_tenant": "*", "target_project": "*"}, {"target_tenant": "p2", "target_project": "p2"},
-			} {
-				if project == "p1" && extra != nil {
-					continue // an owner's target needs no more
-				}
-				caller, creds := testCaller("p1", roles...)
-				target := map[string]string{"project_id": project}
-				maps.Copy(target, extra)
-				for k, v := range maps.Clone(target) {
-					if strings.HasSuffix(k, "project_id") {
-						target[strings.Replace(k, "project_id", "tenant_id", 1)] = v
-					}
-				}
-				asks = append(asks, ask{target, creds, caller})
-			}
-		}
-	}
-	for _, newOnly := range []bool{false, true} {
-		var theirs map[string][]bool
-		askOslo(t, "neutron.conf.policies, oslo_policy.policy", map[string]any{"new_only": newOnly, "asks": asks}, &theirs)
-		e, _, err := New(Options{EnforceNewDefaults: newOnly})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name := range e.now.Load().rules {
-			if theirs[name] == nil && !later[name] {
-				t.Errorf("%s is no rule of Neutron's", name)
-			}
-		}
-		for name, want := range theirs {
-			if _, ok := e.now.Load().rules[name]; !ok {
-				t.Errorf("%s is missing", name)
-				continue
-			}
-			got := make([]bool, len(asks))
-			for i, a := range asks {
-				s := *e.Compile(a.caller)
-				s.bypass = false // Neutron's, before it asks oslo.policy
-				got[i] = s.Allows(name, Attrs(a.Target))
-			}
-			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("new defaults only %v, %s (-Neutron +ours):\n%s", newOnly, name, d)
-			}
-		}
-	}
 }

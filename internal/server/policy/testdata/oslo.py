@@ -33,39 +33,13 @@ class Field(policy.Check):
         return bool(re.match(value[1:], have)) if value.startswith("~") else have == value
 
 
-def defaults():
-    import importlib
-    import pkgutil
-    import neutron.conf.policies as pkg
-    for m in pkgutil.iter_modules(pkg.__path__):
-        yield from importlib.import_module("neutron.conf.policies." + m.name).list_rules()
-
-
-def enforcer(new_only=False, use_conf=False):
-    conf = cfg.ConfigOpts()
-    conf([], project="x")
-    e = policy.Enforcer(conf, use_conf=use_conf, default_rule="default")
-    conf.set_override("enforce_new_defaults", new_only, group="oslo_policy")
-    e.suppress_default_change_warnings = True
-    e.suppress_deprecation_warnings = True
-    return e
-
-
-def every_default(new_only, asks):
-    e = enforcer(new_only, True)
-    e.register_defaults(list(defaults()))
-    e.load_rules()
-    names = sorted(e.registered_rules)
-    return {n: [bool(e.enforce(n, dict(a["target"]), dict(a["creds"]))) for a in asks] for n in names}
-
-
-ask = json.load(sys.stdin)
-if isinstance(ask, dict):
-    json.dump(every_default(ask["new_only"], ask["asks"]), sys.stdout)
-else:
-    out = []
-    e = enforcer()
-    for a in ask:
-        e.set_rules(policy.Rules.from_dict(a["rules"], "default"), use_conf=False)
-        out.append(bool(e.enforce(a["rule"], a["target"], a["creds"])))
-    json.dump(out, sys.stdout)
+conf = cfg.ConfigOpts()
+conf([], project="x")
+e = policy.Enforcer(conf, use_conf=False, default_rule="default")
+e.suppress_default_change_warnings = True
+e.suppress_deprecation_warnings = True
+out = []
+for a in json.load(sys.stdin):
+    e.set_rules(policy.Rules.from_dict(a["rules"], "default"), use_conf=False)
+    out.append(bool(e.enforce(a["rule"], a["target"], a["creds"])))
+json.dump(out, sys.stdout)
