@@ -50,6 +50,7 @@ type serverParts struct {
 	cfg    *config.Server
 	log    *slog.Logger
 	store  store.Store
+	taken  chan error // another server has the store by now
 	writer *world.Writer
 	live   *feed.Liveness
 	rules  *rules.Rules
@@ -161,6 +162,14 @@ func runServer(ctx context.Context, l *config.Loaded, log *slog.Logger) error {
 
 // attend runs what a server does beside answering clients and agents.
 func (p *serverParts) attend(ctx context.Context, g *errgroup.Group, on *serverListeners) {
+	g.Go(func() error {
+		select {
+		case err := <-p.taken: // one that goes on would answer agents and clients beside the other
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	g.Go(func() error { return p.rememberBeats(ctx) })
 	g.Go(func() error { return p.trimLog(ctx) })
 	g.Go(func() error { return ignore(p.gate.follow.Run(ctx), context.Canceled) })
@@ -186,9 +195,9 @@ func ignore(err, which error) error {
 // openServer builds the parts; nothing runs yet but what is in the store is loaded.
 func openServer(ctx context.Context, l *config.Loaded, log *slog.Logger) (*serverParts, error) {
 	cfg, meta := &l.Server, &l.Agent.Metadata // the metadata agent's options: the secret is the server's alone, no host has it
-	p := &serverParts{cfg: cfg, log: log}
+	p := &serverParts{cfg: cfg, log: log, taken: make(chan error, 1)}
 	var err error
-	if p.store, err = openStore(ctx, cfg, log); err != nil {
+	if p.store, err = openStore(ctx, cfg, log, p.taken); err != nil {
 		return nil, err
 	}
 	ok := false

@@ -20,15 +20,14 @@ const (
 	trimKeep  = 100_000 // batches
 )
 
-func openStore(ctx context.Context, cfg *config.Server, log *slog.Logger) (store.Store, error) {
+// openStore opens the store for this server alone. taken is told if another server has it later.
+func openStore(ctx context.Context, cfg *config.Server, log *slog.Logger, taken chan<- error) (store.Store, error) {
 	if err := makeStoreDir(&cfg.Database); err != nil {
 		return nil, err
 	}
-	if cfg.Database.Engine == "mysql" {
-		log.Warn("only one server may run on this database: several would each take themselves for the one that answers agents", "database", cfg.Database.String())
-	}
 	return dial.Open(ctx, dial.Options{Database: cfg.Database,
 		Waiting:   func(err error) { log.Warn("the database is not there yet, waiting", "error", err) },
+		Taken:     func(err error) { taken <- err },
 		NoJournal: func(err error) { log.Warn("the database has no journal beside it, writes take longer", "error", err) }})
 }
 

@@ -410,7 +410,7 @@ func (w *Writer) settle(ctx context.Context, g, next *group, err error) *group {
 	}
 	again := next.members
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrLineage) {
-		if err = w.catchUp(ctx); err == nil {
+		if err = w.catchUp(ctx, err); err == nil {
 			again = append(g.members, next.members...)
 			g.members = nil
 		}
@@ -460,51 +460,4 @@ func (w *Writer) publish(c *Commit) {
 	w.published.Store(c)
 	old.next.Store(c)
 	close(old.ready)
-}
-
-// catchUp reads what another server has committed, and publishes it. A store whose history is not the one that led here
-// (somebody put an older state of the database back) is loaded anew.
-func (w *Writer) catchUp(ctx context.Context) error {
-	for moved := false; ; moved = true {
-		now := w.Snapshot()
-		batches, err := w.cfg.Store.Tail(ctx, now.pos, 1000)
-		switch {
-		case err == nil && len(batches) == 0 && moved:
-			return nil
-		case err == nil && (len(batches) == 0 || batches[0].Prev != now.batch):
-			err = store.ErrLineage
-		}
-		if errors.Is(err, store.ErrLineage) || errors.Is(err, store.ErrTruncated) {
-			world, err := load(ctx, w.cfg.Store)
-			if err != nil {
-				return err
-			}
-			w.publish(&Commit{World: world, Reset: true})
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := w.follow(now, batches); err != nil {
-			return err
-		}
-	}
-}
-
-// follow publishes the batches that come after a World.
-func (w *Writer) follow(now *World, batches []store.Batch) error {
-	c := &Commit{World: now}
-	for _, b := range batches {
-		tx := begin(c.World, b.Revision, model.Time(b.At.Unix()))
-		for _, m := range b.Mutations {
-			if err := tx.replay(model.Kind(m.Kind), m.Key, m.Body, b.Revision); err != nil {
-				return err
-			}
-		}
-		made, changes := tx.end()
-		made.batch = b.ID
-		c.World, c.Batches = made, append(c.Batches, Batch{b.Revision, changes})
-	}
-	w.publish(c)
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -319,7 +320,8 @@ func TestStorePutBackByOtherMeans(t *testing.T) {
 	if _, err := open(t, other).Do(t.Context(), "create", putNetwork("theirs", "p")); err != nil {
 		t.Fatal(err)
 	}
-	s.swap(other, w.Snapshot().Position().Lineage)
+	had := w.Snapshot().Position().Lineage
+	s.swap(other, had)
 	if _, err := w.Do(t.Context(), "create", putNetwork("new", "p")); err != nil {
 		t.Fatal(err)
 	}
@@ -331,6 +333,70 @@ func TestStorePutBackByOtherMeans(t *testing.T) {
 	if fmt.Sprint(names) != "[new theirs]" {
 		t.Fatalf("the server has %v, want what the store has, and the new network", names)
 	}
+	if w.Snapshot().Position().Lineage == had {
+		t.Error("another history goes on under the name of the one before, so that agents take their positions for its own")
+	}
+}
+
+// TestStoreHasLess: the store lacks the last commit, as after a failover to a replica that had not got it. What it has is what there is,
+// under a lineage of its own, also where nobody has written since.
+func TestStoreHasLess(t *testing.T) {
+	s := &swapped{Store: newStore(t)}
+	w := open(t, s)
+	had := w.Snapshot().Position().Lineage
+	if _, err := w.Do(t.Context(), "create", putNetwork("lost", "p")); err != nil {
+		t.Fatal(err)
+	}
+	s.swap(newStore(t), had)
+	for _, name := range []string{"new", "newer"} {
+		if _, err := w.Do(t.Context(), "create", putNetwork(name, "p")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := w.Snapshot(); now.Networks.Len() != 2 || now.Position().Lineage == had || now.Position().Revision != 2 {
+		t.Errorf("%d networks at %s, want the two new ones in another lineage than %s", now.Networks.Len(), now.Position(), had)
+	}
+}
+
+// TestLockedByNobodyWhoWrites: a lock in the database that somebody holds is no lost race. The write is refused, the store is said to
+// be away, and nothing is loaded anew, which would cost every agent a snapshot.
+func TestLockedByNobodyWhoWrites(t *testing.T) {
+	s := &locked{Store: newStore(t)}
+	w := open(t, s)
+	if _, err := w.Do(t.Context(), "create", putNetwork("a", "p")); err != nil {
+		t.Fatal(err)
+	}
+	head := w.Head()
+	s.on.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := w.Do(ctx, "create", putNetwork("b", "p")); model.KindOf(err) != model.KindUnavailable {
+		t.Errorf("a write behind a lock: %v", err)
+	}
+	if w.StoreError() == nil {
+		t.Error("nothing says that the store cannot be written")
+	}
+	if w.Head() != head {
+		t.Error("the world was published anew though nothing has changed")
+	}
+	s.on.Store(false)
+	if _, err := w.Do(t.Context(), "create", putNetwork("b", "p")); err != nil || w.StoreError() != nil {
+		t.Errorf("after the lock: %v, store %v", err, w.StoreError())
+	}
+}
+
+// locked refuses each append as a database does whose lock was waited for in vain.
+type locked struct {
+	store.Store
+	on atomic.Bool
+}
+
+func (l *locked) Append(ctx context.Context, base model.Position, b []store.Batch) error {
+	if l.on.Load() {
+		time.Sleep(time.Millisecond)
+		return fmt.Errorf("lock wait timeout exceeded: %w", store.ErrConflict)
+	}
+	return l.Store.Append(ctx, base, b)
 }
 
 // swapped becomes another store that claims to be of the same lineage.
@@ -358,6 +424,25 @@ func (s *swapped) get() (store.Store, func(model.Position) model.Position) {
 		}
 		return p
 	}
+}
+
+func (s *swapped) Head(ctx context.Context) (store.Head, error) {
+	in, _ := s.get()
+	h, err := in.Head(ctx)
+	if s.mu.Lock(); !s.lineage.IsZero() {
+		h.Lineage = s.lineage
+	}
+	s.mu.Unlock()
+	return h, err
+}
+
+func (s *swapped) NewLineage(ctx context.Context, base model.Position) (model.Position, error) {
+	in, name := s.get()
+	pos, err := in.NewLineage(ctx, name(base))
+	s.mu.Lock()
+	s.lineage = model.UUID{} // shown as it is from now on
+	s.mu.Unlock()
+	return pos, err
 }
 
 func (s *swapped) Append(ctx context.Context, base model.Position, b []store.Batch) error {

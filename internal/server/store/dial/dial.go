@@ -22,10 +22,13 @@ import (
 type Options struct {
 	Database config.Database
 	// ReadOnly: for commands that look at or back up the store of a running server. On SQLite it takes no lock, and what
-	// writes is store.ErrReadOnly; MySQL is shared anyway.
+	// writes is store.ErrReadOnly; on MySQL it does not ask whether another server has the database.
 	ReadOnly bool
 	// Waiting is told why the database cannot be reached, before each wait of RetryInterval; nil: nobody is.
 	Waiting func(error)
+	// Taken is told that another server has the MySQL database by now, which may happen after this one could not be seen for a while;
+	// nil: nobody is.
+	Taken func(error)
 	// NoJournal is told why SQLite's file has no journal, or none any more, which makes writes slower; nil: nobody is.
 	NoJournal func(error)
 }
@@ -46,6 +49,7 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("[database] connection: %w", err)
 		}
+		mo.Alone, mo.Taken = !o.ReadOnly, o.Taken
 		return openMySQL(ctx, mo, o)
 	}
 	return nil, fmt.Errorf("[database] connection: engine %q is not known; write sqlite:////path or mysql://user:password@host/name", d.Engine)

@@ -33,7 +33,7 @@ func (s *Store) PutHeartbeats(ctx context.Context, beats []store.Heartbeat) erro
 		return err
 	}
 	for _, h := range beats { // rows of their own, so no transaction around them, and no lock on the position
-		_, err := s.db.ExecContext(ctx, "REPLACE INTO weft_heartbeats (server, made, body) VALUES (?, ?, ?)", []byte(h.Server), h.At.UnixMicro(), notNil(h.Body))
+		err := s.exec(ctx, "REPLACE INTO weft_heartbeats (server, made, body) VALUES (?, ?, ?)", []byte(h.Server), h.At.UnixMicro(), notNil(h.Body))
 		if err != nil {
 			return s.wrap("write heartbeat of "+h.Server, err)
 		}
@@ -194,7 +194,7 @@ func (s *Store) Campaign(ctx context.Context, holder string, ttl time.Duration) 
 		return l, err
 	}
 	// Assignments happen from left to right, so term sees the old holder.
-	_, err := s.db.ExecContext(ctx, `UPDATE weft_lease SET term = IF(holder = ?, term, term + 1), holder = ?,
+	err := s.exec(ctx, `UPDATE weft_lease SET term = IF(holder = ?, term, term + 1), holder = ?,
 		expires = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE id = 1 AND (holder = ? OR expires <= UTC_TIMESTAMP(6))`,
 		[]byte(holder), []byte(holder), ttl.Microseconds(), []byte(holder))
 	if err != nil {
@@ -214,7 +214,7 @@ func (s *Store) lease(ctx context.Context) (l store.Lease, err error) {
 
 // Resign implements store.Elector.
 func (s *Store) Resign(ctx context.Context, holder string) error {
-	_, err := s.db.ExecContext(ctx, "UPDATE weft_lease SET expires = UTC_TIMESTAMP(6) WHERE id = 1 AND holder = ? AND expires > UTC_TIMESTAMP(6)", []byte(holder))
+	err := s.exec(ctx, "UPDATE weft_lease SET expires = UTC_TIMESTAMP(6) WHERE id = 1 AND holder = ? AND expires > UTC_TIMESTAMP(6)", []byte(holder))
 	return s.wrap("give up the lease", err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -61,13 +62,20 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
+// setUp is done for each connection, since each may lead to another server than the one before.
 func setUp(ctx context.Context, conn driver.Conn) error {
-	version, galera := variable(ctx, conn, "version"), variable(ctx, conn, "wsrep_on")
+	all, err := variables(ctx, conn, "version", "wsrep_on", "innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog", "read_only", "super_read_only")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(unsafe(all)...); err != nil {
+		return err
+	}
 	set := fmt.Sprintf("SET SESSION sql_mode = 'STRICT_ALL_TABLES', SESSION autocommit = 1, SESSION innodb_lock_wait_timeout = %d", lockSeconds)
-	if strings.Contains(version, "MariaDB") {
+	if strings.Contains(all["version"], "MariaDB") {
 		set += fmt.Sprintf(", SESSION idle_transaction_timeout = %d", lockSeconds)
 	}
-	if galera == "ON" || galera == "1" {
+	if isGalera(all) {
 		set += ", SESSION wsrep_sync_wait = 1" // reads wait for what other nodes have committed
 	}
 	x := conn.(driver.ExecerContext) // the driver's has it
@@ -79,45 +87,72 @@ func setUp(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
-// variable is a server variable's value, "" if there is none of that name.
-func variable(ctx context.Context, conn driver.Conn, name string) string {
-	rows, err := conn.(driver.QueryerContext).QueryContext(ctx, "SHOW VARIABLES WHERE Variable_name = '"+name+"'", nil)
+func isGalera(all map[string]string) bool { return !is(all, "wsrep_on", "OFF", "0") }
+
+// variables are a server's variables of these names, without those that it does not know.
+func variables(ctx context.Context, conn driver.Conn, names ...string) (_ map[string]string, err error) {
+	rows, err := conn.(driver.QueryerContext).QueryContext(ctx, "SHOW VARIABLES WHERE Variable_name IN ('"+strings.Join(names, "', '")+"')", nil)
 	if err != nil {
-		return ""
+		return nil, err
 	}
-	defer rows.Close()
-	out := make([]driver.Value, 2)
-	if err := rows.Next(out); err != nil {
-		return ""
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	all, row := map[string]string{}, make([]driver.Value, 2)
+	for {
+		switch err := rows.Next(row); {
+		case err == io.EOF: //nolint:errorlint // a driver says it bare
+			return all, nil
+		case err != nil:
+			return nil, err
+		}
+		name, _ := row[0].([]byte)
+		value, _ := row[1].([]byte)
+		all[string(name)] = string(value)
 	}
-	b, _ := out[1].([]byte)
-	return string(b)
 }
 
-// complaints says what about a server's variables would break the store's promises.
-func complaints(all map[string]string) (bad []error) {
-	demand := func(ok bool, variable, why string) {
-		if !ok {
-			bad = append(bad, fmt.Errorf("server variable %s is %s: %s", variable, all[variable], why))
+// is reports whether a variable has one of the values, or is not known to this kind of server.
+func is(all map[string]string, variable string, values ...string) bool {
+	got, there := all[variable]
+	return !there || slices.Contains(values, strings.ToUpper(got))
+}
+
+func unfit(all map[string]string, variable, why string) error {
+	return fmt.Errorf("server variable %s is %s: %s", variable, all[variable], why)
+}
+
+// unsafe says what about a server's variables would lose what was answered.
+func unsafe(all map[string]string) (bad []error) {
+	if !is(all, "innodb_flush_log_at_trx_commit", "1") {
+		bad = append(bad, unfit(all, "innodb_flush_log_at_trx_commit", "a crash would lose writes that were answered; set it to 1"))
+	}
+	if is(all, "log_bin", "ON", "1") && !is(all, "sync_binlog", "1") {
+		bad = append(bad, unfit(all, "sync_binlog", "with the binary log on, a crash would take back writes that were answered; set it to 1"))
+	}
+	for _, v := range []string{"read_only", "super_read_only"} {
+		if !is(all, v, "OFF", "0") {
+			bad = append(bad, unfit(all, v, "this is a replica, whose reads are old and whose writes fail; connect to the primary"))
 		}
 	}
-	is := func(variable string, values ...string) bool { // or not known to this kind of server
-		got, there := all[variable]
-		return !there || slices.Contains(values, strings.ToUpper(got))
+	return bad
+}
+
+// complaints says what about a session's variables would break the store's promises.
+func complaints(all map[string]string) []error {
+	bad := unsafe(all)
+	demand := func(ok bool, variable, why string) {
+		if !ok {
+			bad = append(bad, unfit(all, variable, why))
+		}
 	}
-	const replica = "this is a replica, whose reads are old and whose writes fail; connect to the primary"
+	const notSet = "our session could not set it"
 	seconds := strconv.Itoa(lockSeconds)
 	packet, _ := strconv.ParseUint(all["max_allowed_packet"], 10, 64)
-	demand(is("innodb_flush_log_at_trx_commit", "1"), "innodb_flush_log_at_trx_commit", "a crash would lose writes that were answered; set it to 1")
-	demand(!is("log_bin", "ON", "1") || is("sync_binlog", "1"), "sync_binlog", "with the binary log on, a crash would take back writes that were answered; set it to 1")
-	demand(is("read_only", "OFF", "0"), "read_only", replica)
-	demand(is("super_read_only", "OFF", "0"), "super_read_only", replica)
 	demand(packet >= 2*store.MaxBatch, "max_allowed_packet", "a large write would not fit; set it to 16M or more")
-	demand(is("tx_isolation", "READ-COMMITTED"), "tx_isolation", "our session could not set it")
-	demand(is("transaction_isolation", "READ-COMMITTED"), "transaction_isolation", "our session could not set it")
-	demand(is("innodb_lock_wait_timeout", seconds), "innodb_lock_wait_timeout", "our session could not set it")
-	demand(is("idle_transaction_timeout", seconds), "idle_transaction_timeout", "our session could not set it")
-	demand(is("wsrep_on", "OFF", "0") || !is("wsrep_sync_wait", "0"), "wsrep_sync_wait", "reads on this node would be old; our session could not set it to 1")
+	demand(is(all, "tx_isolation", "READ-COMMITTED"), "tx_isolation", notSet)
+	demand(is(all, "transaction_isolation", "READ-COMMITTED"), "transaction_isolation", notSet)
+	demand(is(all, "innodb_lock_wait_timeout", seconds), "innodb_lock_wait_timeout", notSet)
+	demand(is(all, "idle_transaction_timeout", seconds), "idle_transaction_timeout", notSet)
+	demand(is(all, "wsrep_on", "OFF", "0") || !is(all, "wsrep_sync_wait", "0"), "wsrep_sync_wait", "reads on this node would be old; our session could not set it to 1")
 	return bad
 }
 
@@ -139,7 +174,7 @@ func checkSettings(ctx context.Context, c *sql.Conn) (galera bool, err error) {
 	if err := rows.Err(); err != nil {
 		return false, err
 	}
-	return strings.EqualFold(all["wsrep_on"], "ON") || all["wsrep_on"] == "1", errors.Join(complaints(all)...)
+	return isGalera(all), errors.Join(complaints(all)...)
 }
 
 // discard throws a connection away whose state nobody can vouch for.

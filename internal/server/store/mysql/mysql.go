@@ -36,6 +36,13 @@ type Options struct {
 	Database string      // required
 	TLS      *tls.Config // nil: none
 
+	// Alone refuses a database that another store which was opened so has (store.ErrLocked), and keeps others out until Close. On Galera
+	// that holds for those on one node.
+	Alone bool
+	// Taken is called at most once, on a goroutine of the store's, when another has the database after all, since this one could not
+	// be seen for a while. May be nil.
+	Taken func(error)
+
 	MaxIdle int           // connections kept idle; 0: 4
 	MaxAge  time.Duration // after which a connection is made anew; 0: for ever
 	Random  io.Reader     // source of lineages; nil: crypto/rand
@@ -48,6 +55,7 @@ type Store struct {
 	galera bool // the server is a node of a Galera cluster
 	db     *sql.DB
 	closed atomic.Bool
+	alone  *alone // nil: others may use the database, too
 }
 
 // session is a connection within a transaction.
@@ -82,13 +90,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.db.SetMaxOpenConns(16)
 	s.db.SetMaxIdleConns(cmp.Or(o.MaxIdle, 4))
 	s.db.SetConnMaxLifetime(o.MaxAge)
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, &o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", s.name, err), s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) prepare(ctx context.Context) error {
+func (s *Store) prepare(ctx context.Context, o *Options) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
@@ -97,12 +105,20 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.galera, err = checkSettings(ctx, conn); err != nil {
 		return err
 	}
+	if o.Alone {
+		if s.alone, err = s.takeAlone(ctx, o); err != nil {
+			return err
+		}
+	}
 	return s.migrate(ctx, conn)
 }
 
 // Close implements store.Store.
 func (s *Store) Close() error {
 	if !s.closed.Swap(true) {
+		if s.alone != nil {
+			s.alone.end()
+		}
 		_ = s.db.Close() // it can only fail to say goodbye to a server that has gone
 	}
 	return nil
@@ -146,7 +162,7 @@ func (s *Store) runTx(ctx context.Context, f func(ctx context.Context, c session
 		err = f(ctx, c, m)
 	}
 	if err != nil {
-		rollback(ctx, conn)
+		rollback(ctx, conn, err)
 		return lostRace(err)
 	}
 	if _, err := c.ExecContext(ctx, "COMMIT"); err != nil {
@@ -170,12 +186,41 @@ func (c session) begin(ctx context.Context) (meta, error) {
 	return readMeta(ctx, c, "", " FOR UPDATE")
 }
 
-// rollback ends a transaction that has failed; a connection on which that does not work is thrown away, and the server
-// rolls back when it sees it gone.
-func rollback(ctx context.Context, c *sql.Conn) {
-	if _, err := c.ExecContext(ctx, "ROLLBACK"); err != nil {
+// rollback ends a transaction that has failed with err; a connection on which that does not work is thrown away, and the
+// server rolls back when it sees it gone.
+func rollback(ctx context.Context, c *sql.Conn, err error) {
+	if _, rerr := c.ExecContext(ctx, "ROLLBACK"); rerr != nil || refused(err) {
 		discard(c)
 	}
+}
+
+// refused reports whether the server would not do what it should. The connection is not used again then: what a session may do is
+// settled when it begins, so that rights that were given back would not be seen, and its server may be a replica by now while
+// the address leads to the new primary.
+func refused(err error) bool {
+	var e *mysql.MySQLError
+	return errors.As(err, &e) && e.Number != lockWaitTimeout && e.Number != deadlock
+}
+
+// on runs f on a connection, outside of a transaction unless f begins one.
+func (s *Store) on(ctx context.Context, f func(c *sql.Conn) error) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err = f(conn); refused(err) {
+		discard(conn)
+	}
+	return err
+}
+
+// exec runs one statement by itself.
+func (s *Store) exec(ctx context.Context, query string, args ...any) error {
+	return s.on(ctx, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, query, args...)
+		return err
+	})
 }
 
 // Numbers of errors by which the server says that it has rolled a transaction back in favour of another.

@@ -54,7 +54,7 @@ func TestMariaDB(t *testing.T) {
 		f    func(t *testing.T, srv *server)
 	}{
 		{"Network", testNetwork}, {"HeldCommit", testHeldCommit}, {"Servers", testServers}, {"LostRace", testLostRace}, {"Deadlock", testDeadlock},
-		{"Lease", testLease}, {"Settings", testSettings}, {"Crash", testCrash},
+		{"Lease", testLease}, {"Settings", testSettings}, {"Crash", testCrash}, {"Rights", testRights}, {"Alone", testAlone},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.f(t, srv) })
 	}

@@ -19,12 +19,13 @@ func (s *Store) snapshot(ctx context.Context, op string, f func(tx *sql.Tx) erro
 	if s.closed.Load() {
 		return s.wrap(op, store.ErrClosed)
 	}
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
-	if err != nil {
-		return s.wrap(op, err)
-	}
-	err = f(tx)
-	return s.wrap(op, errors.Join(err, tx.Rollback()))
+	return s.wrap(op, s.on(ctx, func(c *sql.Conn) error {
+		tx, err := c.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(tx), tx.Rollback())
+	}))
 }
 
 // Load implements store.Store.
@@ -95,7 +96,11 @@ func (s *Store) Head(ctx context.Context) (store.Head, error) {
 	if s.closed.Load() {
 		return store.Head{}, s.wrap("read head", store.ErrClosed)
 	}
-	m, err := readMeta(ctx, s.db, "", "")
+	var m meta
+	err := s.on(ctx, func(c *sql.Conn) (err error) {
+		m, err = readMeta(ctx, c, "", "")
+		return err
+	})
 	return m.Head, s.wrap("read head", err)
 }
 
