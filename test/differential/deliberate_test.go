@@ -58,7 +58,7 @@ var deliberate = []struct {
 	{regexp.MustCompile(`"Invalid input for operation: an extra DHCP option needs opt_name\." / `), "what is missing is named", "", ""},
 	{regexp.MustCompile(`is not a valid RBAC object type: write one of .*" / ".* is not a valid RBAC object type\."$`), "Neutron does not say which types there are", "", ""},
 	{regexp.MustCompile(`"Invalid input for operation: port .* is not an integer\." / "Invalid input for operation: .* is not an integer\."$`), "the field is named", "", ""},
-	{regexp.MustCompile(`"(Invalid input for h|Cannot update read-only|Attribute |Unrecognized attribute).* / "Unrecognized attribute\(s\) .*"$|^POST /networks: 400 InvalidInput / 400 HTTPBadRequest$|^PUT /ports/ID: status 200  / 400 HTTPBadRequest$`), "an attribute of a later release, or of one of Neutron's forms only",
+	{regexp.MustCompile(`"(Invalid input for h|Cannot update read-only|Attribute |Unrecognized attribute|Failed to parse).* / "Unrecognized attribute\(s\) .*"$|^POST /networks: 400 InvalidInput / 400 HTTPBadRequest$|/ports(/ID)?: (status 20[01] |403 PolicyNotAuthorized) / 400 HTTPBadRequest$`), "an attribute of a later release, or of one of Neutron's forms only",
 		`"(hints|hardware_offload_type|vlan_transparent|belongs_to_default_sg|resource_versions|gw_port_id|ha_vr_id|revision_number|updated_at|created_at)":`, ""},
 	{regexp.MustCompile(`^(BREW|TRACE|OPTIONS|get) \S+: (status )?40[45] `), "no method is there but those that there are; Neutron answers others as a GET", "", ""},
 	{regexp.MustCompile(`^HEAD \S+: 405  / 404 $`), "HEAD is nowhere", "", ""},
@@ -75,6 +75,11 @@ var deliberate = []struct {
 	{regexp.MustCompile(`^PUT /networks/ID: status 400 InvalidInput / 200 $`), "an update of segments is refused, also one to nothing in particular", `"segments":\[\{\}\]`, ""},
 	{regexp.MustCompile(`/networks(/ID)?: 400 InvalidInput: "Invalid input for operation: segmentation_id out of range`), "of two faults the number's is told first", `"provider:segmentation_id":-1`, ""},
 	{regexp.MustCompile(`409 NetworkInUse: "(Unable to complete operation on network [^ ]+ There are one or more ports still in use on the network, id for these ports is: ).*" / "Unable to complete operation on network [^ ]+ There are one or more ports`), "the ports come in the order of their ids", "", ""},
+	{regexp.MustCompile(`^PATCH \S+/odd: 405 HTTPMethodNotAllowed / 404 HTTPNotFound$`), "what is nowhere has no such method", "", ""},
+	{regexp.MustCompile(`^GET /ports(/ID)?/\?: 400 InvalidInput: ".*write ip_address=A, .*" / ".* is not of the form <key>=\[value\]\."$`), "what may be written is said", "", ""},
+	{regexp.MustCompile(`/bindings\S*: 403 PolicyNotAuthorized / (404 (PortBinding|HTTP)NotFound|409 PortBindingAlreadyExists)$`), "bindings are for administrators and services, as in later releases", "", ""},
+	{regexp.MustCompile(`/ports/ID/bindings\S*: ((status )?409 PortBindingError|status 200 |(status )?404 PortBindingNotFound) / `), "without an agent Neutron leaves behind, or loses, what it could not bind", "", ""},
+	{regexp.MustCompile(`^POST /ports/ID/bindings: (status )?400 HTTPBadRequest / (201 |409 PortBindingAlreadyExists)$`), "a binding is to a host that has a name", `"host":`, ""},
 	{regexp.MustCompile(`is not in \[.*\]\." / ".* is not in valid_values\."$`), "Neutron does not say which values there are", "", ""},
 }
 

@@ -81,12 +81,12 @@ func (m *matrix) resource(t *testing.T, w *cloud, d api.Description) {
 	all := newCases(w, d, m.seed).all()
 	recorded := m.play[d.Path]
 	if m.play != nil {
-		recorded.fits(t, d, all)
+		recorded.fits(t, d, m.seed, all)
 	}
 	found := map[string]*group{}
-	sent, written := m.sent, &recording{Path: d.Path, Attributes: attributes(d)}
+	sent, written := m.sent, &recording{Path: d.Path, Attributes: attributes(d), Share: m.share}
 	for _, q := range all {
-		if chance(m.seed, 100, "share", q) >= m.share {
+		if !among(q, m.seed, m.share) {
 			continue
 		}
 		a, ok := m.ask(t, q, recorded)
@@ -113,8 +113,11 @@ func (m *matrix) resource(t *testing.T, w *cloud, d api.Description) {
 		total += g.count
 		t.Errorf("%d times %s\n  %s\n  Weft:    %d %.400s\n  Neutron: %d %.400s", g.count, what, g.first, g.weft.status, g.weft.text, g.neutron.status, g.neutron.text)
 	}
-	t.Logf("%s: %d requests, %d answers differ, in %d ways", d.Path, m.sent-sent, total, len(found))
+	t.Logf("%s: %d of %d requests, %d answers differ, in %d ways", d.Path, m.sent-sent, len(all), total, len(found))
 }
+
+// among reports whether a request is of a share.
+func among(q request, seed uint64, percent int) bool { return chance(seed, 100, "share", q) < percent }
 
 // ask sends a request to both, or to Weft, and takes Neutron's answer from the record; ok is false where that has none.
 func (m *matrix) ask(t *testing.T, q request, recorded *recording) (a [2]*answer, ok bool) {

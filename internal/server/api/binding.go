@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/rules"
@@ -21,13 +23,16 @@ func bindingShape() *Resource[rules.BindingRequest, none] {
 				q.Host = v.text // what else there is no host is called, which is found when the port is known
 			}
 		}, nil
-	}).filterBy(func(*View, []string) (func(*T) bool, error) { return func(*T) bool { return true }, nil })
+	}).filter = anyBinding
 	for _, name := range []string{"vif_type", "vif_details", "status"} {
-		r.derived(name, func(b []byte, _ *T, _ *View) []byte { return b })
+		a := r.derived(name, func(b []byte, _ *T, _ *View) []byte { return b })
+		if name != "vif_details" {
+			a.filter = anyBinding
+		}
 	}
 	r.input("vnic_type", func(v Value) (assign[T, X], error) {
 		return func(q *T, _ *X) { q.VNICType = rules.Some(v.text) }, checkVNIC(v)
-	}).rw()
+	}).rw().filter = anyBinding
 	r.input("profile", func(v Value) (assign[T, X], error) {
 		raw, err := dictValue(v)
 		return func(q *T, _ *X) { q.Profile = rules.Some(raw) }, err
@@ -47,6 +52,13 @@ func portBindings(c *call, r *ports, shape *Resource[rules.BindingRequest, none]
 		return err
 	} else if err := rules.CheckCompute(p); err != nil {
 		return err
+	}
+	if len(rest) == 0 && (c.r.Method == http.MethodPut || c.r.Method == http.MethodDelete) {
+		p, x, err := r.object(c, id)
+		if err == nil {
+			_, err = rules.FindBinding(x.W, p, id) // Neutron looks for the one of the parent's id
+		}
+		return cmp.Or(err, error(errMethod))
 	}
 	if !c.may.Service() {
 		return model.Errf(model.KindForbidden, "PolicyNotAuthorized", "rule:port_bindings is disallowed by policy: it is for administrators and services")
@@ -113,9 +125,25 @@ func listBindings(c *call, r *ports, id string) error {
 	if err != nil {
 		return err
 	}
-	b := appendList(append(c.buffer(), `{"bindings": `...), rules.PortBindings(x.W, p), appendBinding)
+	q, err := parseQuery(c.r.URL.RawQuery, 0)
+	if err != nil {
+		return err
+	}
+	found := slices.DeleteFunc(rules.PortBindings(x.W, p), func(b *model.PortBinding) bool { return !bindingMatches(b, q) })
+	b := appendList(append(c.buffer(), `{"bindings": `...), found, appendBinding)
 	c.reply(http.StatusOK, append(b, '}'))
 	return nil
+}
+
+// anyBinding is the filter of what has no objects; bindingMatches is the one that is used.
+func anyBinding(*View, []string) (func(*rules.BindingRequest) bool, error) {
+	return func(*rules.BindingRequest) bool { return true }, nil
+}
+
+// bindingMatches reports whether a binding is what a list is asked for.
+func bindingMatches(b *model.PortBinding, q *query) bool {
+	is := map[string]string{"host": b.Host, "vif_type": b.VIFType, "vnic_type": b.VNICType, "status": b.Status}
+	return !slices.ContainsFunc(q.filters, func(f filterParam) bool { return !slices.Contains(f.values, is[f.name]) })
 }
 
 // writeBinding answers POST and PUT.

@@ -47,6 +47,7 @@ var neutronOrder = map[string]string{
 	"port_forwardings": `id project_id external_port internal_port internal_ip_address protocol internal_port_id external_port_range internal_port_range
 		description`,
 	"conntrack_helpers": "id project_id protocol port helper",
+	"bindings":          "host vif_type vif_details vnic_type profile status project_id",
 	"port_associations": "local_ip_id local_ip_address fixed_port_id fixed_ip host project_id",
 }
 

@@ -116,7 +116,7 @@ func TestPlaceBeforePolicy(t *testing.T) {
 	e.refused(400, "HTTPBadRequest", "POST", "/metering/metering-label-rules",
 		object{"metering_label_rule": object{"metering_label_id": label, "direction": "ingress", "remote_ip_prefix": "x"}})
 	log := e.must(201, "POST", "/log/logs", object{"log": object{"resource_type": "security_group"}})["id"].(string)
-	member.refused(404, "HTTPNotFound", "PUT", "/log/logs/"+log, object{"log": object{"name": "x"}})
+	member.refused(404, "LogResourceNotFound", "PUT", "/log/logs/"+log, object{"log": object{"name": "x"}})
 	n := member.create("network", object{"name": "n"})["id"].(string)
 	member.refused(403, "PolicyNotAuthorized", "POST", "/ports", object{"port": object{"network_id": n, "binding:host_id": "h"}})
 	member.refused(400, "HTTPBadRequest", "PUT", "/networks/"+n, object{"network": object{"tenant_id": "yours"}})

@@ -57,7 +57,7 @@ func portResource(ru *rules.Rules) *ports {
 	r.standard()
 	r.attr("tags").inPost().convert(func(v Value) (assign[model.Port, rules.PortExtra], error) {
 		tags, err := tagsValue(v)
-		if v.kind != isList {
+		if err != nil {
 			err = reasonf("%v.", err) // a sentence here, and not where the tags are all that is sent
 		}
 		slices.Sort(tags)

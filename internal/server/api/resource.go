@@ -211,7 +211,7 @@ func (r *resource[P, E]) compiled() endpoint {
 	r.inOrder = sortedAsNeutron(r.plural, r.attrs)
 	known := strings.Fields(neutronOrder[r.plural])
 	for _, a := range r.attrs {
-		a.unread = known != nil && !a.post && !a.put && a.name != "project_id" && a.name != "tenant_id" && !slices.Contains(known, a.name)
+		a.unread = len(known) > 0 && !a.post && !a.put && a.name != "project_id" && a.name != "tenant_id" && !slices.Contains(known, a.name)
 	}
 	return r
 }
