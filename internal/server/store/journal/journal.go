@@ -241,8 +241,15 @@ func Read(path string) ([][]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	all, err := io.ReadAll(io.LimitReader(f, maxSize))
+	info, err := f.Stat()
 	if err != nil {
+		return nil, err
+	}
+	all := make([]byte, min(info.Size(), maxSize)) // at once: to grow into a few MiB took half the time of a start
+	n, err := io.ReadFull(f, all)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		all = all[:n]
+	} else if err != nil {
 		return nil, err
 	}
 	return Records(all), nil
