@@ -314,3 +314,45 @@ func TestGatewayGetsAddressOfNewSubnet(t *testing.T) {
 	}
 	e.create("subnet", object{"network_id": public, "ip_version": 6, "cidr": "2001:db8:8::/64"})
 }
+
+// TestGatewayNamedAsItIs: addresses that name the gateway's subnets and addresses, and one of the subnets once more, change nothing, as in
+// Neutron (gophercloud's acceptance tests count on it); a subnet alone keeps its address; more addresses, fewer and others are brought about.
+func TestGatewayNamedAsItIs(t *testing.T) {
+	e := newEnv(t, nil)
+	public := e.create("network", object{"router:external": true})["id"].(string)
+	v4 := e.create("subnet", object{"network_id": public, "ip_version": 4, "cidr": "198.51.100.0/24"})["id"].(string)
+	v6 := e.create("subnet", object{"network_id": public, "ip_version": 6, "cidr": "2001:db8:7::/64"})["id"].(string)
+	named := func(subnet, addr string) object {
+		o := object{}
+		if subnet != "" {
+			o["subnet_id"] = subnet
+		}
+		if addr != "" {
+			o["ip_address"] = addr
+		}
+		return o
+	}
+	router := e.create("router", object{"external_gateway_info": object{"network_id": public,
+		"external_fixed_ips": []any{named(v4, "198.51.100.9"), named(v6, "2001:db8:7::9")}}})["id"].(string)
+	for _, c := range []struct {
+		asked []any
+		want  string
+	}{
+		{[]any{named(v4, "198.51.100.9"), named(v6, "2001:db8:7::9"), named(v4, "")}, "198.51.100.9 2001:db8:7::9"},
+		{[]any{named(v4, "198.51.100.9"), named(v6, "2001:db8:7::9"), named(v6, "")}, "198.51.100.9 2001:db8:7::9"},
+		{[]any{named(v4, ""), named(v6, "")}, "198.51.100.9 2001:db8:7::9"},
+		{[]any{named(v4, "198.51.100.9"), named(v4, "198.51.100.10"), named(v6, "2001:db8:7::9")}, "198.51.100.10 198.51.100.9 2001:db8:7::9"},
+		{[]any{named(v4, "198.51.100.10"), named(v6, "2001:db8:7::8")}, "198.51.100.10 2001:db8:7::8"},
+		{[]any{named(v4, "198.51.100.10")}, "198.51.100.10"},
+	} {
+		info := e.must(200, "PUT", "/routers/"+router, object{"router": object{"external_gateway_info": object{"network_id": public, "external_fixed_ips": c.asked}}})
+		var got []string
+		for _, f := range info["external_gateway_info"].(object)["external_fixed_ips"].([]any) {
+			got = append(got, f.(object)["ip_address"].(string))
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("asked for %v: %v, want %s", c.asked, got, c.want)
+		}
+	}
+}

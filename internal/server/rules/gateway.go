@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -34,7 +36,7 @@ func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayR
 	}
 	old := tx.Ports.Get(v.GatewayPort)
 	if old != nil && old.NetworkID == n.ID {
-		if !q.FixedIPs.Set {
+		if !q.FixedIPs.Set || namesWhatIsThere(old, q.FixedIPs.V) {
 			return nil
 		}
 		p := *old
@@ -63,6 +65,26 @@ func (r *Rules) setGateway(tx *world.Tx, by *Actor, v *model.Router, q *GatewayR
 	}
 	v.GatewayPort = p.ID
 	return nil
+}
+
+// namesWhatIsThere reports whether addresses asked of a gateway name the subnets and the addresses that it has, no more and no fewer. As in
+// Neutron (_check_for_external_ip_change) nothing changes then: an entry that names one of the subnets only is no further address, though it
+// would be one of a port.
+func namesWhatIsThere(p *model.Port, asked []FixedIPRequest) bool {
+	subnets, addrs := map[model.SubnetID]bool{}, map[netip.Addr]bool{}
+	for _, f := range asked {
+		if !f.Subnet.IsZero() {
+			subnets[f.Subnet] = true
+		}
+		if f.Addr.IsValid() {
+			addrs[f.Addr] = true
+		}
+	}
+	haveSubnets, haveAddrs := map[model.SubnetID]bool{}, map[netip.Addr]bool{}
+	for _, f := range p.FixedIPs {
+		haveSubnets[f.SubnetID], haveAddrs[f.Address] = true, true
+	}
+	return maps.Equal(subnets, haveSubnets) && maps.Equal(addrs, haveAddrs)
 }
 
 // checkGatewayOverlap refuses an external network whose subnets overlap with the router's own.
