@@ -392,9 +392,9 @@ func (a *Agent) applied(o outcome) {
 		o.retry = time.AfterFunc(unsettled, func() { poke(a.retries) })
 	}
 	c.done = o
+	a.settle(o)
 	a.serve()
 	a.say()
-	a.settle(o)
 	a.wakeReport()
 }
 

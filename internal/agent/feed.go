@@ -69,6 +69,7 @@ func (a *Agent) disconnected(err error, pause time.Duration) {
 		l.Since = time.Now()
 	}
 	l.Connected, l.Error = false, text
+	a.serve()
 }
 
 // session is one connection, from Hello until it breaks. welcomed: the server has answered.

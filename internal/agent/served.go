@@ -23,7 +23,8 @@ func (a *Agent) serve() {
 	if a.Outside == nil || a.core.done.state == nil {
 		return
 	}
-	a.Outside.Serve(external.Active{FloatingIPs: a.floatingIPs(), NDPProxies: a.ndpProxies(), Gateways: a.core.central.Routers})
+	a.Outside.Serve(external.Active{FloatingIPs: a.floatingIPs(), NDPProxies: a.ndpProxies(), Gateways: a.core.central.Routers,
+		Sure: a.core.link.Connected && a.core.settled})
 }
 
 // ndpProxies are those of this host; true: packets to them arrive now. For central ones the plane answers, and the router's namespace

@@ -22,6 +22,23 @@ func (s *Speaker) announce(k key, o owned, times int, now time.Time) {
 	s.speak(now)
 }
 
+// say announces what has come here, as soon as that is sure: a host that comes back has the addresses of before until its server takes
+// them away, and would lead them to itself.
+func (s *Speaker) say() {
+	now := s.Now()
+	for k, since := range s.unsaid {
+		o, mine := s.own[k]
+		switch {
+		case !mine:
+		case s.active.Sure || now.Sub(since) >= unsureFor:
+			s.announce(k, o, s.Repeats, now)
+		default:
+			continue
+		}
+		delete(s.unsaid, k)
+	}
+}
+
 // speak sends what is due, at most perBeat addresses at once: a host that starts has thousands.
 func (s *Speaker) speak(now time.Time) {
 	sent := 0

@@ -17,13 +17,25 @@ func (s *Speaker) claimed(k key, o owned, mac model.MAC) {
 	c, known := s.claims[k]
 	if !known || c.mac != mac {
 		c = claim{mac: mac, first: now}
-		if mac != o.mac && !slices.ContainsFunc(s.due, func(a announcement) bool { return a.key == k }) {
+		if mac != o.mac {
 			// We were here first; but not at once: the address may have moved to another host, and this one be about to hear of it.
-			s.due = append(s.due, announcement{k, o, 1, now.Add(defendAfter)})
+			s.defend(k, o, now.Add(defendAfter))
 		}
+	}
+	if mac == o.mac && s.active.Sure {
+		// A host that had the address before has come back, and switches send there what is ours. It will be told, if it is not cut off;
+		// then it does not answer this.
+		s.defend(k, o, now.Add(twinAfter))
 	}
 	c.last = now
 	s.claims[k] = c
+}
+
+// defend says once more, a while later, that an address is here.
+func (s *Speaker) defend(k key, o owned, at time.Time) {
+	if !slices.ContainsFunc(s.due, func(a announcement) bool { return a.key == k }) {
+		s.due = append(s.due, announcement{k, o, 1, at})
+	}
 }
 
 // doubt asks whoever claims an address of ours for it: an answer keeps the claim alive, and without one it is over. IPv4 is asked as a

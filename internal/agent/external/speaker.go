@@ -36,6 +36,8 @@ type Active struct {
 	NDPProxies  map[model.NDPProxyID]bool
 	// Gateways are the routers whose outer leg is in place.
 	Gateways map[model.RouterID]bool
+	// Sure: a server has said so, and is within reach. Otherwise it is what this host has heard once, and another may have it now.
+	Sure bool
 }
 
 // Limits of what is kept.
@@ -57,6 +59,8 @@ const (
 	doubtEvery  = 5 * time.Second // who claims an address of ours is asked whether it still has it
 	claimKept   = 3*doubtEvery + time.Second
 	twinKept    = time.Minute // another host of the cloud, which is not asked
+	twinAfter   = 2 * time.Second
+	unsureFor   = 10 * time.Second // what a host that is alone believes to have is announced all the same
 )
 
 // Speaker does what the package is for. All its state is of the goroutine of Run.
@@ -78,8 +82,10 @@ type Speaker struct {
 	refresh map[key]int
 	looked  time.Time
 	due     []announcement
-	claims  map[key]claim
-	told    []hostplan.Problem
+	// unsaid is what came while nobody could say whether it is still here, since when.
+	unsaid map[key]time.Time
+	claims map[key]claim
+	told   []hostplan.Problem
 }
 
 // key is an address on an external network.
@@ -125,7 +131,7 @@ type claim struct {
 func New(d Deps) *Speaker {
 	return &Speaker{
 		Deps: d, states: make(chan *hostplan.State, 1), actives: make(chan Active, 1), punts: make(chan dataplane.Punt, 256),
-		own: map[key]owned{}, entries: map[key]*entry{}, waiting: map[source]int{}, met: map[key]bool{}, refresh: map[key]int{}, claims: map[key]claim{},
+		own: map[key]owned{}, entries: map[key]*entry{}, waiting: map[source]int{}, met: map[key]bool{}, refresh: map[key]int{}, claims: map[key]claim{}, unsaid: map[key]time.Time{},
 	}
 }
 
@@ -207,9 +213,10 @@ func (s *Speaker) takeOwn() {
 	s.own = now
 	for k, o := range now {
 		if before[k] != o {
-			s.announce(k, o, s.Repeats, s.Now())
+			s.unsaid[k] = s.Now()
 		}
 	}
+	s.say()
 	maps.DeleteFunc(s.claims, func(k key, _ claim) bool { _, mine := now[k]; return !mine })
 	for k, e := range s.entries {
 		if !s.maySpeak(k, e) { // another question would lead the address back to here
@@ -379,6 +386,7 @@ func (s *Speaker) round() {
 			delete(s.entries, k)
 		}
 	}
+	s.say()
 	s.speak(now)
 	s.doubt(now)
 	if s.Known != nil && now.Sub(s.looked) >= lookEvery {

@@ -94,7 +94,7 @@ func newRig() *rig {
 		Centrals: map[model.RouterID]*hostplan.Central{router: {Router: router, Gateway: &hostplan.Gateway{External: ext, MAC: gwMAC,
 			Addresses: []netip.Prefix{netip.MustParsePrefix("203.0.113.100/24"), netip.MustParsePrefix("2001:db8::100/64")}}}},
 	}
-	r.active = Active{FloatingIPs: map[model.FloatingIPID]bool{f: true}, Gateways: map[model.RouterID]bool{router: true}}
+	r.active = Active{FloatingIPs: map[model.FloatingIPID]bool{f: true}, Gateways: map[model.RouterID]bool{router: true}, Sure: true}
 	return r
 }
 
@@ -233,6 +233,57 @@ func TestAnnouncements(t *testing.T) {
 	r.takeOwn()
 	if got := r.p.take(); !strings.Contains(got, "203.0.113.110") {
 		t.Errorf("not announced when it came back: %s", got)
+	}
+}
+
+// A host that comes back says nothing of what it had before its server has said that it still has it; if no server comes, it says so
+// all the same.
+func TestUnsureHostIsSilent(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		then func(*rig)
+		want bool
+	}{
+		{"the server has given it to another", func(r *rig) { r.active.FloatingIPs, r.active.Sure = nil, true; r.takeOwn() }, false},
+		{"the server confirms it", func(r *rig) { r.active.Sure = true; r.takeOwn() }, true},
+		{"no server comes", func(r *rig) { r.pass(unsureFor) }, true},
+	} {
+		r := newRig()
+		r.active.Sure = false
+		r.takeOwn()
+		r.pass(time.Second)
+		if got := r.p.take(); got != "" {
+			t.Errorf("%s: announced before: %s", c.name, got)
+		}
+		c.then(r)
+		if got := r.p.take(); strings.Contains(got, fip.String()) != c.want {
+			t.Errorf("%s: announced %q, want the floating IP in it: %t", c.name, got, c.want)
+		}
+	}
+}
+
+// Another host with the same MAC has led switches astray: they are led back, by a host that is sure, and not at once.
+func TestTwinIsAnswered(t *testing.T) {
+	r := newRig()
+	r.takeOwn()
+	for range 4 {
+		r.pass(time.Second)
+	}
+	r.p.take()
+	r.hears(fip, fipMAC)
+	r.pass(twinAfter / 2)
+	if got := r.p.take(); got != "" {
+		t.Errorf("at once: %s", got)
+	}
+	r.pass(twinAfter / 2)
+	if got := r.p.take(); strings.Count(got, "op 1 for "+fip.String()) != 1 {
+		t.Errorf("not led back: %s", got)
+	}
+	r.active.Sure = false
+	r.hears(fip, fipMAC)
+	r.pass(2 * twinAfter)
+	if got := r.p.take(); got != "" {
+		t.Errorf("a host that is cut off fights back: %s", got)
 	}
 }
 

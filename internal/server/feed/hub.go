@@ -161,6 +161,15 @@ func heldBack(had, stay int) bool { return had >= heldMinimum && stay*2 < had }
 
 const heldMinimum = 4
 
+// dismiss ends the connection of a host whose last agent was deleted: it comes back, and registers again.
+func (h *hub) dismiss(c world.Change) {
+	if v, ok := c.Old.(*model.Host); ok && h.world.Hosts.Get(v.Name) == nil {
+		if s := h.sessions[v.Name]; s != nil {
+			s.fail(errDeleted)
+		}
+	}
+}
+
 // commit tells everybody interested what a commit changed.
 func (h *hub) commit(c *world.Commit) {
 	before := h.world
@@ -180,6 +189,7 @@ func (h *hub) commit(c *world.Commit) {
 		for _, change := range b.Changes {
 			touched(before, h.world, change, func(i item) { objects[i] = struct{}{} })
 			electing = electing || decides(change)
+			h.dismiss(change)
 			moves(h.world, change, func(t topic) {
 				for s := range h.followers[t] {
 					restless[s] = struct{}{}

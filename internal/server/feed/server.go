@@ -28,6 +28,8 @@ import (
 type Rules interface {
 	// RegisterHost records the host as its agent describes it: allots a DVR MAC, makes its agent rows.
 	RegisterHost(tx *world.Tx, h *model.Host) error
+	// Registered reports whether the host and all of its agents are there: they can be deleted while it is connected.
+	Registered(w *world.World, host string) bool
 	// PortsReported records which ports the host has programmed and which it has not. Ports that are not bound there are
 	// passed over. For a distributed router the ports are its legs, for a central part its legs and its gateway.
 	PortsReported(tx *world.Tx, host string, up, down []model.PortID) error
@@ -240,6 +242,10 @@ func (s *Server) receive(ctx context.Context, host string, stream grpc.BidiStrea
 		switch k := m.Kind.(type) {
 		case *wire.AgentMessage_Heartbeat:
 			s.heartbeat(host, k.Heartbeat)
+			if !s.Rules.Registered(s.Writer.Snapshot(), host) {
+				s.Log.Info("agents of a host were deleted while it is alive, it is asked to register again", "host", host)
+				return
+			}
 		case *wire.AgentMessage_Report:
 			if err := s.report(ctx, host, k.Report); err != nil {
 				s.Log.Warn("report of an agent was not recorded, it will be asked to resume", "host", host, "error", err)

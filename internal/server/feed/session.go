@@ -12,6 +12,7 @@ import (
 var (
 	errReplaced = errors.New("another connection of this host has taken over; is the same certificate in use twice?")
 	errReset    = errors.New("the server has loaded its world anew")
+	errDeleted  = errors.New("all agents of this host were deleted; it may register again")
 	errSlow     = errors.New("the agent does not keep up with its updates")
 )
 

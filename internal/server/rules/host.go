@@ -63,6 +63,15 @@ func (r *Rules) RegisterHost(tx *world.Tx, h *model.Host) error {
 	return nil
 }
 
+// Registered reports whether a host and all of its agents are there, as RegisterHost leaves them.
+func (r *Rules) Registered(w *world.World, host string) bool {
+	agents := 0
+	for range w.Agents.ByHost(host) {
+		agents++
+	}
+	return w.Hosts.Get(host) != nil && agents == len(agentKinds)
+}
+
 // PortsReported records which ports a host has programmed and which it has not any more.
 func (r *Rules) PortsReported(tx *world.Tx, host string, up, down []model.PortID) error {
 	for _, p := range down {
