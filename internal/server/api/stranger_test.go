@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -140,5 +141,36 @@ func TestTokenWithoutProject(t *testing.T) {
 	e.refused(400, "QuotaMissingTenant", "GET", "/quotas/tenant", nil)
 	if got := e.list("/networks"); len(got) != 0 {
 		t.Errorf("it sees %v", got)
+	}
+}
+
+// TestStrangersShareNothing: whether what one cannot share is of others or not there at all cannot be told, for every type.
+func TestStrangersShareNothing(t *testing.T) {
+	e := newEnv(t, nil)
+	own, stranger := e.as("p1"), e.as("p2")
+	for typ, made := range map[string]struct{ path, key string }{
+		"network": {"/networks", "network"}, "security_group": {"/security-groups", "security_group"}, "address_group": {"/address-groups", "address_group"},
+		"qos_policy": {"/qos/policies", "policy"}, "subnetpool": {"/subnetpools", "subnetpool"}, "address_scope": {"/address-scopes", "address_scope"},
+	} {
+		body := object{"name": "x", "project_id": "p1"}
+		switch typ {
+		case "subnetpool":
+			body["prefixes"] = []string{"10.0.0.0/8"}
+		case "address_scope":
+			body["ip_version"] = 4
+		}
+		id := e.must(201, "POST", made.path, object{made.key: body})["id"]
+		share := func(who *env, id any) string {
+			code, body, _ := who.raw("POST", "/v2.0/rbac-policies",
+				fmt.Appendf(nil, `{"rbac_policy": {"object_type": %q, "object_id": %q, "action": "access_as_shared", "target_tenant": "p3"}}`, typ, id), nil)
+			return strings.ReplaceAll(string(body), fmt.Sprint(id), "ID") + fmt.Sprint(code)
+		}
+		const absent = "00000000-0000-4000-8000-000000000000"
+		if a, b := share(stranger, id), share(stranger, absent); a != b || !strings.Contains(a, "InvalidInput") {
+			t.Errorf("%s of others: %s\nabsent: %s", typ, a, b)
+		}
+		if got := share(own, id); !strings.HasSuffix(got, "201") {
+			t.Errorf("%s of one's own: %s", typ, got)
+		}
 	}
 }

@@ -106,11 +106,11 @@ func (r *Rules) CreateRBACPolicy(tx *world.Tx, by *Actor, p *model.RBACPolicy, _
 		return model.Errf(model.KindInvalid, "InvalidActionForType", "Invalid action '%s' for object type '%s'. Valid actions: %s", p.Action, p.ObjectType, pythonTuple(actions))
 	}
 	owner, ok := ownerOf(&tx.World, p.ObjectType, p.ObjectID)
-	if !ok {
-		return model.Errf(model.KindNotFound, "RbacPolicyNotFound", "The %s %s of the policy could not be found.", p.ObjectType, p.ObjectID)
-	}
-	if !by.Admin && owner != by.Project {
+	switch {
+	case !by.Admin && (!ok || owner != by.Project): // one answer, lest it tell what others have
 		return model.Invalid("Only admins can manipulate policies on objects they do not own")
+	case !ok:
+		return model.Errf(model.KindNotFound, "RbacPolicyNotFound", "The %s %s of the policy could not be found.", p.ObjectType, p.ObjectID)
 	}
 	if policyFor(&tx.World, model.Kind(p.ObjectType), p.ObjectID, p.Action, p.Target) != nil {
 		return model.Errf(model.KindConflict, "DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
