@@ -174,3 +174,47 @@ func TestStrangersShareNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestStrangersRouter: nobody connects a network of his with a router of others by a port that says it is its interface.
+func TestStrangersRouter(t *testing.T) {
+	e := newEnv(t, nil)
+	own, stranger := e.as("p1"), e.as("p2")
+	r := own.create("router", object{"name": "own"})["id"].(string)
+	theirs := stranger.create("router", object{"name": "theirs"})["id"].(string)
+	n := stranger.create("network", object{"name": "theirs"})["id"].(string)
+	stranger.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24"})
+	p := stranger.create("port", object{"network_id": n})["id"].(string)
+	for _, owner := range []string{"network:router_interface", "network:router_interface_distributed", "network:ha_router_replicated_interface",
+		"network:router_centralized_snat", "network:router_gateway"} {
+		body := object{"network_id": n, "device_owner": owner, "device_id": r}
+		stranger.refused(409, "DeviceIDNotOwnedByTenant", "POST", "/ports", object{"port": body})
+		stranger.refused(409, "DeviceIDNotOwnedByTenant", "POST", "/ports", object{"ports": []any{object{"network_id": n}, body}})
+		stranger.refused(409, "DeviceIDNotOwnedByTenant", "PUT", "/ports/"+p, object{"port": object{"device_owner": owner, "device_id": r}})
+	}
+	stranger.must(200, "PUT", "/ports/"+p, object{"port": object{"device_id": r}}) // by itself it means nothing
+	stranger.refused(409, "DeviceIDNotOwnedByTenant", "PUT", "/ports/"+p, object{"port": object{"device_owner": "network:router_interface"}})
+	stranger.must(200, "PUT", "/ports/"+p, object{"port": object{"device_id": theirs, "device_owner": "network:router_interface"}})
+	own.must(204, "DELETE", "/routers/"+r, nil) // which interfaces would keep
+}
+
+// TestStrangersPortsInUse: what a port of others is used for, and where a subnet of others is, is not told.
+func TestStrangersPortsInUse(t *testing.T) {
+	e := newEnv(t, nil)
+	own, stranger := e.as("p1"), e.as("p2")
+	n := own.create("network", object{"name": "own"})["id"].(string)
+	s := own.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24"})["id"].(string)
+	parent, sub := own.create("port", object{"network_id": n})["id"].(string), own.create("port", object{"network_id": n})["id"].(string)
+	own.create("trunk", object{"port_id": parent, "sub_ports": []any{object{"port_id": sub, "segmentation_type": "vlan", "segmentation_id": 5}}})
+	m := stranger.create("network", object{"name": "theirs"})["id"].(string)
+	p := stranger.create("port", object{"network_id": m})["id"].(string)
+	for _, id := range []string{parent, sub} {
+		stranger.refused(404, "PortNotFound", "POST", "/trunks", object{"trunk": object{"port_id": id}})
+		stranger.refused(404, "PortNotFound", "POST", "/trunks",
+			object{"trunk": object{"port_id": p, "sub_ports": []any{object{"port_id": id, "segmentation_type": "vlan", "segmentation_id": 6}}}})
+	}
+	own.refused(409, "ParentPortInUse", "POST", "/trunks", object{"trunk": object{"port_id": parent}})
+	ext := e.create("network", object{"router:external": true})["id"].(string)
+	e.create("subnet", object{"network_id": ext, "ip_version": 4, "cidr": "203.0.113.0/24"})
+	stranger.refused(404, "SubnetNotFound", "POST", "/floatingips", object{"floatingip": object{"floating_network_id": ext, "subnet_id": s}})
+	own.refused(400, "InvalidInput", "POST", "/floatingips", object{"floatingip": object{"floating_network_id": ext, "subnet_id": s}})
+}

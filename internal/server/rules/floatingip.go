@@ -38,6 +38,9 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 	if !v4 {
 		return errFloating("Network %s does not contain any IPv4 subnet", n.ID)
 	}
+	if s := tx.Subnets.Get(x.Subnet); s != nil && s.NetworkID != n.ID && !r.mayUse(tx, by, tx.Networks.Get(s.NetworkID)) && !ExternalFor(&tx.World, s.NetworkID, by.Project) {
+		return model.NotFound("Subnet", s.ID.String()) // the port is made as an administrator, who would be told that it is elsewhere
+	}
 	f.ID = model.FloatingIPID{UUID: tx.NewUUID()}
 	p := &model.Port{NetworkID: n.ID, AdminStateUp: true, DeviceID: f.ID.String(), DeviceOwner: model.OwnerFloatingIP, VNICType: model.VNICNormal, PropagateUplinkStatus: true}
 	ask := &PortExtra{}

@@ -23,6 +23,9 @@ func (r *Rules) CreatePort(tx *world.Tx, by *Actor, p *model.Port, x *PortExtra)
 	if err != nil {
 		return err
 	}
+	if err := ownRouter(tx, by, p); err != nil {
+		return err
+	}
 	p.ID = model.PortID{UUID: tx.NewUUID()}
 	p.Status = model.StatusDown
 	p.PortSecurity = n.PortSecurity
@@ -140,6 +143,11 @@ func (r *Rules) address(tx *world.Tx, by *Actor, p *model.Port, want Opt[[]Fixed
 
 // UpdatePort puts p, which is old with what the client changed.
 func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortExtra) error {
+	if p.DeviceID != old.DeviceID || p.DeviceOwner != old.DeviceOwner {
+		if err := ownRouter(tx, by, p); err != nil {
+			return err
+		}
+	}
 	if p.QoSPolicy != old.QoSPolicy {
 		if err := changeQoSPolicy(tx, by, old.QoSPolicy, p.QoSPolicy); err != nil {
 			return err
@@ -271,6 +279,22 @@ func (r *Rules) DeletePort(tx *world.Tx, _ *Actor, p *model.Port) error {
 	}
 	if isDHCPPort(p) {
 		r.settleDHCP(tx, p.NetworkID) // as a DHCP agent makes a new one
+	}
+	return nil
+}
+
+// ownRouter tests that nobody makes a port a part of a router of others, on a network of his choice, by naming it as its device.
+func ownRouter(tx *world.Tx, by *Actor, p *model.Port) error {
+	if by.Admin || !p.IsRouterInterface() && !strings.HasPrefix(p.DeviceOwner, "network:router") {
+		return nil
+	}
+	id, err := model.ParseUUID(p.DeviceID)
+	if err != nil {
+		return nil // no router's
+	}
+	if v := tx.Routers.Get(model.RouterID{UUID: id}); v != nil && v.ProjectID != p.ProjectID {
+		return model.Errf(model.KindConflict, "DeviceIDNotOwnedByTenant",
+			"The following device_id %s is not owned by your tenant or matches another tenants router.", p.DeviceID)
 	}
 	return nil
 }

@@ -33,10 +33,10 @@ func portFor(tx *world.Tx, by *Actor, id model.PortID) (*model.Port, error) {
 
 // CreateTrunk completes t and puts it.
 func (r *Rules) CreateTrunk(tx *world.Tx, by *Actor, t *model.Trunk, x *TrunkExtra) error {
-	if err := notInTrunk(tx, t.PortID); err != nil {
+	if _, err := portFor(tx, by, t.PortID); err != nil { // first: nobody learns what ports of others are used for
 		return err
 	}
-	if _, err := portFor(tx, by, t.PortID); err != nil {
+	if err := notInTrunk(tx, t.PortID); err != nil {
 		return err
 	}
 	t.ID, t.Status = model.TrunkID{UUID: tx.NewUUID()}, model.StatusDown
@@ -89,7 +89,7 @@ func (r *Rules) addSubPorts(tx *world.Tx, by *Actor, t *model.Trunk, add []SubPo
 }
 
 // checkSubPort completes a subport that is asked for, or says what speaks against it; in the order of
-// neutron/services/trunk/rules.py, which looks last whether the port is there.
+// neutron/services/trunk/rules.py, which looks late whether the port is there.
 func (r *Rules) checkSubPort(tx *world.Tx, by *Actor, t *model.Trunk, q SubPortRequest) (model.SubPort, error) {
 	s := q.SubPort
 	if s.PortID == t.PortID {
@@ -115,11 +115,11 @@ func (r *Rules) checkSubPort(tx *world.Tx, by *Actor, t *model.Trunk, q SubPortR
 	if err := checkSegmentation(s); err != nil {
 		return s, err
 	}
+	if notFound != nil { // before what it is used for, which is nobody else's business
+		return s, notFound
+	}
 	if err := notInTrunk(tx, s.PortID); err != nil {
 		return s, err
-	}
-	if notFound != nil {
-		return s, notFound
 	}
 	if p.DeviceID != "" {
 		return s, model.Errf(model.KindConflict, "PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.",
