@@ -149,7 +149,7 @@ func DecodeBackup(r io.Reader, visit func(Entry) error) (BackupInfo, Snapshot, e
 	var info BackupInfo
 	var snap Snapshot
 	if string(d.bytes(uint64(len(backupMagic)))) != backupMagic {
-		return info, snap, fmt.Errorf("%w: it does not begin with %q", ErrBadBackup, backupMagic)
+		return info, snap, fmt.Errorf("%w: it does not begin with %q, so that it is no backup, or another version's: restore that with the weft which made it", ErrBadBackup, backupMagic)
 	}
 	for d.err == nil {
 		switch tag := d.byte(); {

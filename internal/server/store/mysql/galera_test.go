@@ -129,6 +129,17 @@ func TestGalera(t *testing.T) {
 		})
 	})
 	t.Run("ReadYourWrites", func(t *testing.T) { testReadYourWrites(t, nodes) })
+	t.Run("Alone", func(t *testing.T) { // a node's locks are its own: docs/store.md says so
+		o := nodes[0].options(nodes[0].database(t))
+		o.Alone = true
+		storetest.Load(t, open(t, o))
+		if s, err := mysql.Open(t.Context(), o); !errors.Is(err, store.ErrLocked) {
+			t.Errorf("a second server at the same node: %v", err)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+	})
 	for range 3 { // what this found, one round in four showed
 		t.Run("Race", func(t *testing.T) { testGaleraRace(t, nodes) })
 	}
