@@ -3,7 +3,10 @@ package differential
 import (
 	"cmp"
 	"os"
+	"slices"
 	"testing"
+
+	"github.com/weft-cloud/weft/internal/server/api"
 )
 
 // TestRecordedRefusals compares with what Neutron answered when TestRefusals was last recorded (testdata/refusals.gz, or
@@ -26,3 +29,44 @@ func TestRecordedRefusals(t *testing.T) {
 
 // shortShare is how many percent of the requests are compared with -short.
 const shortShare = 10
+
+// TestUnlike: a record fits what it was made of, a new attribute is told, and other requests than the recorded ones are a fault.
+func TestUnlike(t *testing.T) {
+	is := func(names ...string) (api.Description, []request) {
+		d := api.Description{Path: "things", Name: "thing", Plural: "things"}
+		for _, name := range names {
+			d.Attributes = append(d.Attributes, api.AttributeDescription{Name: name, Post: true, Put: true})
+		}
+		w := &cloud{by: map[string]sample{"things": {path: "things", send: object{"name": "x"}}}}
+		return d, newCases(w, d, 1).all()
+	}
+	d, all := is("name", "kind", "size")
+	r := &recording{Path: d.Path, Attributes: attributes(d), Share: 100}
+	for _, q := range all {
+		r.Answers = append(r.Answers, told{Request: q.String()})
+	}
+	for _, c := range []struct {
+		what        string
+		attributes  []string
+		drop, add   bool
+		fault, news bool
+	}{
+		{"the same", []string{"name", "kind", "size"}, false, false, false, false},
+		{"a new attribute", []string{"name", "kind", "size", "colour"}, false, false, false, true},
+		{"an attribute less", []string{"name", "kind"}, false, false, false, true},
+		{"a request less", []string{"name", "kind", "size"}, true, false, true, false},
+		{"a request more", []string{"name", "kind", "size"}, false, true, true, false},
+		{"a request more beside a new attribute", []string{"name", "kind", "size", "colour"}, false, true, true, false},
+	} {
+		d, all := is(c.attributes...)
+		if c.drop {
+			all = slices.Delete(all, 3, 4)
+		}
+		if c.add {
+			all = append(all, request{who: "admin", method: "PUT", path: "/things/x"})
+		}
+		if fault, news := r.unlike(d, 1, all); (fault != "") != c.fault || (news != "") != c.news {
+			t.Errorf("%s: fault %q, news %q", c.what, fault, news)
+		}
+	}
+}

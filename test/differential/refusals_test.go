@@ -81,7 +81,13 @@ func (m *matrix) resource(t *testing.T, w *cloud, d api.Description) {
 	all := newCases(w, d, m.seed).all()
 	recorded := m.play[d.Path]
 	if m.play != nil {
-		recorded.fits(t, d, m.seed, all)
+		fault, news := recorded.unlike(d, m.seed, all)
+		if fault != "" {
+			t.Errorf("%s\n%s", fault, anew)
+		}
+		if news != "" {
+			t.Logf("NOT COMPARED: %s; %s", news, anew)
+		}
 	}
 	found := map[string]*group{}
 	sent, written := m.sent, &recording{Path: d.Path, Attributes: attributes(d), Share: m.share}
@@ -201,11 +207,19 @@ func (m *matrix) words(side int, a *answer) string {
 	return own.ReplaceAllString(swap(m.p.names[side].name, sortedNames(a.message())), "OWN")
 }
 
+// set is a set of names as Python writes it.
+var set = regexp.MustCompile(`\{'\w+'(, '\w+')*\}`)
+
 // unrecognized is a message with a list whose order is by chance in Neutron (a set's).
 var unrecognized = regexp.MustCompile(`^(Unrecognized attribute\(s\) ')([^']*)('.*)$`)
 
 // sortedNames is a message with its list of attributes in order.
 func sortedNames(message string) string {
+	message = set.ReplaceAllStringFunc(message, func(s string) string {
+		names := strings.Split(strings.Trim(s, "{}"), ", ")
+		slices.Sort(names)
+		return "{" + strings.Join(names, ", ") + "}"
+	})
 	p := unrecognized.FindStringSubmatch(message)
 	if p == nil {
 		return message

@@ -111,7 +111,12 @@ func onlyKeys(v Value, keys ...string) error {
 	return nil
 }
 
-func pySet(names []string) string { return "{" + strings.Trim(pyList(names), "[]") + "}" }
+func pySet(names []string) string {
+	if len(names) == 0 {
+		return "set()"
+	}
+	return "{" + strings.Trim(pyList(names), "[]") + "}"
+}
 
 // names are an object's keys in the order sent.
 func (v Value) names() []string {
@@ -129,9 +134,6 @@ func poolsValue(v Value) ([]model.AddrRange, error) {
 	}
 	out := make([]model.AddrRange, 0, len(v.items))
 	for _, item := range v.items {
-		if item.kind != isObject {
-			return nil, reasonf("Invalid data format for IP pool: '%s'.", v)
-		}
 		if why := onlyKeys(item, "start", "end"); why != nil {
 			return nil, why
 		}

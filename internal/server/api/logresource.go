@@ -12,7 +12,7 @@ func logResource(ru *rules.Rules) *Resource[model.Log, rules.LogExtra] {
 	type T = model.Log
 	type X = rules.LogExtra
 	r := &Resource[T, X]{
-		name: "log", plural: "logs", path: "log/logs", word: "Log", notFound: "LogResourceNotFound", gone: "Log resource %s could not be found.", loaded: true,
+		name: "log", plural: "logs", path: "log/logs", word: "Log", notFound: "LogResourceNotFound", gone: "Log resource %s could not be found.", loaded: true, ownOnly: true,
 		source:     table(func(w *world.World) *world.Table[model.LogID, T] { return &w.Logs.Table }),
 		id:         func(l *T) model.UUID { return l.ID.UUID },
 		meta:       func(l *T) *model.Meta { return &l.Meta },

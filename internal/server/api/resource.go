@@ -104,8 +104,8 @@ type resource[P, E any] struct {
 	goneUnder string
 	// orphaned: a PUT or DELETE of all that is beneath a parent does not look for the parent.
 	orphaned bool
-	// loaded: Neutron loads an object of anybody's, or of the caller's project, before it asks policy, and then denies it in other words than one that is not there.
-	loaded bool
+	// loaded: Neutron loads an object of anybody's (ownOnly: of the caller's project) before it asks policy, and then denies it in other words than one that is not there.
+	loaded, ownOnly bool
 	// concealed: who may not change or delete an object is told that it is not there, even if he may see it.
 	concealed bool
 	// concealedAs is what he is told; nil: as of an id that is not there.
@@ -242,7 +242,7 @@ func (r *resource[P, E]) find(x *View, id string) (P, error) {
 	case isNil(v):
 	case r.sees(x)(v):
 		return v, nil
-	case r.loaded && (r.parent == nil || r.parent(v) == x.Parent) && (r.project == nil || r.project(v) == x.By.Project):
+	case r.loaded && (r.parent == nil || r.parent(v) == x.Parent) && (!r.ownOnly || r.project(v) == x.By.Project):
 		return none, errNoPath
 	}
 	return none, r.missingUnder(x, id)

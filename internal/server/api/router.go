@@ -96,6 +96,9 @@ func gatewayValue(v Value) (assign[model.Router, rules.RouterExtra], error) {
 	if v.kind != isObject {
 		return nil, reasonf("'%s' is not a dictionary.", v)
 	}
+	if _, ok := v.get("network_id"); !ok {
+		return nil, reasonf("Validation of dictionary's keys failed. Expected keys: {'network_id'} Provided keys: %s.", pySet(v.names()))
+	}
 	q := &rules.GatewayRequest{}
 	for _, m := range v.members {
 		var err error

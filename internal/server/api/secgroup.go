@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -122,10 +124,39 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 	r.derived("normalized_cidr", func(b []byte, v *T, _ *View) []byte { return appendPrefixOrNull(b, rules.NormalizedCIDR(v)) }).
 		sortBy(func(a, b *T) int {
 			return strings.Compare(rules.NormalizedCIDR(a).String(), rules.NormalizedCIDR(b).String())
-		})
+		}).filterBy(func(_ *View, values []string) (func(*T) bool, error) {
+		return func(v *T) bool {
+			p := rules.NormalizedCIDR(v)
+			return p.IsValid() && slices.Contains(values, p.String()) || !p.IsValid() && slices.Contains(values, "")
+		}, nil
+	})
 	r.flag("belongs_to_default_sg", func(v *T) *bool { return &v.BelongsDefault }).when(func(*T, *View) bool { return false })
 	r.standard()
+	for _, name := range []string{"protocol", "port_range_min", "port_range_max", "ethertype", "remote_ip_prefix"} {
+		readFilter(r.attr(name))
+	}
 	return r
+}
+
+// readFilter has the values of a filter read as those of a body are, for what is wrong with them.
+func readFilter(a *attr[model.SecurityGroupRule, rules.SecurityGroupRuleExtra]) {
+	filter := a.filter
+	a.filterBy(func(x *View, values []string) (func(*model.SecurityGroupRule) bool, error) {
+		for _, s := range values {
+			err := rules.CheckProtocol(s)
+			if a.name != "protocol" {
+				_, err = a.parse(Value{kind: isString, text: s})
+			}
+			var e *model.Error
+			if s == "" && a.name == "remote_ip_prefix" {
+				continue // none, which is asked for so
+			}
+			if errors.As(err, &e) {
+				return nil, e
+			}
+		}
+		return filter(x, values)
+	})
 }
 
 // named makes an identifier take any value: what cannot be one names a thing that is not there, which the rule finds in its turn.
@@ -182,6 +213,9 @@ func protocolValue(v Value) (assign[model.SecurityGroupRule, rules.SecurityGroup
 	if v.kind != isString && v.kind != isNumber {
 		return nil, reasonf("'%s' is not a valid protocol.", v)
 	}
+	if text == "" {
+		return nil, rules.CheckProtocol(text)
+	}
 	if _, err := strconv.Atoi(text); err != nil {
 		text = strings.ToLower(text)
 	}
@@ -197,6 +231,17 @@ func portBound(r *secRules, name string, field func(*model.SecurityGroupRule) **
 			return p != nil && slices.Contains(values, strconv.Itoa(*p)) || p == nil && slices.Contains(values, "")
 		}, nil
 	})
+	a.sortBy(func(v, w *model.SecurityGroupRule) int {
+		return cmp.Compare(portOr(*field(v), -1), portOr(*field(w), -1))
+	})
+}
+
+// portOr is a port, or what stands for none.
+func portOr(p *int, none int) int {
+	if p == nil {
+		return none
+	}
+	return *p
 }
 
 // boundValue reads an end of a range of ports.

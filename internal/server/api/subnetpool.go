@@ -70,6 +70,9 @@ func subnetPoolShared(p *model.SubnetPool, x *View) bool {
 
 // notBlank refuses a text of nothing but blanks.
 func notBlank(v Value) error {
+	if v.kind != isString {
+		return nil // found otherwise
+	}
 	for _, c := range v.text {
 		if c != ' ' && c != '\t' && c != '\n' {
 			return nil
@@ -104,6 +107,11 @@ func poolLengths(r *subnetPools) {
 				}
 			}, err
 		}).filterBy(func(_ *View, values []string) (func(*T) bool, error) {
+		for _, s := range values {
+			if _, err := strconv.Atoi(s); err != nil {
+				return nil, model.Invalid("'%s' is not an integer.", s)
+			}
+		}
 		return func(p *T) bool {
 			return p.DefaultQuota != nil && slices.Contains(values, strconv.Itoa(*p.DefaultQuota))
 		}, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/rules"
@@ -44,6 +45,9 @@ func trunkResource(ru *rules.Rules) *trunks {
 	subPorts.
 		convert(func(v Value) (assign[T, rules.TrunkExtra], error) {
 			list, err := subPortsValue(v)
+			if why, is := err.(reason); is && !strings.HasSuffix(string(why), ".") {
+				err = why + "."
+			}
 			return func(_ *T, x *rules.TrunkExtra) { x.SubPorts = list }, err
 		})
 	r.standard()

@@ -172,16 +172,28 @@ func checkRemotes(tx *world.Tx, by *Actor, v *model.SecurityGroupRule, x *Securi
 	return nil
 }
 
+// CheckProtocol refuses a text that names no protocol; so does none at all.
+func CheckProtocol(name string) error {
+	if _, ok := ProtocolNumber(name, model.EtherIP4); !ok || name == "" || name == "any" {
+		return noProtocol(name)
+	}
+	return nil
+}
+
+func noProtocol(name string) error {
+	names := make([]string, 0, len(protocols))
+	for _, p := range protocols {
+		names = append(names, "'"+p.name+"'")
+	}
+	return model.Errf(model.KindInvalid, "SecurityGroupRuleInvalidProtocol", "Security group rule protocol %s not supported. Only protocol values "+
+		"[None, %s] and integer representations [0 to 255] are supported.", name, strings.Join(names, ", "))
+}
+
 // checkRule tests what depends on the rule alone: protocol, ports, ICMP type and code.
 func checkRule(v *model.SecurityGroupRule) error {
 	n, ok := ProtocolNumber(v.Protocol, v.EtherType)
 	if !ok || v.Protocol == "any" {
-		names := make([]string, 0, len(protocols))
-		for _, p := range protocols {
-			names = append(names, "'"+p.name+"'")
-		}
-		return model.Errf(model.KindInvalid, "SecurityGroupRuleInvalidProtocol", "Security group rule protocol %s not supported. Only protocol values "+
-			"[None, %s] and integer representations [0 to 255] are supported.", v.Protocol, strings.Join(names, ", "))
+		return noProtocol(v.Protocol)
 	}
 	if v.EtherType == model.EtherIP4 && slices.Contains([]int{41, 43, 44, 58, 59, 60}, n) {
 		return model.Errf(model.KindInvalid, "SecurityGroupEthertypeConflictWithProtocol", "Invalid ethertype %s for protocol %s.", v.EtherType, v.Protocol)
