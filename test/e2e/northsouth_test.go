@@ -286,7 +286,20 @@ func changesKind(t *testing.T, admin *client, float, gateway string) {
 		}
 		seenAs(t, "red3", gateway)
 		answers(t, "red1", "172.16.43.6") // blue2, on the other host
+		answers(t, "red1", v6Of(t, "blue2"))
+		eventually(t, func() string { return notActive(admin, id) })
 	}
+}
+
+// notActive names the ports of a router that do not show ACTIVE.
+func notActive(admin *client, router string) string {
+	var out []string
+	for _, p := range admin.list("port", "list", "--router", router) {
+		if p["Status"] != "ACTIVE" {
+			out = append(out, fmt.Sprint(p["Fixed IP Addresses"], " is ", p["Status"]))
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 // withoutSNAT: packets leave as they are.
