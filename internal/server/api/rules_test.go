@@ -394,7 +394,8 @@ func TestSchedulers(t *testing.T) {
 	if got := hosts("/routers/" + router + "/l3-agents"); len(got) != 0 {
 		t.Errorf("router on %v after it was taken away", got)
 	}
-	e.refused(409, "RouterNotHostedByL3Agent", "DELETE", l3+"/"+router, nil)
+	e.must(204, "DELETE", l3+"/"+router, nil) // no longer there: no fault, as in Neutron
+	e.refused(409, "DVRL3CannotRemoveFromDvrAgent", "DELETE", "/agents/"+agent("c1", model.AgentL3)+"/l3-routers/"+router, nil)
 	if code, _ := e.do("POST", l3, object{"router_id": router}); code != 201 {
 		t.Errorf("giving it back: %d", code)
 	}

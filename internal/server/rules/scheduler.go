@@ -88,13 +88,17 @@ func (r *Rules) AddRouter(tx *world.Tx, a *model.Agent, id model.RouterID) error
 }
 
 // RemoveRouter takes a router's central part from an L3 agent's host. The next change of the router places it anew.
+// Taking it from an agent that does not have it is no fault, as in Neutron, unless the agent's mode lets it have none.
 func (r *Rules) RemoveRouter(tx *world.Tx, a *model.Agent, id model.RouterID) error {
 	v := tx.Routers.Get(id)
+	h := tx.Hosts.Get(a.Host)
 	switch {
+	case a.Type == model.AgentL3 && h != nil && (h.AgentMode == model.ModeDVR || h.AgentMode == model.ModeDVRNoExternal):
+		return model.Errf(model.KindConflict, "DVRL3CannotRemoveFromDvrAgent", "Not allowed to manually remove a router from an agent in 'dvr' mode.")
 	case v == nil:
 		return noRouter(id)
 	case a.Type != model.AgentL3 || v.GatewayHost != a.Host:
-		return model.Errf(model.KindConflict, "RouterNotHostedByL3Agent", "The router %s is not hosted by L3 agent %s.", id, a.ID)
+		return nil
 	}
 	c := *v
 	c.GatewayHost = ""
