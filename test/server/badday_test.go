@@ -126,6 +126,7 @@ func account(t *testing.T, s *rig.Server, clients ...*client) {
 	w := list(t, s)
 	for _, c := range clients {
 		c.check(w)
+		c.checkMore(w)
 		for _, text := range c.wrong {
 			t.Error(text)
 		}

@@ -45,6 +45,9 @@ func (t *thing) there() fate {
 	return t.fate
 }
 
+// proxied is the port and the address of an NDP proxy.
+type proxied struct{ port, addr string }
+
 // client makes random calls and keeps account of what it was told. It changes and deletes only what is its own, so that it
 // knows what must be there.
 type client struct {
@@ -52,12 +55,15 @@ type client struct {
 	n      int
 	r      *rand.Rand
 	things []*thing
-	extra  []string // paths of objects that go by no account, to delete them by
-	made   int
-	last   uint64 // the newest revision that it was told
-	at     *place // nil: it makes no stories
-	routes []route
-	limits []float64 // what its project's quota of ports may be; empty: the default
+	extra  []string // paths of objects that go by another account, to delete them by
+	// standing are those of extra that were acknowledged and that it has not asked to delete; proxied what NDP proxies stand on, by id.
+	standing map[string]bool
+	proxied  map[string]proxied
+	made     int
+	last     uint64 // the newest revision that it was told
+	at       *place // nil: it makes no stories
+	routes   []route
+	limits   []float64 // what its project's quota of ports may be; empty: the default
 	// answered counts answers by status; 0: none.
 	answered map[int]int
 	// went counts what was done, by method and the words of the path.
@@ -66,7 +72,8 @@ type client struct {
 }
 
 func newClient(s *rig.Server, n int, seed uint64) *client {
-	return &client{s: s, n: n, r: rand.New(rand.NewPCG(seed, uint64(n))), answered: map[int]int{}, went: map[string]int{}}
+	return &client{s: s, n: n, r: rand.New(rand.NewPCG(seed, uint64(n))), answered: map[int]int{}, went: map[string]int{},
+		standing: map[string]bool{}, proxied: map[string]proxied{}}
 }
 
 func (c *client) complain(format string, args ...any) {

@@ -25,7 +25,7 @@ const portQuota = 40
 // while the server is killed again and again, often between the commit and its answer: what was acknowledged is there, what was refused or
 // answered 503 is not, no rule of the whole is broken, revisions grow, and the world in memory is the one that the store gives.
 func TestKillUnderLoad(t *testing.T) {
-	k := killed{rounds: 6, wanted: []string{"POST /floatingips/port_forwardings", "POST /ndp_proxies", "PUT /quotas/project-", "GET /auto-allocated-topology/project-",
+	k := killed{rounds: 6, wanted: []string{"POST /floatingips/port_forwardings", "POST /ndp_proxies", leftProxy, "PUT /quotas/project-", "GET /auto-allocated-topology/project-",
 		"POST /agents/dhcp-networks", "POST /agents/l3-routers"}}
 	k.run(t, rig.Config{})
 }
@@ -99,6 +99,7 @@ func (k *killed) round(t *testing.T, n int, work time.Duration) {
 	w := list(t, k.s)
 	for _, c := range k.clients {
 		k.lost += c.check(w)
+		c.checkMore(w)
 		c.checkLimit(t)
 		for _, text := range c.wrong {
 			t.Errorf("round %d, %s", n, text)
@@ -241,7 +242,7 @@ func hammer(t *testing.T, k *killed, during time.Duration, databaseOnly bool) {
 	}
 	time.Sleep(during)
 	if k.database == nil {
-		awaitWrite(k.s.Store() + "-wal")
+		awaitWrite(k.s.Store() + ".journal")
 	} else {
 		k.database.Kill()
 	}
@@ -268,8 +269,8 @@ func hammer(t *testing.T, k *killed, during time.Duration, databaseOnly bool) {
 	}
 }
 
-// awaitWrite returns as soon as a file changes. The write-ahead log is written and then synced: a kill in between comes
-// true when the sync has returned, before anything is answered.
+// awaitWrite returns as soon as a file changes. The journal is written, which ends when it is on the disk, and then the client is answered: a
+// kill in between comes true before that.
 func awaitWrite(path string) {
 	was, err := os.Stat(path)
 	if err != nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -58,6 +59,7 @@ func newPlace(t *testing.T, s *rig.Server) *place {
 type route struct {
 	router, port, floating *thing
 	four, six              string // the port's addresses
+	leaves                 bool   // six can be taken from the port
 }
 
 // story does one thing that random calls alone would hardly ever bring to pass.
@@ -89,7 +91,12 @@ func (c *client) build(ctx context.Context) {
 		return
 	}
 	four := made("subnet", n, object{"network_id": n.id, "ip_version": 4, "subnetpool_id": c.at.pool4, "prefixlen": 28})
-	six := made("subnet", n, object{"network_id": n.id, "ip_version": 6, "subnetpool_id": c.at.pool6, "ipv6_address_mode": "slaac", "ipv6_ra_mode": "slaac"})
+	attrs := object{"network_id": n.id, "ip_version": 6, "subnetpool_id": c.at.pool6}
+	leaves := c.r.IntN(2) == 0
+	if !leaves { // of a subnet without modes a port can give up its address
+		attrs["ipv6_address_mode"], attrs["ipv6_ra_mode"] = "slaac", "slaac"
+	}
+	six := made("subnet", n, attrs)
 	r := made("router", nil, object{"external_gateway_info": object{"network_id": c.at.outside}, "enable_ndp_proxy": true})
 	if four == nil || six == nil || r == nil {
 		return
@@ -101,7 +108,7 @@ func (c *client) build(ctx context.Context) {
 	if p == nil {
 		return
 	}
-	way := route{router: r, port: p}
+	way := route{router: r, port: p, leaves: leaves}
 	a, ok := c.call(ctx, "GET", "/ports/"+p.id, nil)
 	if !ok {
 		return
@@ -132,17 +139,40 @@ func (c *client) forward(ctx context.Context) {
 	forwards := "/floatingips/" + w.floating.id + "/port_forwardings"
 	attrs := object{"internal_port_id": w.port.id, "protocol": c.pick("tcp", "udp"), "internal_ip_address": w.four, "internal_port": 80 + c.r.IntN(3),
 		"external_port": 8000 + c.r.IntN(4)}
-	switch c.r.IntN(6) {
+	switch c.r.IntN(8) {
 	case 0, 1:
 		c.more(ctx, forwards, "port_forwarding", attrs)
 	case 2:
 		c.call(ctx, "PUT", c.some(forwards), object{"port_forwarding": attrs})
 	case 3:
 		c.call(ctx, "DELETE", c.some(forwards), nil)
+	case 4:
+		c.leave(ctx)
 	default:
 		c.more(ctx, "/ndp_proxies", "ndp_proxy", object{"router_id": w.router.id, "port_id": w.port.id, "ip_address": w.six})
 	}
 }
+
+// leave gives a port of one of its routes an NDP proxy and takes the address from it.
+func (c *client) leave(ctx context.Context) {
+	i := slices.IndexFunc(c.routes, func(w route) bool { return w.leaves })
+	if i < 0 {
+		return
+	}
+	w := c.routes[i]
+	c.more(ctx, "/ndp_proxies", "ndp_proxy", object{"router_id": w.router.id, "port_id": w.port.id, "ip_address": w.six})
+	a, ok := c.call(ctx, "PUT", "/ports/"+w.port.id, object{"port": object{"fixed_ips": []object{{"ip_address": w.four}}}})
+	if !ok || a.Status != http.StatusOK {
+		return
+	}
+	c.routes = slices.Delete(c.routes, i, i+1)
+	if slices.Contains(slices.Collect(maps.Values(c.proxied)), proxied{w.port.id, w.six}) {
+		c.went[leftProxy]++
+	}
+}
+
+// leftProxy is what must have happened: an address went and left its NDP proxy behind, if the rules did not see to that.
+const leftProxy = "an address of an NDP proxy"
 
 // limit changes the quota of ports of its project, which one client of each does, and keeps account of it.
 func (c *client) limit(ctx context.Context) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,7 @@ import (
 func (c *client) wild(ctx context.Context) {
 	if len(c.extra) > 0 && c.r.IntN(4) == 0 {
 		i := c.r.IntN(len(c.extra))
+		delete(c.standing, c.extra[i])
 		if a, ok := c.call(ctx, "DELETE", c.extra[i], nil); ok && (a.Status == http.StatusNoContent || a.Status == http.StatusNotFound) {
 			c.extra = append(c.extra[:i], c.extra[i+1:]...)
 		}
@@ -30,7 +32,7 @@ func (c *client) id(kind string) string {
 	return "00000000-0000-4000-8000-000000000000"
 }
 
-// more creates an object that goes by no account; only its path is kept, to delete it by.
+// more creates an object of which it keeps the path, to delete it by, and whether it must be there (checkMore).
 func (c *client) more(ctx context.Context, path, kind string, attrs object) {
 	a, ok := c.call(ctx, "POST", path, object{kind: attrs})
 	if !ok || a.Status != http.StatusCreated {
@@ -38,7 +40,33 @@ func (c *client) more(ctx context.Context, path, kind string, attrs object) {
 	}
 	o, _ := a.Object()[kind].(object)
 	if id, ok := o["id"].(string); ok {
+		if path == "/ndp_proxies" {
+			c.proxied[id] = proxied{text(o["port_id"]), text(o["ip_address"])}
+		}
 		c.extra = append(c.extra, path+"/"+id)
+		c.standing[path+"/"+id] = true
+	}
+}
+
+// stay are the collections whose objects nothing ends but their own deletion.
+var stay = []string{"trunks", "subnetpools", "address-scopes", "metering/metering-labels", "flavors", "service_profiles", "network_segment_ranges",
+	"default-security-group-rules"}
+
+// checkMore holds what the client was told of objects made by more against what there is.
+func (c *client) checkMore(w *listed) {
+	ports := w.rows("ports")
+	for path := range c.standing {
+		collection, id := strings.TrimPrefix(path[:strings.LastIndexByte(path, '/')], "/"), last(path)
+		there := w.byID[id] != ""
+		switch {
+		case slices.Contains(stay, collection) && !there:
+			c.complain("%s was acknowledged, nobody has deleted it, and it is not there", path)
+		case collection == "ndp_proxies" && !there && slices.Contains(addressesOf(ports[c.proxied[id].port]), c.proxied[id].addr):
+			c.complain("%s was acknowledged, its port has its address still, and it is not there", path)
+		}
+		if !there {
+			delete(c.standing, path)
+		}
 	}
 }
 
