@@ -219,3 +219,37 @@ func TestFaultsOfSchedulers(t *testing.T) {
 		t.Errorf("message %v, want %q", fault, want)
 	}
 }
+
+// TestFaultsBeneath holds what Neutron answers beneath address groups, trunks, routers and local IPs: all offending addresses are
+// named, and protocols are spelt as they are listed.
+func TestFaultsBeneath(t *testing.T) {
+	e := newEnv(t, nil)
+	said := func(status int, kind, method, path string, body any, want string) {
+		t.Helper()
+		if fault := e.refused(status, kind, method, path, body); fault["message"] != want {
+			t.Errorf("message %v, want %q", fault["message"], want)
+		}
+	}
+	g := e.create("address_group", object{"name": "g", "addresses": []any{"10.0.0.0/24", "2001:db8::/64"}})["id"].(string)
+	said(400, "AddressesAlreadyExist", "PUT", "/address-groups/"+g+"/add_addresses", object{"addresses": []any{"2001:DB8::5/64", "10.9.0.0/24", "10.0.0.7/24"}},
+		"Addresses ['10.0.0.0/24', '2001:db8::/64'] already exist in the address group "+g+".")
+	said(404, "AddressesNotFound", "PUT", "/address-groups/"+g+"/remove_addresses", object{"addresses": []any{"10.0.0.0/24", "10.8.0.1", "2001:db8:8::/64"}},
+		"Addresses ['10.8.0.1/32', '2001:db8:8::/64'] not found in the address group "+g+".")
+	if got := e.must(200, "GET", "/address-groups/"+g, nil)["addresses"].([]any); len(got) != 2 {
+		t.Errorf("addresses are %v after refusals, want two", got)
+	}
+	n := e.create("network", object{"name": "n"})["id"].(string)
+	e.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": "10.0.0.0/24"})
+	p := e.create("port", object{"network_id": n, "fixed_ips": []any{object{"ip_address": "10.0.0.8"}, object{"ip_address": "10.0.0.9"}}})["id"].(string)
+	trunk := e.create("trunk", object{"port_id": p})["id"].(string)
+	said(400, "InvalidInput", "PUT", "/trunks/"+trunk+"/add_subports", object{"sub_ports": "x"},
+		"Invalid input for operation: Invalid data format for subports: 'x' is not a list.")
+	said(400, "LocalIPNoRequestedIP", "POST", "/local_ips", object{"local_ip": object{"local_port_id": p}},
+		"Specified Port "+p+" has several IPs, should specify exact IP address to use for Local IP.")
+	r := e.create("router", object{"name": "r"})["id"].(string)
+	helper := object{"conntrack_helper": object{"helper": "tftp", "protocol": "udp", "port": 69}}
+	e.must(201, "POST", "/routers/"+r+"/conntrack_helpers", helper)
+	said(400, "BadRequest", "POST", "/routers/"+r+"/conntrack_helpers", helper, "Bad conntrack_helper request: A duplicate conntrack helper entry with same "+
+		"attributes already exists, conflicting values are {'router_id': '"+r+"', 'protocol': 'udp', 'port': 69, 'helper': 'tftp'}.")
+	e.refused(400, "HTTPBadRequest", "POST", "/routers/"+r+"/conntrack_helpers", object{"conntrack_helper": object{"helper": "tftp", "protocol": "UDP", "port": 70}})
+}

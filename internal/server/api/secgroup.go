@@ -190,15 +190,12 @@ func protocolOf[P, E any](a *attribute[P, E], names ...string) *attribute[P, E] 
 	})
 }
 
-// oneOf restricts a text to words; Neutron compares them without case and stores them as listed.
+// oneOf restricts a text to words, spelt as they are.
 func oneOf[P, E any](a *attribute[P, E], words ...string) *attribute[P, E] {
 	parse := a.parse
 	a.parse = func(v Value) (assignment[P, E], error) {
-		for _, w := range words {
-			if v.kind == isString && strings.EqualFold(v.text, w) {
-				v.text = w
-				return parse(v)
-			}
+		if v.kind == isString && slices.Contains(words, v.text) {
+			return parse(v)
 		}
 		return nil, reasonf("'%s' is not in %s.", v, pyList(words))
 	}

@@ -120,7 +120,7 @@ func trunkDetails(r *ports) {
 // subPortsValue reads sub_ports, with the tests and in the order of validate_subports in neutron_lib/api/validators.
 func subPortsValue(v Value) ([]rules.SubPortRequest, error) {
 	if v.kind != isList {
-		return nil, reasonf("Invalid data format for subports: '%s' is not a list.", v)
+		return nil, reasonf("Invalid data format for subports: '%s' is not a list", v)
 	}
 	var out []rules.SubPortRequest
 	inherits := false // then Neutron looks at no further subport

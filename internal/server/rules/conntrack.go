@@ -43,8 +43,8 @@ func (r *Rules) UpdateConntrackHelper(tx *world.Tx, _ *Actor, h *model.Conntrack
 	}
 	for o := range tx.ConntrackHelpers.ByRouter(h.Router) {
 		if o.ID != h.ID && o.Protocol == h.Protocol && o.Port == h.Port && o.Helper == h.Helper {
-			return badRequest("conntrack_helper", "A duplicate conntrack helper entry with same attributes already exists, conflicting values are %s %d %s",
-				h.Protocol, h.Port, h.Helper)
+			return badRequest("conntrack_helper", "A duplicate conntrack helper entry with same attributes already exists, conflicting values are "+
+				"{'router_id': '%s', 'protocol': '%s', 'port': %d, 'helper': '%s'}", h.Router, h.Protocol, h.Port, h.Helper)
 		}
 	}
 	tx.ConntrackHelpers.Put(h)

@@ -77,7 +77,7 @@ func addressOf(p *model.Port, want, like netip.Addr) (netip.Addr, error) {
 	case want.IsValid():
 		return want, nil
 	case len(have) > 1:
-		return want, errLocalIP("LocalIPNoRequestedIP", "Specified Port %s has several IPs, should specify exact IP address to use.", p.ID)
+		return want, errLocalIP("LocalIPNoRequestedIP", "Specified Port %s has several IPs, should specify exact IP address to use for Local IP.", p.ID)
 	}
 	return have[0], nil
 }

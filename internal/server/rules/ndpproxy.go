@@ -134,7 +134,7 @@ func ndpProxying(tx *world.Tx, v *model.Router, asked Opt[bool]) error {
 			"Can not enable ndp proxy on router %s, The router has no external gateway or the external gateway port has no IPv6 address or IPv6 address scope.", v.ID)
 	case used && !possible:
 		return model.Errf(model.KindConflict, "RouterGatewayInUseByNDPProxy",
-			"Unable to change the external gateway of router %s: there are one or more ndp proxies still in use on the router.", v.ID)
+			"Unable to unset external gateway of router %s, There are one or more ndp proxies still in use on the router.", v.ID)
 	default: // proxies stay while their router proxies for nobody, and nobody answers for them
 		v.EnableNDPProxy = wants && possible
 	}
@@ -147,7 +147,7 @@ func checkProxied(tx *world.Tx, v *model.Router, s *model.Subnet) error {
 		p := tx.Ports.Get(n.PortID)
 		if p != nil && slices.Contains(p.FixedIPs, model.FixedIP{SubnetID: s.ID, Address: n.Address}) {
 			return model.Errf(model.KindConflict, "RouterInterfaceInUseByNDPProxy",
-				"Unable to remove subnet %s from router %s: there are one or more ndp proxies still in use on the subnet.", s.ID, v.ID)
+				"Unable to remove subnet %s from router %s, There are one or more ndp proxies still in use on the subnet.", s.ID, v.ID)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
 	"github.com/weft-cloud/weft/internal/server/world"
@@ -176,34 +177,47 @@ func (r *Rules) DeleteAddressGroup(tx *world.Tx, _ *Actor, g *model.AddressGroup
 	return nil
 }
 
-// AddAddresses adds prefixes, none of which the group may have already.
+// AddAddresses adds prefixes, none of which the group may have already; those that it has are named together.
 func (r *Rules) AddAddresses(tx *world.Tx, g *model.AddressGroup, add []netip.Prefix) error {
-	c := *g
-	c.Addresses = slices.Clone(g.Addresses)
-	for _, p := range add {
-		if slices.Contains(c.Addresses, p) {
-			return model.Errf(model.KindInvalid, "AddressesAlreadyExist", "Addresses %s already exist in the address group %s.", p, g.ID)
-		}
-		c.Addresses = append(c.Addresses, p)
+	if there, _ := divided(g, add); len(there) > 0 {
+		return model.Errf(model.KindInvalid, "AddressesAlreadyExist", "Addresses %s already exist in the address group %s.", pythonPrefixes(there), g.ID)
 	}
-	c.Addresses = sortedPrefixes(c.Addresses)
+	c := *g
+	c.Addresses = sortedPrefixes(slices.Concat(g.Addresses, add))
 	tx.AddressGroups.Put(&c)
 	return nil
 }
 
-// RemoveAddresses takes prefixes out, all of which the group must have.
+// RemoveAddresses takes prefixes out, all of which the group must have; those that it has not are named together.
 func (r *Rules) RemoveAddresses(tx *world.Tx, g *model.AddressGroup, remove []netip.Prefix) error {
-	c := *g
-	c.Addresses = slices.Clone(g.Addresses)
-	for _, p := range remove {
-		i := slices.Index(c.Addresses, p)
-		if i < 0 {
-			return model.Errf(model.KindNotFound, "AddressesNotFound", "Addresses %s not found in the address group %s.", p, g.ID)
-		}
-		c.Addresses = slices.Delete(c.Addresses, i, i+1)
+	if _, absent := divided(g, remove); len(absent) > 0 {
+		return model.Errf(model.KindNotFound, "AddressesNotFound", "Addresses %s not found in the address group %s.", pythonPrefixes(absent), g.ID)
 	}
+	c := *g
+	c.Addresses = slices.DeleteFunc(slices.Clone(g.Addresses), func(p netip.Prefix) bool { return slices.Contains(remove, p) })
 	tx.AddressGroups.Put(&c)
 	return nil
+}
+
+// divided are the prefixes of a request that a group has, and those that it has not, each once and in order.
+func divided(g *model.AddressGroup, asked []netip.Prefix) (there, absent []netip.Prefix) {
+	for _, p := range sortedPrefixes(asked) {
+		if slices.Contains(g.Addresses, p) {
+			there = append(there, p)
+		} else {
+			absent = append(absent, p)
+		}
+	}
+	return there, absent
+}
+
+// pythonPrefixes writes prefixes as Python writes a list of texts.
+func pythonPrefixes(list []netip.Prefix) string {
+	words := make([]string, len(list))
+	for i, p := range list {
+		words[i] = "'" + p.String() + "'"
+	}
+	return "[" + strings.Join(words, ", ") + "]"
 }
 
 func sortedPrefixes(in []netip.Prefix) []netip.Prefix {
