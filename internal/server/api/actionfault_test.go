@@ -253,3 +253,34 @@ func TestFaultsBeneath(t *testing.T) {
 		"attributes already exists, conflicting values are {'router_id': '"+r+"', 'protocol': 'udp', 'port': 69, 'helper': 'tftp'}.")
 	e.refused(400, "HTTPBadRequest", "POST", "/routers/"+r+"/conntrack_helpers", object{"conntrack_helper": object{"helper": "tftp", "protocol": "UDP", "port": 70}})
 }
+
+// TestQuotaOrPolicy: of networks, subnets and ports the quota is asked before policy, of all else after it.
+func TestQuotaOrPolicy(t *testing.T) {
+	e := newEnv(t, nil)
+	m := e.as("member")
+	n := e.create("network", object{"name": "n"})["id"].(string)
+	e.must(200, "PUT", "/quotas/member", object{"quota": object{"network": 0, "router": 0, "subnetpool": 0, "rbac_policy": 0}})
+	m.refused(409, "OverQuota", "POST", "/networks", object{"network": object{"name": "x", "shared": true}})
+	m.refused(403, "PolicyNotAuthorized", "POST", "/routers", object{"router": object{"name": "x", "distributed": true}})
+	m.refused(409, "OverQuota", "POST", "/routers", object{"router": object{"name": "x"}})
+	pool := object{"name": "x", "prefixes": []any{"10.0.0.0/24"}, "shared": true}
+	m.refused(403, "PolicyNotAuthorized", "POST", "/subnetpools", object{"subnetpool": pool})
+	delete(pool, "shared")
+	m.refused(409, "OverQuota", "POST", "/subnetpools", object{"subnetpool": pool})
+	m.refused(403, "PolicyNotAuthorized", "POST", "/rbac-policies", object{"rbac_policy": object{"object_type": "network", "object_id": n,
+		"action": "access_as_shared", "target_tenant": "*"}})
+}
+
+// TestFaultsOfPrefixes: an address is no prefix, and what is no list of prefixes is no fault of an address.
+func TestFaultsOfPrefixes(t *testing.T) {
+	e := newEnv(t, nil)
+	fault := e.refused(400, "HTTPBadRequest", "POST", "/subnetpools", object{"subnetpool": object{"name": "p", "prefixes": []any{"10.0.0.1"}}})
+	if want := "Invalid input for prefixes. Reason: '10.0.0.1' isn't a recognized IP subnet cidr, '10.0.0.1/32' is recommended."; fault["message"] != want {
+		t.Errorf("message %v, want %q", fault["message"], want)
+	}
+	p := e.create("subnetpool", object{"name": "p", "prefixes": []any{"10.0.0.0/24"}})["id"].(string)
+	for _, list := range []any{nil, "x"} {
+		e.refused(400, "HTTPBadRequest", "PUT", "/subnetpools/"+p+"/add_prefixes", object{"prefixes": list})
+		e.refused(400, "HTTPBadRequest", "PUT", "/subnetpools/"+p+"/remove_prefixes", object{"prefixes": list})
+	}
+}

@@ -131,8 +131,10 @@ func (r *resource[P, E]) doCreate(c *call) error {
 		if err := r.checkPlace(c, tx, objects); err != nil {
 			return err
 		}
-		if err := r.checkQuota(c, tx, objects); err != nil {
-			return err
+		if c.core() { // Neutron asks policy first of all else
+			if err := r.checkQuota(c, tx, objects); err != nil {
+				return err
+			}
 		}
 		return r.createAll(c, tx, objects, ids)
 	})
@@ -186,6 +188,11 @@ func (r *resource[P, E]) createAll(c *call, tx *world.Tx, objects []*wanted[P, E
 		}
 		if o.late != nil {
 			return o.late
+		}
+	}
+	if !c.core() {
+		if err := r.checkQuota(c, tx, objects); err != nil {
+			return err
 		}
 	}
 	if r.together != nil && len(made) > 1 {

@@ -143,6 +143,9 @@ func cidrList(v Value) ([]netip.Prefix, error) {
 	}
 	out := make([]netip.Prefix, 0, len(items))
 	for _, item := range items {
+		if a, err := netip.ParseAddr(item.text); err == nil && a.Zone() == "" && !a.Is4In6() {
+			return nil, reasonf("'%s' isn't a recognized IP subnet cidr, '%s' is recommended.", item, netip.PrefixFrom(a, a.BitLen()))
+		}
 		p, err := netip.ParsePrefix(item.text)
 		if err != nil || item.kind != isString || p.Addr().Is4In6() {
 			return nil, reasonf("'%s' is not a valid IP subnet.", item)
@@ -162,6 +165,9 @@ func changePrefixes(c *call, r *subnetPools, id, op string,
 		v, ok := body.get("prefixes")
 		if !ok {
 			return badRequest("Failed to parse request. Required attribute 'prefixes' not specified")
+		}
+		if v.kind != isList {
+			return badRequest("Request body contains invalid data: prefixes is no list")
 		}
 		list, err := prefixesOf(v, "prefixes")
 		if err != nil {

@@ -230,7 +230,7 @@ func errDefaultRange(id model.SegmentRangeID) error {
 
 func errRangeUsed(id model.SegmentRangeID) error {
 	return model.Errf(model.KindConflict, "NetworkSegmentRangeReferencedByProject",
-		"Network Segment Range %s is referenced by one or more project networks.", id)
+		"Network Segment Range %s is referenced by one or more tenant networks.", id)
 }
 
 // RangeUse yields the segments whose id is in a range, in the order of ids.
