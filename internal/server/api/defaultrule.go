@@ -30,7 +30,7 @@ func defaultRuleResource(ru *rules.Rules) *defaultRules {
 	ignoredOwner(r)
 	r.text("description", func(d *T) *string { return &d.Rule.Description }).inPost()
 	oneOf(r.text("direction", func(d *T) *string { return &d.Rule.Direction }).must(), model.Ingress, model.Egress)
-	oneOf(r.text("ethertype", func(d *T) *string { return &d.Rule.EtherType }).inPost(), model.EtherIP4, model.EtherIP6).
+	anyCase(r.text("ethertype", func(d *T) *string { return &d.Rule.EtherType }).inPost(), model.EtherIP4, model.EtherIP6).
 		initially(func(d *T, _ *X) { d.Rule.EtherType = model.EtherIP4 })
 	r.nullable("protocol", func(d *T) *string { return &d.Rule.Protocol }).inPost().convert(ofRule(protocolValue))
 	defaultBound(r, "port_range_min", func(v *model.SecurityGroupRule) **int { return &v.PortMin })

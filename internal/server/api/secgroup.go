@@ -104,7 +104,7 @@ func securityGroupRuleResource(ru *rules.Rules) *secRules {
 			return err
 		})
 	oneOf(r.text("direction", func(v *T) *string { return &v.Direction }).must(), "ingress", "egress")
-	ether := oneOf(r.text("ethertype", func(v *T) *string { return &v.EtherType }).inPost(), "IPv4", "IPv6").
+	ether := anyCase(r.text("ethertype", func(v *T) *string { return &v.EtherType }).inPost(), "IPv4", "IPv6").
 		initially(func(v *T, _ *X) { v.EtherType = model.EtherIP4 })
 	parse := ether.parse
 	ether.convert(func(v Value) (assign[T, X], error) {
@@ -188,6 +188,21 @@ func protocolOf[P, E any](a *attribute[P, E], names ...string) *attribute[P, E] 
 		}
 		return parse(v)
 	})
+}
+
+// anyCase is oneOf for the words that Neutron takes in any case, which is the type of a rule's packets alone. They are kept as listed.
+func anyCase[P, E any](a *attribute[P, E], words ...string) *attribute[P, E] {
+	oneOf(a, words...)
+	parse := a.parse
+	a.parse = func(v Value) (assignment[P, E], error) {
+		for _, w := range words {
+			if v.kind == isString && strings.EqualFold(v.text, w) {
+				v.text = w
+			}
+		}
+		return parse(v)
+	}
+	return a
 }
 
 // oneOf restricts a text to words, spelt as they are.

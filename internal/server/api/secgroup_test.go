@@ -115,3 +115,20 @@ func TestRulesTogether(t *testing.T) {
 	}
 	e.must(201, "POST", "/security-group-rules", object{"security_group_rules": []object{rule(0, "tcp"), rule(0, "udp")}})
 }
+
+// TestTypeOfPacketsInAnyCase: Neutron takes "ipv6" for IPv6, in what is made and in filters, and no other word in another case.
+func TestTypeOfPacketsInAnyCase(t *testing.T) {
+	e := newEnv(t, nil)
+	g := e.create("security_group", object{"name": "g"})["id"].(string)
+	for _, spelt := range []string{"ipv6", "IPV6", "IPv6"} {
+		rule := e.create("security_group_rule", object{"security_group_id": g, "direction": "ingress", "ethertype": spelt, "protocol": 17, "port_range_min": len(spelt) + int(spelt[0]) + int(spelt[2]), "port_range_max": 900})
+		if rule["ethertype"] != "IPv6" {
+			t.Errorf("%s is kept as %v", spelt, rule["ethertype"])
+		}
+	}
+	e.refused(400, "SecurityGroupRuleInvalidEtherType", "POST", "/security-group-rules", object{"security_group_rule": object{"security_group_id": g, "direction": "ingress", "ethertype": "ipv5"}})
+	e.refused(400, "HTTPBadRequest", "POST", "/security-group-rules", object{"security_group_rule": object{"security_group_id": g, "direction": "INGRESS"}})
+	if d := e.create("default_security_group_rule", object{"direction": "ingress", "ethertype": "ipv4", "protocol": "tcp"}); d["ethertype"] != "IPv4" {
+		t.Errorf("a default rule: %v", d)
+	}
+}
