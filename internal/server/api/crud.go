@@ -89,7 +89,7 @@ func (r *resource[P, E]) show(c *call, id string) error {
 	q, err := parseQuery(c.r.URL.RawQuery, 0)
 	x := c.view()
 	if err == nil && c.core() {
-		q.loose, q.limitLast = c.s.deps.LooseFilters, !c.core()
+		q.loose = c.s.deps.LooseFilters
 		_, _, err = r.asked(x, q)
 	}
 	if err != nil {

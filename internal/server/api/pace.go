@@ -22,21 +22,17 @@ const (
 	turnRows  = 4096
 )
 
-// pace is one answer's way through the lane. The zero pace never waits.
+// pace is one answer's way through the lane.
 type pace struct {
 	lane lane
 	ctx  context.Context
 	rows int  // looked at since the last turn
 	long bool // it was found to be long
 	held bool
-	gone bool // its client has gone: nobody reads what is still to be done
 }
 
 // row is said before each row that is looked at. false: the client has gone.
 func (p *pace) row() bool {
-	if p.lane == nil {
-		return true
-	}
 	if p.rows++; p.held && p.rows < turnRows || !p.held && !p.long && p.rows < shortRows {
 		return true
 	}
@@ -47,16 +43,13 @@ func (p *pace) row() bool {
 
 // enter waits for a place.
 func (p *pace) enter() bool {
-	if p.gone {
-		return false
-	}
 	select {
 	case p.lane <- struct{}{}:
 		p.held, p.rows = true, 0
+		return true
 	case <-p.ctx.Done():
-		p.gone = true
+		return false
 	}
-	return !p.gone
 }
 
 // rest gives the place to whoever waits for one.
