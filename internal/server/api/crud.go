@@ -321,8 +321,8 @@ func (r *resource[P, E]) conceal(id string, err error) error {
 // change runs f in a transaction on an object that the caller sees. That its revision is not what If-Match says undoes it all, and is
 // found last, as in Neutron: who may not do it, or could not, learns that.
 func (r *resource[P, E]) change(c *call, id, op string, f func(tx *world.Tx, old P) error) (*world.World, error) {
-	revision, conditional, err := c.ifMatch()
-	if err != nil {
+	p, err := c.precondition()
+	if err := cmp.Or(err, p.understood()); err != nil {
 		return nil, err
 	}
 	return c.do(op, func(tx *world.Tx) error {
@@ -330,9 +330,9 @@ func (r *resource[P, E]) change(c *call, id, op string, f func(tx *world.Tx, old
 		if err != nil {
 			return err
 		}
-		if err := f(tx, old); err != nil || !conditional {
+		if err := f(tx, old); err != nil || r.meta == nil {
 			return err
 		}
-		return checkRevision(revision, r.meta(old))
+		return p.holds(r.meta(old))
 	})
 }

@@ -215,7 +215,15 @@ func TestIfMatch(t *testing.T) {
 	if code, b, _ := e.raw("PUT", path, body, match("nonsense")); code != 400 {
 		t.Errorf("nonsense: %d %s", code, b)
 	}
-	if code, b, _ := e.raw("PUT", path, body, match(fmt.Sprintf("revision_number=%v", n["revision_number"]))); code != 200 {
+	for _, two := range []string{`"revision_number=1", "revision_number=2"`, `"revision_number=x"`, `revision_number=`} {
+		if code, b, _ := e.raw("PUT", path, body, match(two)); code != 400 || !strings.Contains(string(b), "Bad if-match request") {
+			t.Errorf("%s: %d %s", two, code, b)
+		}
+	}
+	if code, b, _ := e.raw("PUT", path, body, match(`"a", "revision_number=0"`)); code != 412 {
+		t.Errorf("stale among others: %d %s", code, b)
+	}
+	if code, b, _ := e.raw("PUT", path, body, match(fmt.Sprintf("revision_number= %v", n["revision_number"]))); code != 200 {
 		t.Errorf("current: %d %s", code, b)
 	}
 	if code, b, _ := e.raw("DELETE", path, nil, match(fmt.Sprintf("revision_number=%v", n["revision_number"]))); code != 412 {

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/weft-cloud/weft/internal/model"
@@ -281,64 +279,6 @@ func (r *resource[P, E]) checkGiven(w *wanted[P, E], create bool) error {
 		case create && (!a.post || a.parse == nil) && given:
 			return badRequest("Attribute '%s' not allowed in POST", a.name)
 		}
-	}
-	return nil
-}
-
-// checkIfMatch refuses a revision in If-Match that is none, whatever is asked for; other tags are ifMatch's business.
-func (c *call) checkIfMatch() error {
-	found := false
-	h := c.r.Header.Get("If-Match")
-	if h == "" {
-		return nil
-	}
-	tags := quotedTag.FindAllString(h, -1)
-	if tags == nil {
-		tags = []string{h} // without quotes there is one
-	}
-	for _, tag := range tags {
-		number, is := strings.CutPrefix(bareTag(tag), "revision_number=")
-		if !is {
-			continue
-		}
-		if found {
-			return model.Errf(model.KindInvalid, "BadRequest", "Bad if-match request: Multiple revision_number etags are not supported.")
-		}
-		found = true
-		if _, err := strconv.Atoi(strings.TrimSpace(number)); err != nil {
-			return model.Errf(model.KindInvalid, "BadRequest", "Bad if-match request: Revision number etag must be in the format of revision_number=<int>.")
-		}
-	}
-	return nil
-}
-
-// quotedTag is an entity tag (RFC 9110, section 8.8.3).
-var quotedTag = regexp.MustCompile(`"[^"]*"`)
-
-// bareTag is an entity tag without its quotes, and without what says that it is weak.
-func bareTag(tag string) string {
-	return strings.Trim(strings.TrimPrefix(strings.TrimSpace(tag), "W/"), `"`)
-}
-
-// ifMatch is the revision that the request insists on.
-func (c *call) ifMatch() (revision string, ok bool, err error) {
-	h := c.r.Header.Get("If-Match")
-	if h == "" {
-		return "", false, nil
-	}
-	if strings.TrimSpace(h) == "*" {
-		return "", false, nil // that it exists, which is tested anyway (RFC 9110, section 13.1.1)
-	}
-	number, ok := strings.CutPrefix(bareTag(h), "revision_number=")
-	if !ok {
-		return "", false, badRequest("The If-Match header '%s' is not understood: write revision_number=N.", h)
-	}
-	return number, true, nil
-}
-
-func checkRevision(want string, m *model.Meta) error {
-	if now := uitoa(m.Revision); now != want {
-		return model.Errf(model.KindPrecondition, "RevisionNumberConstraintFailed", "Constrained to %s, but current revision is %s", want, now)
 	}
 	return nil
 }
