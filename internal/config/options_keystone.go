@@ -78,7 +78,7 @@ func (l *Loaded) novaOptions(t *table) {
 	t.in("DEFAULT", ForServer)
 	t.str(&n.URL, "nova_url", "", "Nova's endpoint, in place of the catalogue's.").unset()
 	t.boolean(&n.OnPortStatus, "notify_nova_on_port_status_changes", "true", "Tell Nova when a port became ACTIVE or DOWN; instances wait for it.")
-	t.boolean(&n.OnPortData, "notify_nova_on_port_data_changes", "true", "Tell Nova when a port's addresses changed.")
+	t.boolean(&n.OnPortData, "notify_nova_on_port_data_changes", "true", "Tell Nova when a port's addresses changed, or its floating IPs.")
 	t.seconds(&n.EventsInterval, "send_events_interval", "2", "Seconds for which events to Nova are gathered into one request.")
 	t.integer(&n.Retries, "http_retries", "3", "How often a request to Nova is repeated that did not get through.").between(&n.Retries, 0, 100)
 }

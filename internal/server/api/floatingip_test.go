@@ -1,10 +1,17 @@
 package api_test
 
-import "testing"
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/server/rules"
+)
 
 // floatingCloud is an external network, a router, and an instance's port behind it.
 func floatingCloud(t *testing.T) (e *env, public, router, subnet, port string) {
-	e = newEnv(t, nil)
+	e = newEnv(t, func(c *rules.Config) { c.NovaData = true })
 	public = e.create("network", object{"router:external": true})["id"].(string)
 	e.create("subnet", object{"network_id": public, "ip_version": 4, "cidr": "203.0.113.0/29"})
 	net := newNet(e)
@@ -39,6 +46,54 @@ func TestFloatingIPHoldsItsRouter(t *testing.T) {
 	}
 	e.must(204, "DELETE", path, nil)
 	e.must(200, "PUT", "/routers/"+router+"/remove_router_interface", object{"subnet_id": subnet})
+}
+
+// TestFloatingIPsAreTold: Nova keeps the floating IPs of its instances, and learns of each that comes, goes or moves.
+func TestFloatingIPsAreTold(t *testing.T) {
+	e, public, _, _, port := floatingCloud(t)
+	net := e.must(200, "GET", "/ports/"+port, nil)["network_id"]
+	instance, other := "6ba7b810-9dad-41d1-80b4-00c04fd430c8", "6ba7b811-9dad-41d1-80b4-00c04fd430c8"
+	e.must(200, "PUT", "/ports/"+port, object{"port": object{"device_id": instance, "device_owner": "compute:nova"}})
+	second := e.create("port", object{"network_id": net, "device_id": other, "device_owner": "compute:nova", "fixed_ips": []object{{"ip_address": "10.0.0.20"}}})["id"].(string)
+	told := 0
+	changed := func(step string, want ...string) {
+		t.Helper()
+		intents, err := e.store.Intents(t.Context(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, i := range intents[told:] {
+			var n model.NovaEvent
+			if err := json.Unmarshal(i.Body, &n); err != nil || n.Name != model.NovaChanged {
+				t.Fatalf("%s: %s %v", step, i.Body, err)
+			}
+			got = append(got, n.Server+" "+n.Tag)
+		}
+		told = len(intents)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: told %v, want %v", step, got, want)
+		}
+	}
+	changed("before")
+	first, next := instance+" "+port, other+" "+second
+	f := e.create("floatingip", object{"floating_network_id": public, "port_id": port, "fixed_ip_address": "10.0.0.10"})["id"].(string)
+	changed("created", first)
+	e.must(200, "PUT", "/floatingips/"+f, object{"floatingip": object{"description": "no address"}})
+	changed("described")
+	e.must(200, "PUT", "/floatingips/"+f, object{"floatingip": object{"port_id": port, "fixed_ip_address": "10.0.0.11"}})
+	changed("to the port's other address", first)
+	e.must(200, "PUT", "/floatingips/"+f, object{"floatingip": object{"port_id": second}})
+	changed("moved", first, next)
+	e.must(200, "PUT", "/floatingips/"+f, object{"floatingip": object{"port_id": nil}})
+	changed("taken away", next)
+	e.must(200, "PUT", "/floatingips/"+f, object{"floatingip": object{"port_id": second}})
+	changed("given again", next)
+	e.must(204, "DELETE", "/floatingips/"+f, nil)
+	changed("deleted", next)
+	f = e.create("floatingip", object{"floating_network_id": public})["id"].(string)
+	e.must(204, "DELETE", "/floatingips/"+f, nil)
+	changed("of nobody")
 }
 
 func TestFloatingIPRefusals(t *testing.T) {

@@ -68,6 +68,7 @@ func (r *Rules) CreateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 	if err := changeQoSPolicy(tx, by, model.QoSPolicyID{}, f.QoSPolicy); err != nil {
 		return err
 	}
+	r.tellNovaFloating(tx, nil, f)
 	tx.FloatingIPs.Put(f)
 	return nil
 }
@@ -101,6 +102,7 @@ func (r *Rules) UpdateFloatingIP(tx *world.Tx, by *Actor, f *model.FloatingIP, x
 			return err
 		}
 	}
+	r.tellNovaFloating(tx, old, f)
 	tx.FloatingIPs.Put(f)
 	return nil
 }
@@ -110,6 +112,7 @@ func (r *Rules) DeleteFloatingIP(tx *world.Tx, _ *Actor, f *model.FloatingIP) er
 	if forwards(tx, f.ID) {
 		return errForwards(f.ID)
 	}
+	r.tellNovaFloating(tx, f, nil)
 	tx.FloatingIPs.Delete(f.ID)
 	if p := tx.Ports.Get(f.OwnPort); p != nil {
 		return r.dropPort(tx, p)

@@ -16,7 +16,7 @@ func (r *Rules) tellNova(tx *world.Tx, old, now *model.Port) {
 	if of == nil {
 		of = old
 	}
-	if _, err := model.ParseUUID(of.DeviceID); err != nil || !strings.HasPrefix(of.DeviceOwner, "compute:") {
+	if !ofInstance(of) {
 		return
 	}
 	e := model.NovaEvent{Server: of.DeviceID, Tag: of.ID.String(), Status: model.NovaCompleted}
@@ -44,6 +44,35 @@ func (r *Rules) tellNova(tx *world.Tx, old, now *model.Port) {
 		return
 	}
 	emit(tx, e)
+}
+
+// tellNovaFloating tells Nova, which shows floating IPs among an instance's addresses from a memory of its own, of the ports that got
+// or lost one; nil stands for a floating IP that is not there before or afterwards. A port's own end or change of addresses is
+// tellNova's to tell.
+func (r *Rules) tellNovaFloating(tx *world.Tx, old, now *model.FloatingIP) {
+	var before, after model.FloatingIP
+	if old != nil {
+		before = *old
+	}
+	if now != nil {
+		after = *now
+	}
+	if !r.cfg.NovaData || before.Port == after.Port && before.FixedIP == after.FixedIP {
+		return
+	}
+	told := model.PortID{}
+	for _, id := range []model.PortID{before.Port, after.Port} {
+		if p := tx.Ports.Get(id); p != nil && id != told && ofInstance(p) {
+			emit(tx, model.NovaEvent{Name: model.NovaChanged, Server: p.DeviceID, Tag: id.String()})
+			told = id
+		}
+	}
+}
+
+// ofInstance reports whether a port is one of Nova's.
+func ofInstance(p *model.Port) bool {
+	_, err := model.ParseUUID(p.DeviceID)
+	return err == nil && strings.HasPrefix(p.DeviceOwner, "compute:")
 }
 
 func emit(tx *world.Tx, e model.NovaEvent) {
