@@ -2,6 +2,7 @@ package differential
 
 import (
 	"cmp"
+	"encoding/json"
 	"os"
 	"slices"
 	"testing"
@@ -67,6 +68,31 @@ func TestUnlike(t *testing.T) {
 		}
 		if fault, news := r.unlike(d, 1, all); (fault != "") != c.fault || (news != "") != c.news {
 			t.Errorf("%s: fault %q, news %q", c.what, fault, news)
+		}
+	}
+}
+
+// TestRefuses: what Weft has to say where Neutron fails is a fault of the client's, in the form that faults have, and nothing else.
+func TestRefuses(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		text   string
+		want   bool
+	}{
+		{400, `{"NeutronError": {"type": "HTTPBadRequest", "message": "no", "detail": ""}}`, true},
+		{401, `{"error": {"code": 401, "title": "Unauthorized", "message": "no"}}`, true},
+		{500, `{"NeutronError": {"type": "HTTPInternalServerError", "message": "no", "detail": ""}}`, false},
+		{200, `{"network": {}}`, false},
+		{302, ``, false},
+		{400, `{"NeutronError": {"type": "", "message": "no", "detail": ""}}`, false},
+		{400, `{"NeutronError": {"type": "HTTPBadRequest", "message": "", "detail": ""}}`, false},
+		{404, `{"error": {"code": 404, "title": "Not Found", "message": "no"}}`, false},
+		{404, `404 page not found`, false},
+	} {
+		a := &answer{status: c.status, text: c.text}
+		_ = json.Unmarshal([]byte(c.text), &a.body) // nil says it
+		if a.refuses() != c.want {
+			t.Errorf("%d %s: %t", c.status, c.text, !c.want)
 		}
 	}
 }

@@ -164,10 +164,10 @@ func (m *matrix) difference(q request, a [2]*answer) string {
 	switch done := w.status < 300; {
 	case n.status >= 500:
 		m.faulty++
-		if w.status < 500 {
+		if w.refuses() {
 			return ""
 		}
-		what += fmt.Sprintf("status %d / %d", w.status, n.status)
+		what += fmt.Sprintf("status %d %s / %d", w.status, w.fault(), n.status)
 	case w.status != n.status && (done || n.status < 300):
 		what += fmt.Sprintf("status %d %s / %d %s", w.status, w.fault(), n.status, n.fault())
 	case done:
@@ -186,6 +186,17 @@ func (m *matrix) difference(q request, a [2]*answer) string {
 		return ""
 	}
 	return quoted.ReplaceAllString(what, "'…'")
+}
+
+// refuses reports whether an answer finds fault with the request, in the form that all faults have: where Neutron fails itself, there is no
+// text to compare with.
+func (a *answer) refuses() bool {
+	o, _ := a.body.(object)
+	form := "NeutronError"
+	if a.status == http.StatusUnauthorized {
+		form = "error"
+	}
+	return a.status >= 400 && a.status < 500 && len(o) == 1 && o[form] != nil && a.fault() != "" && strings.TrimSpace(a.message()) != ""
 }
 
 func (m *matrix) note(pattern string) {

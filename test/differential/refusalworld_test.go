@@ -108,6 +108,11 @@ func newWorld(t *testing.T, m *matrix) *cloud {
 		w.others(t, s.path)
 	}
 	w.remember(t, byPath[bindings])
+	for _, d := range described() {
+		if strings.HasPrefix(d.Name, alias) {
+			w.remember(t, d)
+		}
+	}
 	w.by[bindings] = sample{path: bindings, send: object{"host": "host-b"}, byAdmin: true}
 	return w
 }
@@ -124,7 +129,7 @@ func described() []api.Description {
 		}
 	}
 	return slices.DeleteFunc(out, func(d api.Description) bool {
-		return slices.Contains(later, d.Path) || strings.Contains(d.Path, "alias_") // which alias- is, too
+		return slices.Contains(later, d.Path) || strings.Contains(d.Path, alias) // which alias- is, too
 	})
 }
 
@@ -220,8 +225,10 @@ func subjectID(d api.Description) string {
 		return absent
 	case "binding":
 		return "host-a" // ref.instance has one there from the beginning
+	case "port_association":
+		return "ref.inside" // which is called after its port
 	}
-	return "ref." + strings.TrimPrefix(d.Name, "alias_")
+	return "ref." + strings.TrimPrefix(d.Name, alias)
 }
 
 // undo takes back what a request did on either side: what was made goes, what was changed is as it was, what went is made again.
@@ -263,8 +270,29 @@ func (w *cloud) undo(t *testing.T, d api.Description, q request, a [2]*answer) {
 	}
 }
 
-// again makes the subject anew on both sides.
+// again makes the subject anew on both sides, and those that went with it: a policy's rules with the policy.
 func (w *cloud) again(t *testing.T, d api.Description) {
+	t.Helper()
+	all := described()
+	if at := slices.IndexFunc(all, func(o api.Description) bool { return alias+o.Name == d.Name }); at >= 0 {
+		d = all[at] // by the other path none is made
+	}
+	w.anew(t, d)
+	for _, s := range samples {
+		at := slices.IndexFunc(all, func(o api.Description) bool { return o.Path == s.path })
+		for _, a := range w.m.both(t, request{who: "admin", method: "GET", path: collection(all[at]) + "/" + subjectID(all[at])}) {
+			if a != nil && a.status == http.StatusNotFound {
+				w.anew(t, all[at])
+				break
+			}
+		}
+	}
+}
+
+// alias is how the names of resources begin that are others by another path.
+const alias = "alias_"
+
+func (w *cloud) anew(t *testing.T, d api.Description) {
 	t.Helper()
 	for i := range 2 {
 		if i == 1 && w.m.play != nil {

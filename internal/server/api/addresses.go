@@ -191,7 +191,7 @@ func fixedIPsValue(v Value) ([]rules.FixedIPRequest, error) {
 
 // addrsValue reads a list of addresses without repetitions; null is none.
 func addrsValue(v Value) ([]netip.Addr, error) {
-	if v.kind == isNull {
+	if noList(v) {
 		return nil, nil
 	}
 	if v.kind != isList {

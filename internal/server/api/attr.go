@@ -360,6 +360,17 @@ func intValue(v Value) (int64, error) {
 	return 0, model.Invalid("'%s' is not an integer.", v)
 }
 
+// noCollection refuses a list or a dictionary where any one value would do, as text.
+func noCollection(v Value) error {
+	if v.kind == isList || v.kind == isObject {
+		return reasonf("'%s' is not a valid string.", v)
+	}
+	return nil
+}
+
+// noList reports whether a value stands for an empty list: null, or a form's empty text.
+func noList(v Value) bool { return v.kind == isNull || v.kind == isString && v.text == "" }
+
 func uuidValue(v Value, null bool) (model.UUID, error) {
 	if v.kind == isNull && null {
 		return model.UUID{}, nil

@@ -206,11 +206,14 @@ func serviceProfileResource(ru *rules.Rules) *serviceProfiles {
 	r.text("metainfo", func(p *T) *string { return &p.Metainfo }).rw().limit(4096).convert(func(v Value) (assign[T, X], error) {
 		text := ""
 		if v.truthy() {
-			text = v.String() // anything, as text
+			if err := noCollection(v); err != nil {
+				return nil, err
+			}
+			text = v.String() // a number or the like, as text
 		}
 		_, err := textValue(Value{kind: isString, text: text}, 4096)
 		return func(p *T, _ *X) { p.Metainfo = text }, err
-	})
+	}).late()
 	flagOrNull(r.flag("enabled", func(p *T) *bool { return &p.Enabled })).rw().initially(func(p *T, _ *X) { p.Enabled = true })
 	return r
 }

@@ -226,6 +226,9 @@ func forwardedPorts(r *portForwardings, name string, field func(*model.PortForwa
 			return func(*T, *X) {}, nil
 		}
 		n, err := portValue(v)
+		if _, whole := strconv.Atoi(v.text); err == nil && whole != nil { // neither true nor 1.5 is a port
+			err = reasonf("'%s' is not an integer.", v)
+		}
 		return func(_ *T, x *X) { o, _ := opt(x); *o = rules.Some(model.PortRange{First: n, Last: n}) }, err
 	}).filterBy(func(_ *View, values []string) (func(*T) bool, error) {
 		return func(v *T) bool { return slices.Contains(values, string(appendSinglePort(nil, *field(v)))) }, nil

@@ -30,7 +30,7 @@ func meteringLabelResource(ru *rules.Rules) *meteringLabels {
 	}
 	r.identified()
 	r.text("name", func(l *T) *string { return &l.Name }).inPost()
-	ownDescription(r).null = false
+	ownDescription(r).limit(longText).null = false
 	r.owned()
 	r.flag("shared", func(l *T) *bool { return &l.Shared }).inPost()
 	return r

@@ -46,9 +46,10 @@ var neutronOrder = map[string]string{
 	"address_groups": "id name description project_id addresses shared",
 	"port_forwardings": `id project_id external_port internal_port internal_ip_address protocol internal_port_id external_port_range internal_port_range
 		description`,
-	"conntrack_helpers": "id project_id protocol port helper",
-	"bindings":          "host vif_type vif_details vnic_type profile status project_id",
-	"port_associations": "local_ip_id local_ip_address fixed_port_id fixed_ip host project_id",
+	"alias_bandwidth_limit_rules": "direction id tenant_id max_kbps max_burst_kbps",
+	"conntrack_helpers":           "id project_id protocol port helper",
+	"bindings":                    "host vif_type vif_details vnic_type profile status project_id",
+	"port_associations":           "local_ip_id local_ip_address fixed_port_id fixed_ip host project_id",
 }
 
 // sortedAsNeutron is a resource's attributes in the order in which Neutron looks at them.

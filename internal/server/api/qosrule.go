@@ -64,8 +64,8 @@ func qosRuleResource(ru *rules.Rules, t qosRuleType, prefix string) *qosRules {
 	}
 	r.identified()
 	for _, owner := range []string{"project_id", "tenant_id"} { // taken, and without a meaning: a rule is its policy's
-		r.input(owner, func(Value) (assign[T, rules.QoSRuleExtra], error) {
-			return func(*T, *rules.QoSRuleExtra) {}, nil
+		r.input(owner, func(v Value) (assign[T, rules.QoSRuleExtra], error) {
+			return func(*T, *rules.QoSRuleExtra) {}, noCollection(v)
 		}).inPost()
 	}
 	if t.rate != "" {

@@ -35,11 +35,26 @@ func rbacPolicyResource(ru *rules.Rules) *Resource[model.RBACPolicy, rules.RBACP
 	slices.Sort(types)
 	typ := r.text("object_type", func(p *T) *string { return &p.ObjectType }).needs().guardAll()
 	parse := typ.parse
-	typ.convert(func(v Value) (assign[T, X], error) {
+	check := func(v Value) error {
 		if v.kind != isString || !slices.Contains(types, v.text) {
-			return nil, model.Invalid("'%s' is not a valid RBAC object type: write one of %s.", v, pyList(types))
+			return model.Invalid("'%s' is not a valid RBAC object type: write one of %s.", v, pyList(types))
+		}
+		return nil
+	}
+	typ.convert(func(v Value) (assign[T, X], error) {
+		if err := check(v); err != nil {
+			return nil, err
 		}
 		return parse(v)
+	})
+	filter := typ.filter
+	typ.filterBy(func(x *View, values []string) (func(*T) bool, error) {
+		for _, s := range values {
+			if err := check(Value{kind: isString, text: s}); err != nil {
+				return nil, err
+			}
+		}
+		return filter(x, values)
 	})
 	r.uuid("object_id", func(p *T) *model.UUID { return &p.ObjectID }).must().guardAll()
 	r.text("action", func(p *T) *string { return &p.Action }).must().guardAll()

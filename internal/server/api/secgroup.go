@@ -163,10 +163,10 @@ func readFilter(a *attr[model.SecurityGroupRule, rules.SecurityGroupRuleExtra]) 
 func named[P, E any](a *attribute[P, E], wrong func(x E) *string) *attribute[P, E] {
 	parse := a.parse
 	return a.convert(func(v Value) (assignment[P, E], error) {
-		if !v.truthy() && !a.required {
-			v = Value{}
-		}
 		f, err := parse(v)
+		if err != nil && !v.truthy() && !a.required { // null alone is none: with "" a rule for one group would be one for everybody
+			return nil, err
+		}
 		if err == nil || a.required && v.kind == isNull {
 			return f, err
 		}

@@ -158,7 +158,7 @@ func subnetLists(r *subnets) {
 }
 
 func serviceTypesValue(v Value) ([]string, error) {
-	if v.kind == isNull {
+	if noList(v) {
 		return nil, nil
 	}
 	items, err := listValue(v)

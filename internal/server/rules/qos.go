@@ -18,6 +18,9 @@ type QoSRuleExtra struct{}
 
 // CreateQoSPolicy completes p and puts it.
 func (r *Rules) CreateQoSPolicy(tx *world.Tx, _ *Actor, p *model.QoSPolicy, x *QoSPolicyExtra) error {
+	if p.ProjectID == "" {
+		return badRequest("QoS policy", "A policy belongs to a project, which is not named")
+	}
 	p.ID = model.QoSPolicyID{UUID: tx.NewUUID()}
 	if err := soleDefault(tx, p); err != nil {
 		return err

@@ -113,7 +113,7 @@ func segmentOf(w *world.World, p *model.Port) *model.Segment {
 // segments or none is; a network of one segment and one subnet may become routed, never the other way.
 func checkSegmentOf(tx *world.Tx, old, s *model.Subnet) error {
 	g := tx.Segments.Get(s.SegmentID)
-	if g == nil && !s.SegmentID.IsZero() {
+	if g == nil && !s.SegmentID.IsZero() && old == nil {
 		return model.NotFound("Segment", idText(s.SegmentID.UUID))
 	}
 	others := 0
@@ -134,6 +134,9 @@ func checkSegmentOf(tx *world.Tx, old, s *model.Subnet) error {
 	}
 	if s.SegmentID.IsZero() {
 		return nil
+	}
+	if g == nil { // of an update, that is found last
+		return model.NotFound("Segment", idText(s.SegmentID.UUID))
 	}
 	if g.NetworkID != s.NetworkID {
 		return model.Errf(model.KindInvalid, "NetworkIdsDontMatch",

@@ -348,6 +348,9 @@ func (r *Rules) UpdateSubnet(tx *world.Tx, _ *Actor, old, s *model.Subnet, x *Su
 	if x.Gateway.Set {
 		s.GatewayIP = x.Gateway.V
 	}
+	if err := checkGateway(s); err != nil {
+		return err
+	}
 	if s.GatewayIP.IsValid() && s.GatewayIP != old.GatewayIP && old.GatewayIP.IsValid() { // it may be taken away, as in Neutron
 		if p := tx.Ports.ByAddress(s.ID, old.GatewayIP); p != nil && p.IsRouterInterface() {
 			return model.Errf(model.KindConflict, "GatewayIpInUse",
