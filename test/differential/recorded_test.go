@@ -72,7 +72,7 @@ func TestUnlike(t *testing.T) {
 	}
 }
 
-// TestRefuses: what Weft has to say where Neutron fails is a fault of the client's, in the form that faults have, and nothing else.
+// TestRefuses: a refusal is a fault of the client's, in the form that faults have, and nothing else.
 func TestRefuses(t *testing.T) {
 	for _, c := range []struct {
 		status int
