@@ -41,8 +41,10 @@ func NewDatabase(schema string) (*Database, error) {
 		return nil, err
 	}
 	d := &Database{Socket: filepath.Join(dir, "s"), dir: dir}
-	if out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(dir, "data"), "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--user=root").CombinedOutput(); err != nil {
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(dir, "data"), "--auth-root-authentication-method=normal",
+		"--skip-test-db", "--user=root")
+	install.Env = d.environment()
+	if out, err := install.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("mariadb-install-db: %w\n%s", err, out), d.Close())
 	}
 	if err := d.Start(); err != nil {
@@ -59,12 +61,17 @@ func NewDatabase(schema string) (*Database, error) {
 	return d, nil
 }
 
+// environment gives a program of MariaDB temporary tables in the database's own directory: they are named after the process's id alone, and
+// one of the same id in another namespace was seen to take them away.
+func (d *Database) environment() []string { return append(os.Environ(), "TMPDIR="+d.dir) }
+
 func (d *Database) open() (*sql.DB, error) { return sql.Open("mysql", "root@unix("+d.Socket+")/") }
 
 // Start runs the server and waits until it answers.
 func (d *Database) Start() error {
 	d.cmd = exec.Command("mariadbd", "--no-defaults", "--datadir="+filepath.Join(d.dir, "data"), "--socket="+d.Socket, "--pid-file="+filepath.Join(d.dir, "pid"),
 		"--user=root", "--skip-networking", "--innodb-buffer-pool-size=64M", "--skip-log-bin", "--performance-schema=OFF")
+	d.cmd.Env = d.environment()
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var log bytes.Buffer
 	d.cmd.Stderr = &log
