@@ -92,7 +92,7 @@ func (r *recording) answer(q request) *answer {
 }
 
 // anew is how the answers are recorded anew.
-const anew = `record them anew (20 minutes; needs Debian's neutron-server, see docs/api.md):
+const anew = `record them anew (half an hour; needs Debian's neutron-server, see docs/api.md):
     rm test/differential/testdata/refusals.gz; scripts/deps neutron
     WEFT_TEST_NEUTRON=1 WEFT_TEST_NEUTRON_RECORD=testdata/refusals.gz go test -v -timeout 2h -run 'TestRefusals$' ./test/differential`
 
