@@ -197,6 +197,29 @@ func TestStrangersRouter(t *testing.T) {
 	own.must(204, "DELETE", "/routers/"+r, nil) // which interfaces would keep
 }
 
+// TestPortFitsRouter: a port that is made a router's interface by hand overlaps no other, as one that add_router_interface makes.
+func TestPortFitsRouter(t *testing.T) {
+	e := newEnv(t, nil).as("p1")
+	r := e.create("router", object{"name": "r"})["id"].(string)
+	var nets []string
+	for _, cidr := range []string{"10.0.0.0/24", "10.0.0.0/16", "10.1.0.0/24"} {
+		n := e.create("network", object{"name": cidr})["id"].(string)
+		s := e.create("subnet", object{"network_id": n, "ip_version": 4, "cidr": cidr})["id"].(string)
+		if nets = append(nets, n); len(nets) == 1 {
+			e.must(200, "PUT", "/routers/"+r+"/add_router_interface", object{"subnet_id": s})
+		}
+	}
+	leg := object{"device_owner": "network:router_interface", "device_id": r}
+	for _, n := range nets[:2] { // the same subnet, and one around it
+		e.refused(400, "BadRequest", "POST", "/ports", object{"port": object{"network_id": n, "device_owner": leg["device_owner"], "device_id": r}})
+		p := e.create("port", object{"network_id": n})["id"].(string)
+		e.refused(400, "BadRequest", "PUT", "/ports/"+p, object{"port": leg})
+	}
+	p := e.create("port", object{"network_id": nets[2]})["id"].(string)
+	e.must(200, "PUT", "/ports/"+p, object{"port": leg})
+	e.must(200, "PUT", "/ports/"+p, object{"port": object{"name": "still", "device_id": r}})
+}
+
 // TestStrangersPortsInUse: what a port of others is used for, and where a subnet of others is, is not told.
 func TestStrangersPortsInUse(t *testing.T) {
 	e := newEnv(t, nil)

@@ -84,6 +84,26 @@ func (r *Rules) checkInterface(tx *world.Tx, v *model.Router, but model.PortID, 
 	return nil
 }
 
+// fitsRouter tests a port that somebody makes a router's interface by naming the router as its device, as add_router_interface would:
+// with two interfaces on one subnet, or on subnets that overlap, no route says which way an address is.
+func (r *Rules) fitsRouter(tx *world.Tx, p *model.Port) error {
+	id, err := model.ParseUUID(p.DeviceID)
+	if err != nil || !p.IsRouterInterface() {
+		return nil
+	}
+	v := tx.Routers.Get(model.RouterID{UUID: id})
+	if v == nil {
+		return nil
+	}
+	var subnets []*model.Subnet
+	for _, f := range p.FixedIPs {
+		if s := tx.Subnets.Get(f.SubnetID); s != nil {
+			subnets = append(subnets, s)
+		}
+	}
+	return r.checkInterface(tx, v, p.ID, subnets)
+}
+
 // subnetFor is a subnet that by may see, with its network.
 func (r *Rules) subnetFor(tx *world.Tx, by *Actor, id model.SubnetID) (*model.Subnet, *model.Network, error) {
 	s := tx.Subnets.Get(id)

@@ -50,6 +50,9 @@ func (r *Rules) CreatePort(tx *world.Tx, by *Actor, p *model.Port, x *PortExtra)
 	if err := r.address(tx, by, p, x.FixedIPs); err != nil {
 		return err
 	}
+	if err := r.fitsRouter(tx, p); err != nil {
+		return err
+	}
 	if !p.QoSPolicy.IsZero() {
 		if _, err := qosPolicyFor(tx, by, p.QoSPolicy); err != nil {
 			return err
@@ -181,6 +184,11 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 			return err
 		}
 		r.loosen(tx, old, p.FixedIPs)
+	}
+	if p.DeviceID != old.DeviceID || p.DeviceOwner != old.DeviceOwner {
+		if err := r.fitsRouter(tx, p); err != nil {
+			return err
+		}
 	}
 	if err := r.settle(tx, old, p, x.FixedIPs.Set); err != nil {
 		return err
