@@ -17,7 +17,7 @@ var deliberate = []struct {
 	{regexp.MustCompile(`\.ports?(\[\])?\.dns_domain: .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets it without a dns_name", "", ""},
 	{regexp.MustCompile(`port_associations/(ID|no-id): 404 LocalIPNotFound / 404 (LocalIPAssociation|HTTP)NotFound$`), "what is beneath nothing is not found: the parent is named", "", ""},
 	{regexp.MustCompile(`\.floatingip\.dns_(name|domain): .* / ""$`), "kept and shown with a warning; Neutron without a DNS driver forgets them", "", ""},
-	{regexp.MustCompile(`port_associations(/\?)?: status 404 LocalIPNotFound / 200 $|/conntrack_helpers: status 404 RouterNotFound / 200 $`), "what is beneath nothing is not found", "", ""},
+	{regexp.MustCompile(`port_associations(/\?)?: status 404 LocalIPNotFound / 200 $|/conntrack_helpers(/\?)?: status 404 RouterNotFound / 200 $`), "what is beneath nothing is not found", "", ""},
 	{regexp.MustCompile(`/(ID|no-id): 404 RouterNotFound / 404 ConntrackHelperNotFound$`), "what is beneath nothing is not found: the parent is named", "", ""},
 	{regexp.MustCompile(`/port_associations: 404 LocalIPNotFound / 400 LocalIP\w+$`), "what is beneath nothing is not found: the parent is named", "", ""},
 	{regexp.MustCompile(`/routers: 404 AvailabilityZoneNotFound / 409 Conflict$`), "of two faults that Neutron's parts find each for itself, and join to one, the first is told", "", ""},
@@ -118,6 +118,9 @@ var deliberate = []struct {
 	{regexp.MustCompile(`/networks(/ID)?: status 20[01]  / 500$`), "nothing at all is the server's choice, and no change", `"segments":null|"provider:(network_type|physical_network)":""`, ""},
 	{regexp.MustCompile(`^PUT /ports/ID: status 200  / 500$`), "null takes a status away", `"data_plane_status":null`, ""},
 	{regexp.MustCompile(`/routers(/ID)?: status 20[01]  / 500$`), "null is the default", `"enable_ndp_proxy":null`, ""},
+	{regexp.MustCompile(`^GET /flavors/ID/service_profiles: status 200  / 500$`), "a flavor's profiles are listed; Neutron's own list fails", "", ""},
+	{regexp.MustCompile(`^DELETE /flavors/ID/service_profiles/ID: 403 PolicyNotAuthorized / 404 FlavorServiceProfileBindingNotFound$`), "policy is asked before it is told which profiles a flavor has", "", ""},
+	{regexp.MustCompile(`^DELETE /auto-allocated-topology/PROJECT: status 204  / 409 AutoAllocationFailure$`), "what is not there is gone, whether one could be made or not", "", ""},
 	{regexp.MustCompile(`^PUT /subnets/ID: status 200  / 500$`), "null is none", `"service_types":null`, ""},
 }
 

@@ -30,15 +30,7 @@ func TestRefusals(t *testing.T) {
 
 // run compares all resources.
 func (m *matrix) run(t *testing.T, s *rig.Server) {
-	m.seen = map[string]bool{}
-	g := &generator{r: rand.New(rand.NewPCG(m.seed, 0))}
-	m.headers = newPeople(t, s).episode(g)
-	m.headers["nobody"] = http.Header{}
-	for i, project := range g.projects {
-		for side := range m.p.names {
-			m.p.names[side].bind([]string{"PROJECT", "OTHER"}[i], project)
-		}
-	}
+	m.meet(t, s)
 	w := newWorld(t, m)
 	for _, d := range described() {
 		t.Run(strings.NewReplacer("/", "|", "{", "", "}", "").Replace(d.Path), func(t *testing.T) {
@@ -49,6 +41,19 @@ func (m *matrix) run(t *testing.T, s *rig.Server) {
 	for _, d := range deliberate {
 		if !m.needed[d.what.String()] {
 			t.Logf("not needed here: %s (%s)", d.what, d.reason)
+		}
+	}
+}
+
+// meet makes the people who ask, and names their projects.
+func (m *matrix) meet(t *testing.T, s *rig.Server) {
+	m.seen = map[string]bool{}
+	g := &generator{r: rand.New(rand.NewPCG(m.seed, 0))}
+	m.headers = newPeople(t, s).episode(g)
+	m.headers["nobody"] = http.Header{}
+	for i, project := range g.projects {
+		for side := range m.p.names {
+			m.p.names[side].bind([]string{"PROJECT", "OTHER"}[i], project)
 		}
 	}
 }
