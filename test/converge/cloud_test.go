@@ -151,6 +151,11 @@ func (c *cloud) kill(h *host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.alive[h.name] = false
+	c.age()
+}
+
+// age lets downAfter pass without a word from the dead. c.mu is held.
+func (c *cloud) age() {
 	c.ahead.Add(int64(2 * downAfter))
 	for name, alive := range c.alive {
 		if alive {

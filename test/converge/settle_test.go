@@ -22,6 +22,7 @@ func (c *cloud) settle(v *tenancy) {
 	begin := time.Now()
 	var last string
 	for moved := begin; ; time.Sleep(5 * time.Millisecond) {
+		c.bury()
 		w := c.writer.Snapshot()
 		wrong := c.wrong(w, v)
 		if wrong == "" {
@@ -66,4 +67,17 @@ func (c *cloud) positions() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// bury lets time pass once more if a dead host passes for alive: on a busy machine the server may come to a host's last report only
+// after its death.
+func (c *cloud) bury() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, alive := range c.alive {
+		if _, seen := c.live.Alive(name); seen && !alive {
+			c.age()
+			return
+		}
+	}
 }
