@@ -284,3 +284,23 @@ func TestFaultsOfPrefixes(t *testing.T) {
 		e.refused(400, "HTTPBadRequest", "PUT", "/subnetpools/"+p+"/remove_prefixes", object{"prefixes": list})
 	}
 }
+
+// TestInterfaceKeepsSecurity: a port that becomes a router's interface shows what it was made with, and its groups are in use.
+func TestInterfaceKeepsSecurity(t *testing.T) {
+	e := newEnv(t, nil)
+	net := newNet(e)
+	e.create("subnet", object{"network_id": net, "ip_version": 4, "cidr": "10.0.0.0/24"})
+	router := e.create("router", object{})["id"].(string)
+	group := e.create("security_group", object{"name": "g"})["id"].(string)
+	port := e.create("port", object{"network_id": net, "security_groups": []string{group}, "allowed_address_pairs": []object{{"ip_address": "10.0.0.77"}}})["id"].(string)
+	e.must(200, "PUT", "/routers/"+router+"/add_router_interface", object{"port_id": port})
+	p := e.must(200, "GET", "/ports/"+port, nil)
+	groups, _ := p["security_groups"].([]any)
+	pairs, _ := p["allowed_address_pairs"].([]any)
+	if p["device_id"] != router || p["port_security_enabled"] != true || len(groups) != 1 || groups[0] != group || len(pairs) != 1 {
+		t.Errorf("the interface shows %v", p)
+	}
+	e.refused(409, "SecurityGroupInUse", "DELETE", "/security-groups/"+group, nil)
+	e.must(200, "PUT", "/routers/"+router+"/remove_router_interface", object{"port_id": port})
+	e.must(204, "DELETE", "/security-groups/"+group, nil)
+}

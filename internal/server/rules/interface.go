@@ -195,7 +195,7 @@ func (r *Rules) addByPort(tx *world.Tx, by *Actor, v *model.Router, id model.Por
 		return nil, badRequest("router", "Cannot have multiple IPv4 subnets on router port")
 	}
 	c := *old
-	c.DeviceID, c.DeviceOwner, c.PortSecurity, c.SecurityGroups, c.AddressPairs = v.ID.String(), interfaceOwner(v), false, nil, nil
+	c.DeviceID, c.DeviceOwner = v.ID.String(), interfaceOwner(v) // port security stays, and is shown: hostplan asks for it of instances alone
 	r.bind(tx, tx.Networks.Get(c.NetworkID), &c)
 	tx.Ports.Put(&c)
 	return &c, nil
