@@ -117,9 +117,14 @@ func (a *Agent) floating() map[model.FloatingIPID]floatingState {
 	return out
 }
 
-// ports are all ports that the server says are here, with whether the plane carries them out.
+// ports are all ports that the server says are here, with whether the plane carries them out. The server is told again of one that was
+// bound elsewhere and is back before anything was reported: with the move it has forgotten what it was told.
 func (a *Agent) ports() map[model.PortID]bool {
 	c := &a.core
+	for _, id := range c.scope.droppedPorts {
+		delete(c.told.ports, id)
+	}
+	c.scope.droppedPorts = nil
 	out := map[model.PortID]bool{}
 	for k := range c.scope.objects {
 		if k.kind == wire.Kind_KIND_ENDPOINT {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weft-cloud/weft/internal/hostplan"
 	"github.com/weft-cloud/weft/internal/model"
+	"github.com/weft-cloud/weft/internal/wire"
 )
 
 // Each step changes what is known and expects what the server is told of a floating IP, of a router and of its central part.
@@ -56,6 +57,37 @@ func TestReportsOutside(t *testing.T) {
 			}
 			for _, v := range m.GetReport().FloatingIps {
 				got = append(got, fmt.Sprint("floating ", v.Up, " ", v.Generation))
+			}
+		}
+		if d := cmp.Diff(step.want, got); d != "" {
+			t.Errorf("%s: -want +got:\n%s", step.name, d)
+		}
+	}
+}
+
+// TestReportsPortThatIsBack: a port that left for another host and came back within two reports is down in the server's eyes.
+func TestReportsPortThatIsBack(t *testing.T) {
+	p := model.PortID{UUID: uuid('p', 1)}
+	a := New(Deps{Config: Config{Host: "h0"}})
+	c := &a.core
+	c.done.state, c.done.result.Programmed = &hostplan.State{}, map[model.PortID]bool{p: true}
+	here := &wire.Object{Kind: wire.Kind_KIND_ENDPOINT, Id: wire.ID(p.UUID), Body: wire.Encode(&wire.Endpoint{Id: wire.ID(p.UUID)})}
+	for _, step := range []struct {
+		name   string
+		change func()
+		want   []bool
+	}{
+		{"here", func() { c.scope.put(here) }, []bool{true}},
+		{"put again", func() { c.scope.put(here) }, nil},
+		{"gone and back", func() { c.scope.delete(key{here.Kind, string(here.Id)}); c.scope.put(here) }, []bool{true}},
+		{"nothing new", func() {}, nil},
+		{"gone", func() { c.scope.delete(key{here.Kind, string(here.Id)}) }, nil},
+	} {
+		step.change()
+		var got []bool
+		if m := a.report(); m != nil {
+			for _, v := range m.GetReport().Ports {
+				got = append(got, v.Up)
 			}
 		}
 		if d := cmp.Diff(step.want, got); d != "" {

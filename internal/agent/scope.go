@@ -25,8 +25,9 @@ type scope struct {
 	compiler *hostplan.Compiler
 	// wholeSets: a change of an address set did not come to what the server said; sets are to be sent whole from now on.
 	wholeSets bool
-	// dropped are floating IPs that were taken away since somebody looked; they may be there again.
-	dropped []model.FloatingIPID
+	// dropped are floating IPs, and droppedPorts endpoints, that were taken away since somebody looked; they may be there again.
+	dropped      []model.FloatingIPID
+	droppedPorts []model.PortID
 }
 
 // key names an object.
@@ -169,8 +170,11 @@ func (s *scope) delete(k key) {
 	delete(s.objects, k)
 	delete(s.sets, k)
 	s.remove(k)
-	if k.kind == wire.Kind_KIND_FLOATING_IP {
+	switch k.kind {
+	case wire.Kind_KIND_FLOATING_IP:
 		s.dropped = append(s.dropped, model.FloatingIPID{UUID: k.uuid()})
+	case wire.Kind_KIND_ENDPOINT:
+		s.droppedPorts = append(s.droppedPorts, model.PortID{UUID: k.uuid()})
 	}
 	s.compiler.Release(k.names())
 }
