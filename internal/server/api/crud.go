@@ -330,7 +330,7 @@ func (r *resource[P, E]) change(c *call, id, op string, f func(tx *world.Tx, old
 		if err != nil {
 			return err
 		}
-		if err := f(tx, old); err != nil || r.meta == nil {
+		if err := f(tx, old); err != nil {
 			return err
 		}
 		return p.holds(r.meta(old))

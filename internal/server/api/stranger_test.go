@@ -218,6 +218,11 @@ func TestPortFitsRouter(t *testing.T) {
 	p := e.create("port", object{"network_id": nets[2]})["id"].(string)
 	e.must(200, "PUT", "/ports/"+p, object{"port": leg})
 	e.must(200, "PUT", "/ports/"+p, object{"port": object{"name": "still", "device_id": r}})
+	ips := e.must(200, "GET", "/ports/"+p, nil)["fixed_ips"].([]any)
+	around := e.create("subnet", object{"network_id": nets[2], "ip_version": 4, "cidr": "10.0.0.0/20"})["id"]
+	e.refused(400, "BadRequest", "PUT", "/ports/"+p, object{"port": object{"fixed_ips": append(ips, object{"subnet_id": around})}})
+	beside := e.create("subnet", object{"network_id": nets[2], "ip_version": 4, "cidr": "10.2.0.0/24"})["id"]
+	e.must(200, "PUT", "/ports/"+p, object{"port": object{"fixed_ips": append(ips, object{"subnet_id": beside})}})
 }
 
 // TestStrangersPortsInUse: what a port of others is used for, and where a subnet of others is, is not told.

@@ -84,8 +84,8 @@ func (r *Rules) checkInterface(tx *world.Tx, v *model.Router, but model.PortID, 
 	return nil
 }
 
-// fitsRouter tests a port that somebody makes a router's interface by naming the router as its device, as add_router_interface would:
-// with two interfaces on one subnet, or on subnets that overlap, no route says which way an address is.
+// fitsRouter tests a port that somebody makes a router's interface by naming the router as its device, or gives other addresses, as
+// add_router_interface would: with two interfaces on one subnet, or on subnets that overlap, no route says which way an address is.
 func (r *Rules) fitsRouter(tx *world.Tx, p *model.Port) error {
 	id, err := model.ParseUUID(p.DeviceID)
 	if err != nil || !p.IsRouterInterface() {

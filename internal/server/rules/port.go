@@ -185,7 +185,7 @@ func (r *Rules) UpdatePort(tx *world.Tx, by *Actor, old, p *model.Port, x *PortE
 		}
 		r.loosen(tx, old, p.FixedIPs)
 	}
-	if p.DeviceID != old.DeviceID || p.DeviceOwner != old.DeviceOwner {
+	if p.DeviceID != old.DeviceID || p.DeviceOwner != old.DeviceOwner || x.FixedIPs.Set {
 		if err := r.fitsRouter(tx, p); err != nil {
 			return err
 		}
